@@ -1,0 +1,53 @@
+/* http: a request and its answer as plain data. The server makes requests, route and the cloud port answer them. */
+#ifndef PERIGEE_BASE_HTTP_H
+#define PERIGEE_BASE_HTTP_H
+#include "base/arena.h"
+#include "base/buf.h"
+
+struct http_header {
+    struct str name, value;
+};
+
+struct http_request {
+    struct str method;
+    struct str target;    /* as sent: raw path and query */
+    struct str path;      /* raw, percent-encoded, up to '?' */
+    struct str raw_query; /* raw, without '?' */
+    struct str version;   /* "HTTP/1.1" */
+    const struct http_header *headers;
+    size_t n_headers;
+    struct str body;
+    struct str remote_ip;
+    bool loopback;       /* the peer is 127.0.0.0/8 or ::1 */
+    struct str request_id; /* the caller's X-Request-Id when it is [A-Za-z0-9_.:-]{1,128}, else a UUIDv7 */
+    struct str trace_id;   /* W3C trace-id, 32 hex, from traceparent or made */
+    uint64_t start_ns;     /* monotonic, when the head was complete */
+    struct arena *arena;   /* lives until the answer was sent; for path parameters, decoded queries, ... */
+};
+
+/* First header of that name (ASCII case-insensitive), or STR_NONE. */
+struct str http_header(const struct http_request *r, const char *name);
+
+struct http_response {
+    int status;
+    struct buf head;   /* header lines "Name: value\n", each ended by one LF, checked by http_set */
+    struct buf body;   /* ownership goes to whoever sends it */
+    int file;          /* when >= 0: the body is this file's [file_off, file_off + file_len); owned, closed by the sender */
+    uint64_t file_off, file_len;
+    bool close;        /* close the connection afterwards */
+};
+
+void http_response_init(struct http_response *r, int status);
+void http_response_free(struct http_response *r);
+/* Adds a header line. Refuses names that are no RFC 9110 token and values with CR, LF or NUL. */
+int http_set(struct http_response *r, struct str name, struct str value, struct err *e);
+/* {"error":{"code":code,"message":msg}} with its content type. */
+void http_error(struct http_response *r, int status, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+const char *http_reason(int status);
+
+/* Called once a request, on the loop's thread, never before the starting call has returned unless that call's
+ * contract says so. Takes res->body, res->head and res->file over. */
+typedef void http_reply_fn(void *ud, struct http_response *res);
+
+#endif

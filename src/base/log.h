@@ -1,0 +1,25 @@
+/* log: JSON lines on a file descriptor (stderr), one write(2) a line, safe from any thread.
+ * {"time":"...","level":"info","msg":"...","request_id":"...","function":"...",...} */
+#ifndef PERIGEE_BASE_LOG_H
+#define PERIGEE_BASE_LOG_H
+#include "base/buf.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_OFF };
+
+struct log {
+    int fd;
+    enum log_level level;
+    void (*sink)(void *ud, enum log_level level, struct str line); /* when set: instead of fd (tests) */
+    void *ud;
+};
+
+/* fmt is a list of fields: 's' name, C string (NULL leaves the field out); 'S' name, struct str; 'i' name, int64_t;
+ * 'u' name, uint64_t; 'f' name, double; 'b' name, int. Values invalid as UTF-8 are written with U+FFFD.
+ *   log_event(l, LOG_INFO, "request done", "si", "request_id", id, "status", (int64_t)200); */
+void log_event(const struct log *l, enum log_level level, const char *msg, const char *fields, ...);
+/* Starts and ends a line whose further members the caller writes itself (each as `,"name":value`). */
+void log_begin(struct buf *b, enum log_level level, struct str msg);
+void log_end(const struct log *l, enum log_level level, struct buf *b);
+bool log_level_parse(struct str s, enum log_level *ret);
+
+#endif
