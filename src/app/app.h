@@ -1,0 +1,124 @@
+/* app: the SAM template (config/template.yaml) read once into plain structs: the only list of functions, routes, queues,
+ * tables, indexes, buckets, schedules, environment and permissions. Immutable after app_load; owned by struct app.
+ *
+ * Who calls it: perigee.c (start, `perigee check`); route and in read the structs. May fail: unreadable file, bad YAML, everything
+ * unsupported or wrong; app_load gathers ALL problems, each "file:line: sentence", before it gives up.
+ *
+ * Supported: Transform AWS::Serverless-2016-10-31; Parameters (Default; overridden by app_options.parameters), Globals (Function, Api, HttpApi),
+ * Conditions, Mappings, Outputs (checked, not used), Metadata, Description; intrinsics Ref, Fn::GetAtt, Sub, Join, If, Equals, Not, And, Or,
+ * FindInMap, Select, Split in short and long form; pseudo parameters AWS::Region, AccountId, Partition, StackName, URLSuffix, NoValue.
+ * Resources: AWS::Serverless::Function, ::Api, ::HttpApi, ::SimpleTable, AWS::DynamoDB::Table, AWS::SQS::Queue, AWS::SQS::QueuePolicy, AWS::S3::Bucket,
+ * AWS::S3::BucketPolicy, AWS::SES::EmailIdentity, AWS::Logs::LogGroup, AWS::CloudWatch::Alarm, AWS::IAM::Role|Policy|ManagedPolicy.
+ * Of each resource the properties are known by name: those that matter locally are used, those that only matter in the cloud (encryption,
+ * alarms, tags, log retention, PITR, ...) are listed in the code as such and accepted; any other is an error naming it. */
+#ifndef PERIGEE_APP_H
+#define PERIGEE_APP_H
+#include "base/function.h"
+#include "base/json.h"
+
+struct app_parameter { /* --parameter Name=Value */
+    struct str name, value;
+};
+struct app_options {
+    const char *template_path;
+    const struct app_parameter *parameters;
+    size_t n_parameters;
+    const char *region, *account; /* what pseudo parameters and ARNs are made of */
+};
+
+struct app_route {
+    struct str method; /* "GET", or "ANY" */
+    struct str path;   /* "/orders/{id}", greedy "{proxy+}" allowed at the end */
+    const struct function *function;
+    int line;
+};
+
+struct app_table {
+    struct str name;         /* physical: TableName, else the logical id */
+    struct str logical_id;
+    struct json create;      /* parameters of CreateTable, ready to send */
+    struct str ttl_attribute; /* empty: none */
+    int line;
+};
+
+struct app_queue {
+    struct str name, logical_id;
+    struct json create; /* parameters of CreateQueue: {QueueName, Attributes:{VisibilityTimeout:"30", RedrivePolicy:"{...}", ...}} */
+    struct str dead_letter; /* physical name of the DLQ or empty; such queues come before those that name them in `queues` */
+    int line;
+};
+
+struct app_bucket {
+    struct str name, logical_id;
+    struct json create; /* parameters of CreateBucket */
+    int line;
+};
+
+/* An SQS event of a function (AWS::Lambda event source mapping). */
+struct app_feed {
+    struct str queue; /* physical name */
+    const struct function *function;
+    uint32_t batch_size;      /* 1..10 (standard queues: up to 10,000 with a window; capped at 10 a receive) */
+    uint32_t window_ms;       /* MaximumBatchingWindowInSeconds */
+    uint32_t max_concurrency; /* ScalingConfig.MaximumConcurrency; 0: not given */
+    bool report_failures;     /* FunctionResponseTypes: [ReportBatchItemFailures] */
+    bool enabled;
+    int line;
+};
+
+struct app_schedule {
+    struct str name;
+    struct str expression; /* "rate(1 minute)", "cron(0 12 * * ? *)": checked here */
+    struct str input;      /* JSON text or empty */
+    const struct function *function;
+    bool enabled;
+    int line;
+};
+
+struct app_cors { /* of the API: empty allow_origins means no CORS */
+    const struct str *allow_origins;
+    size_t n_origins;
+    struct str allow_methods, allow_headers, expose_headers; /* joined with ", " */
+    int64_t max_age_s;                                       /* -1: not given */
+    bool allow_credentials;
+};
+
+struct app_problem {
+    struct str text; /* "config/template.yaml:12: Resources.X.Properties.Foo: ..." */
+};
+
+struct app {
+    struct arena arena;
+    struct str template_path, dir;
+    const struct function *functions;
+    size_t n_functions;
+    const struct app_route *routes;
+    size_t n_routes;
+    const struct app_table *tables;
+    size_t n_tables;
+    const struct app_queue *queues;
+    size_t n_queues;
+    const struct app_bucket *buckets;
+    size_t n_buckets;
+    const struct app_feed *feeds;
+    size_t n_feeds;
+    const struct app_schedule *schedules;
+    size_t n_schedules;
+    struct app_cors cors;
+    const struct str *identities; /* SES identities (addresses or domains) */
+    size_t n_identities;
+};
+
+/* On failure *ret_problems (in problems_arena) has every problem found and e the first. CodeUri is resolved against the
+ * template's directory. Duplicate routes, unknown references, a feed's queue whose VisibilityTimeout is shorter than the function's Timeout,
+ * a policy template that is not known, ... are problems. */
+int app_load(const struct app_options *o, struct arena *problems_arena, struct app_problem **ret_problems,
+             size_t *ret_n_problems, struct app **ret, struct err *e);
+void app_free(struct app *a);
+const struct function *app_function(const struct app *a, struct str name);
+
+/* Schedules: the next time strictly after `after_ms` that the expression names (UTC), or -1 and e for a bad one.
+ * rate(n unit) counts from `start_ms`; cron has AWS's six fields with ? L W #. */
+int64_t app_schedule_next(struct str expression, int64_t start_ms, int64_t after_ms, struct err *e);
+
+#endif

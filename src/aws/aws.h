@@ -1,0 +1,115 @@
+/* aws: an AWS call as data, and the vtable of what can carry it out (local/: the embedded engine; later remote/).
+ *
+ * Who calls it: script/lib/aws.c (handlers), in/feed_sqs.c (queues), perigee.c (provisioning). Who implements it: local.
+ * A call owns an arena with its parameters and its result. Parameters and results have the shape of AWS's JSON protocols:
+ *   DynamoDB, SQS, STS: as on the wire (DynamoDB AttributeValues {"S":".."}, B as base64 text; SQS JSON 1.0 shapes).
+ *   SESv2: {FromEmailAddress, Destination, Content:{Simple|Raw}} -> {MessageId}.
+ *   S3: members named as in the API reference (Bucket, Key, ContentType, Metadata {..}, Range, Prefix, MaxKeys, ...);
+ *       object bytes travel beside, in call->body and call->result_body.
+ * Completion: aws_start returns AWS_DONE (result is there, done() is never called) or AWS_PENDING (done() is called exactly
+ * once, on the loop that started it, never before aws_start has returned), unless aws_cancel came first.
+ * Threads: a call belongs to its loop's thread; while PENDING the backend may read it from its own threads. */
+#ifndef PERIGEE_AWS_H
+#define PERIGEE_AWS_H
+#include "base/http.h"
+#include "base/json.h"
+#include "base/policy.h"
+#include "loop/loop.h"
+
+enum aws_service { AWS_DYNAMODB, AWS_SQS, AWS_S3, AWS_SES, AWS_STS, AWS_SERVICES };
+
+enum aws_flags {
+    AWS_READ = 1,       /* changes nothing: may run on the worker's own connection */
+    AWS_WRITE = 2,      /* goes through the writer */
+    AWS_IDEMPOTENT = 4, /* the same call twice has the effect of one */
+    AWS_LONG = 8,       /* may wait by contract (ReceiveMessage with WaitTimeSeconds) */
+};
+
+/* One row an operation: ops.def holds AWS_OP(service, Action, flags). */
+enum aws_op {
+#define AWS_OP(service, action, flags) AWS_##service##_##action,
+#include "aws/ops.def"
+#undef AWS_OP
+    AWS_OPS
+};
+struct aws_op_row {
+    enum aws_service service;
+    const char *action; /* "PutItem" */
+    unsigned flags;
+};
+const struct aws_op_row *aws_op_row(enum aws_op op);
+/* -1 when there is none of that name; the message lists what is near or what there is. */
+int aws_op_find(enum aws_service service, struct str action, enum aws_op *ret, struct err *e);
+int aws_service_find(struct str name, enum aws_service *ret, struct err *e); /* "dynamodb", "sqs", "s3", "ses", "sts" */
+const char *aws_service_name(enum aws_service s);                            /* as in IAM: "dynamodb" */
+
+/* Who calls and until when; every recording point sees these. Borrowed: must outlive the call. */
+struct aws_context {
+    struct str request_id, correlation_id, trace_id, function;
+    const struct policy *policy; /* NULL: not enforced */
+    uint64_t deadline_ms;        /* monotonic; 0: none */
+};
+
+enum aws_started { AWS_DONE, AWS_PENDING };
+
+struct aws_call {
+    enum aws_op op;
+    struct arena arena;
+    struct json params; /* an object */
+    struct str body;    /* S3 PutObject: the bytes, in the arena or otherwise alive as long as the call */
+    struct aws_context context;
+    void (*done)(struct aws_call *c, void *ud);
+    void *ud;
+    /* result */
+    struct err err;            /* code ERR_NONE: success */
+    struct json result;        /* on errors: the error's further members (Item, CancellationReasons), else empty object */
+    struct str result_body;    /* S3 GetObject: in the arena (or mapped, with an arena defer) */
+    char request_id[37];       /* the backend's own id for this call */
+    /* private to aws and the backend */
+    struct aws_backend *backend;
+    struct loop *home;
+    bool cancelled, pending;
+    struct list node;
+    struct loop_task task;
+    void *state;
+};
+
+/* The names and account an ARN and a queue URL are made of. */
+struct aws_identity {
+    struct str region, account, partition; /* "us-east-1", "000000000000", "aws" */
+};
+
+struct aws_backend {
+    const struct aws_backend_ops *ops;
+    struct aws_identity id;
+};
+struct aws_backend_ops {
+    enum aws_started (*start)(struct aws_backend *b, struct aws_call *c);
+    /* The caller lost interest: stop waiting if that is possible without harm (a parked ReceiveMessage must not consume a
+     * message afterwards); a write that is already queued still happens. */
+    void (*cancel)(struct aws_backend *b, struct aws_call *c);
+    /* Presigned S3 URL. host_hint: the Host header of the request that asked, so the link works for that caller; may be
+     * empty. ret_expires_ms: Unix ms when it really stops working (min of asked and credential life). */
+    int (*presign)(struct aws_backend *b, struct arena *a, struct str method, struct str bucket, struct str key,
+                   int64_t expires_s, struct str host_hint, struct str *ret_url, int64_t *ret_expires_ms, struct err *e);
+    int64_t (*now_ms)(struct aws_backend *b);
+};
+
+struct aws_call *aws_call_new(enum aws_op op);
+void aws_call_free(struct aws_call *c); /* not while pending */
+/* Checks the policy (ERR_ACCESS_DENIED naming function, action and resource), then starts. On AWS_PENDING the call belongs
+ * to the backend until done(); the caller frees it afterwards. */
+enum aws_started aws_start(struct aws_backend *b, struct loop *home, struct aws_call *c);
+/* done() will not be called; the call frees itself when the backend is through with it. Frees at once when not pending. */
+void aws_cancel(struct aws_call *c);
+/* For set-up and tools: spins `home` until the call is done. */
+void aws_call_wait(struct aws_backend *b, struct loop *home, struct aws_call *c);
+/* Backend side: the call is complete (err/result filled). Loop thread. Frees it when it was cancelled. */
+void aws_complete(struct aws_call *c);
+/* Every ARN that a call touches ("arn:aws:dynamodb:us-east-1:000000000000:table/Orders", ".../index/by_status"). */
+int aws_call_arns(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct str **ret, size_t *ret_n,
+                  struct err *e);
+/* {"__type": name, "message": msg, ...members of c->result}: the error as the JSON protocols send it. */
+void aws_error_json(const struct aws_call *c, struct buf *b);
+
+#endif

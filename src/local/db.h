@@ -1,0 +1,45 @@
+/* db (private to local/): SQLite behind struct err. db.c is the only file that includes sqlite3.h.
+ * A connection belongs to one thread at a time. Errors map: SQLITE_FULL -> DISK_FULL, SQLITE_CORRUPT/NOTADB -> CORRUPT,
+ * SQLITE_CONSTRAINT -> DB_CONSTRAINT result of db_step, others -> IO. */
+#ifndef PERIGEE_LOCAL_DB_H
+#define PERIGEE_LOCAL_DB_H
+#include "base/err.h"
+#include "base/str.h"
+
+struct db;
+struct db_stmt;
+
+enum db_mode { DB_WRITER, DB_READER };
+int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret, struct err *e);
+void db_close(struct db *d);
+int db_exec(struct db *d, const char *sql, struct err *e); /* one or more statements without results */
+
+/* A cached prepared statement, reset and without bindings. The cache is keyed by the text's bytes; statements whose text holds a
+ * table number are cached alike. Until db_done it must not be asked for again (nested use is an internal error). */
+int db_stmt(struct db *d, const char *sql, struct db_stmt **ret, struct err *e);
+int db_stmtf(struct db *d, struct db_stmt **ret, struct err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Parameters are 1-based. Bytes are not copied: they must stay until db_done. */
+void db_bind_i64(struct db_stmt *s, int i, int64_t v);
+void db_bind_text(struct db_stmt *s, int i, struct str v);
+void db_bind_blob(struct db_stmt *s, int i, struct str v);
+void db_bind_null(struct db_stmt *s, int i);
+/* 1: a row is there; 0: finished; -1: error. */
+int db_step(struct db_stmt *s, struct err *e);
+/* Steps a statement without rows to its end and calls db_done. */
+int db_run(struct db_stmt *s, struct err *e);
+/* Columns are 0-based; views live until the next step or db_done. */
+int64_t db_i64(struct db_stmt *s, int col);
+struct str db_bytes(struct db_stmt *s, int col); /* text or blob; NULL gives STR_NONE */
+bool db_is_null(struct db_stmt *s, int col);
+void db_done(struct db_stmt *s); /* harmless with NULL */
+int64_t db_changes(struct db *d);
+int64_t db_last_rowid(struct db *d);
+
+int db_begin(struct db *d, struct err *e); /* BEGIN IMMEDIATE for a writer, BEGIN for a reader */
+int db_commit(struct db *d, struct err *e);
+void db_rollback(struct db *d);
+int db_savepoint(struct db *d, struct err *e); /* one level, named "op" */
+int db_release(struct db *d, struct err *e);
+void db_rollback_to(struct db *d); /* to "op", and releases it */
+
+#endif

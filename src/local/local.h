@@ -1,0 +1,57 @@
+/* local: the embedded engine: DynamoDB, SQS, S3 and SES on SQLite in one data directory, as a backend of aws calls, and
+ * its face on the cloud port (presigned S3 links).
+ *
+ * Who calls it: perigee.c opens it and attaches workers; route/in reach it only through struct aws_backend and local_face.
+ * Threads: one writer thread a store takes write operations from all workers, runs what waits as ONE SQLite transaction
+ * (WAL, synchronous=FULL; each operation under its own savepoint), and completes them on their own loops after the commit:
+ * durable before acknowledged. Reads run on the attached worker's own connection, at once (AWS_DONE).
+ * Files: <dir>/lock, <dir>/store.db (+ -wal, -shm), <dir>/s3/<bucket>/.../<object id>, <dir>/s3/tmp.
+ * Failure: a directory in use, read-only, or holding a corrupt or newer store is refused at open, with nothing changed. Disk full or an
+ * I/O error later fails the operations concerned (DISK_FULL / IO, retryable) and the store recovers by itself. */
+#ifndef PERIGEE_LOCAL_H
+#define PERIGEE_LOCAL_H
+#include "aws/aws.h"
+#include "base/log.h"
+#include "base/metric.h"
+#include "base/now.h"
+
+struct local_config {
+    const char *dir; /* NULL: a private directory in memory (/dev/shm, else TMPDIR), removed at close, not synced */
+    const char *region, *account;         /* NULL: "us-east-1", "000000000000" */
+    const char *access_key, *secret_key;  /* NULL: "perigee", "perigee" */
+    struct clock *clock;                  /* NULL: the system's */
+    struct log *log;
+    struct metrics *metrics; /* may be NULL */
+    struct pool *pool;       /* file writes of S3 objects */
+};
+
+struct local;
+int local_open(const struct local_config *c, struct local **ret, struct err *e);
+/* All connections must be detached. Waits for the writer, checkpoints, releases the lock. */
+void local_close(struct local *l);
+
+/* A worker's part: its read connection and its queue to the writer. Use from that loop's thread only. */
+struct local_conn;
+int local_attach(struct local *l, struct loop *loop, struct local_conn **ret, struct err *e);
+void local_detach(struct local_conn *c); /* no call may be pending */
+struct aws_backend *local_backend(struct local_conn *c);
+/* Where the cloud port can be reached: scheme and port are taken for presigned links, the host from the caller's Host
+ * header; a `public_url` that is not empty wins over both. */
+void local_set_endpoint(struct local *l, int cloud_port, const char *public_url);
+
+/* 0 when a write transaction can begin and commit now (readiness); loop thread, completes by fn. */
+void local_probe(struct local_conn *c, void (*fn)(void *ud, const struct err *e), void *ud);
+
+/* The cloud port: S3 objects by presigned or header-signed GET, HEAD and PUT; every other request gets AWS's own error shape.
+ * reply is called once, on this loop, possibly before local_face returns. */
+void local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud);
+
+/* Mail that SES accepted, oldest first: {"Messages":[{"MessageId","Timestamp","Source","Destination":[..],"Subject",
+ * "Raw" (MIME text)}]}, in a. Reads at once. */
+int local_mailbox(struct local_conn *c, struct arena *a, struct json *ret, struct err *e);
+
+/* Faults for tests; n counts down at each event, the event at which it reaches 0 fails; 0 turns it off. */
+enum local_fault { LOCAL_FAULT_STEP, LOCAL_FAULT_COMMIT, LOCAL_FAULT_FILE, LOCAL_FAULTS };
+void local_fault(struct local *l, enum local_fault f, int64_t n);
+
+#endif
