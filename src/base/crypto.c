@@ -1,0 +1,159 @@
+#include "base/crypto.h"
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* ==== digests ==== */
+
+static void digest(const EVP_MD *md, struct str data, uint8_t *out) {
+    if (!EVP_Digest(data.p, data.n, out, NULL, md, NULL)) fatal("the %s digest failed", EVP_MD_get0_name(md));
+}
+
+void crypto_sha256(struct str data, uint8_t out[32]) {
+    digest(EVP_sha256(), data, out);
+}
+
+void crypto_sha1(struct str data, uint8_t out[20]) {
+    digest(EVP_sha1(), data, out);
+}
+
+void crypto_md5(struct str data, uint8_t out[16]) {
+    digest(EVP_md5(), data, out);
+}
+
+/* The context is owned by the digest in progress; crypto_digest_end frees it. */
+struct crypto_digest *crypto_digest_new(const char *kind) {
+    const EVP_MD *md = !strcmp(kind, "md5")      ? EVP_md5()
+                       : !strcmp(kind, "sha1")   ? EVP_sha1()
+                       : !strcmp(kind, "sha256") ? EVP_sha256()
+                                                 : NULL;
+    if (!md) fatal("unknown digest '%s'", kind);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (!ctx || !EVP_DigestInit_ex(ctx, md, NULL)) fatal("the %s digest failed", kind);
+    return (struct crypto_digest *)ctx;
+}
+
+void crypto_digest_add(struct crypto_digest *d, struct str data) {
+    if (!EVP_DigestUpdate((EVP_MD_CTX *)d, data.p, data.n)) fatal("a digest failed");
+}
+
+size_t crypto_digest_end(struct crypto_digest *d, uint8_t out[32]) {
+    unsigned n = 0;
+    if (!EVP_DigestFinal_ex((EVP_MD_CTX *)d, out, &n)) fatal("a digest failed");
+    EVP_MD_CTX_free((EVP_MD_CTX *)d);
+    return n;
+}
+
+/* RFC 2104, for digests with blocks of 64 bytes. */
+static void hmac(const EVP_MD *md, struct str key, struct str data, uint8_t *out) {
+    uint8_t inner[64] = {0}, outer[64], sum[EVP_MAX_MD_SIZE];
+    unsigned n = (unsigned)EVP_MD_get_size(md);
+    if (key.n > sizeof inner)
+        digest(md, key, inner);
+    else if (key.n)
+        memcpy(inner, key.p, key.n);
+    for (size_t i = 0; i < sizeof inner; i++) {
+        outer[i] = inner[i] ^ 0x5c;
+        inner[i] ^= 0x36;
+    }
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestInit_ex(ctx, md, NULL) && EVP_DigestUpdate(ctx, inner, sizeof inner) &&
+              EVP_DigestUpdate(ctx, data.p, data.n) && EVP_DigestFinal_ex(ctx, sum, NULL) &&
+              EVP_DigestInit_ex(ctx, md, NULL) && EVP_DigestUpdate(ctx, outer, sizeof outer) &&
+              EVP_DigestUpdate(ctx, sum, n) && EVP_DigestFinal_ex(ctx, out, NULL);
+    EVP_MD_CTX_free(ctx);
+    OPENSSL_cleanse(inner, sizeof inner);
+    OPENSSL_cleanse(outer, sizeof outer);
+    if (!ok) fatal("HMAC with %s failed", EVP_MD_get0_name(md));
+}
+
+void crypto_hmac_sha256(struct str key, struct str data, uint8_t out[32]) {
+    hmac(EVP_sha256(), key, data, out);
+}
+
+void crypto_hmac_sha1(struct str key, struct str data, uint8_t out[20]) {
+    hmac(EVP_sha1(), key, data, out);
+}
+
+/* The reflected polynomial 0x04c11db7 of IEEE 802.3, four bits at a time. */
+uint32_t crypto_crc32(struct str data) {
+    static const uint32_t nibble[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+                                        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    uint32_t c = 0xffffffff;
+    for (size_t i = 0; i < data.n; i++) {
+        c ^= (uint8_t)data.p[i];
+        c = c >> 4 ^ nibble[c & 15];
+        c = c >> 4 ^ nibble[c & 15];
+    }
+    return ~c;
+}
+
+bool crypto_equal(struct str a, struct str b) {
+    return a.n == b.n && CRYPTO_memcmp(a.p, b.p, a.n) == 0;
+}
+
+/* ==== random bytes and UUIDs ==== */
+
+void crypto_random(void *out, size_t n) {
+    uint8_t *p = out;
+    while (n) {
+        ssize_t got = getrandom(p, n, 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) fatal("getrandom: %s", strerror(errno));
+        p += got;
+        n -= (size_t)got;
+    }
+}
+
+static void write_uuid(const uint8_t id[16], char out[37]) {
+    static const size_t groups[] = {4, 2, 2, 2, 6};
+    for (size_t g = 0; g < 5; g++) {
+        if (g) *out++ = '-';
+        crypto_hex_to(out, id, groups[g]);
+        out += 2 * groups[g];
+        id += groups[g];
+    }
+    *out = '\0';
+}
+
+void crypto_uuid4(char out[37]) {
+    uint8_t id[16];
+    crypto_random(id, sizeof id);
+    id[6] = (id[6] & 0x0f) | 0x40;
+    id[8] = (id[8] & 0x3f) | 0x80;
+    write_uuid(id, out);
+}
+
+/* RFC 9562 6.2, method 2: within one millisecond the random part counts up by a random step, so that ids ascend and
+ * still cannot be guessed. `last` is process-wide because the promise is; a clock that steps back keeps the last time.
+ */
+void crypto_uuid7(int64_t unix_ms, char out[37]) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static uint64_t last_ms, last_high, last_low; /* 48, 12 and 62 bits */
+    uint64_t random[2], ms = unix_ms < 0 ? 0 : (uint64_t)unix_ms & 0xffffffffffff;
+    crypto_random(random, sizeof random);
+    pthread_mutex_lock(&lock);
+    if (ms > last_ms) {
+        last_ms = ms;
+        last_high = random[0] & 0x7ff; /* the top bit is room to count */
+        last_low = random[1] >> 2;
+    } else {
+        last_low += (random[1] & 0xffffffff) + 1;
+        last_high += last_low >> 62;
+        last_low &= 0x3fffffffffffffff;
+        last_ms += last_high >> 12;
+        last_high &= 0xfff;
+    }
+    uint64_t high = last_ms << 16 | 0x7000 | last_high, low = (uint64_t)1 << 63 | last_low;
+    pthread_mutex_unlock(&lock);
+    uint8_t id[16];
+    for (int i = 0; i < 8; i++) {
+        id[i] = (uint8_t)(high >> (56 - 8 * i));
+        id[8 + i] = (uint8_t)(low >> (56 - 8 * i));
+    }
+    write_uuid(id, out);
+}
