@@ -41,11 +41,14 @@ int http_set(struct http_response *r, struct str name, struct str value, struct 
         if (value.p[i] == '\r' || value.p[i] == '\n' || value.p[i] == '\0')
             return err_set(e, ERR_VALIDATION, "the value of header %.*s holds %s", STR_ARG(str_take(name, 64)),
                            value.p[i] ? "a line break" : "a NUL byte");
+    size_t line = name.n + value.n + 3;
+    if (line > r->head.max || r->head.n > r->head.max - line)
+        return err_set(e, ERR_TOO_LARGE, "the header section is larger than %zu bytes", r->head.max);
     buf_str(&r->head, name);
     buf_add(&r->head, ": ", 2);
     buf_str(&r->head, value);
     buf_byte(&r->head, '\n');
-    return buf_check(&r->head, "the header section", e);
+    return 0;
 }
 
 void http_error(struct http_response *r, int status, const char *code, const char *fmt, ...) {
