@@ -1,0 +1,231 @@
+/* loop: one turn is: what libuv has ready, due timers, deferred and posted tasks, turn-end hooks. All of it but the
+ * callbacks of descriptors, signals and watches runs outside uv_run, so tasks and timers may spin the loop (loop_once).
+ */
+#include "base/now.h"
+#include "loop/internal.h"
+#include <stdlib.h>
+
+/* How long a chain of tasks that defer each other may keep the turn from ending. */
+enum { CHAIN_NS = 1000000 };
+
+int loop_uv_err(struct err *e, int rc, const char *what) {
+    return err_set(e, ERR_IO, "%s: %s", what, uv_strerror(rc));
+}
+
+// ---- deferred and posted tasks ----
+
+void loop_task_init(struct loop_task *t, void (*fn)(void *ud), void *ud) {
+    list_init(&t->node);
+    t->fn = fn;
+    t->ud = ud;
+    t->queued = false;
+}
+
+void loop_defer(struct loop *l, struct loop_task *t) {
+    if (t->queued) return;
+    t->queued = true;
+    l->n_deferred++;
+    list_add(&l->deferred, &t->node);
+}
+
+void loop_defer_cancel(struct loop *l, struct loop_task *t) {
+    if (!t->queued) return;
+    t->queued = false;
+    l->n_deferred--;
+    list_del(&t->node);
+}
+
+static void wake(struct loop *l) {
+    if (atomic_exchange(&l->asleep, false)) uv_async_send(&l->wake);
+}
+
+void loop_post(struct loop *l, struct loop_task *t) {
+    pthread_mutex_lock(&l->lock);
+    list_add(&l->posted, &t->node);
+    pthread_mutex_unlock(&l->lock);
+    wake(l);
+}
+
+/* Moves all nodes of `from` behind those of `to`. */
+static void list_move(struct list *to, struct list *from) {
+    if (list_empty(from)) return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
+void loop_post_all(struct loop *l, struct list *tasks) {
+    if (list_empty(tasks)) return;
+    pthread_mutex_lock(&l->lock);
+    list_move(&l->posted, tasks);
+    pthread_mutex_unlock(&l->lock);
+    wake(l);
+}
+
+/* Posted tasks join the deferred ones. */
+static void take_posted(struct loop *l) {
+    struct list taken;
+    list_init(&taken);
+    pthread_mutex_lock(&l->lock);
+    list_move(&taken, &l->posted);
+    pthread_mutex_unlock(&l->lock);
+    for (struct list *n; (n = list_pop(&taken));) loop_defer(l, CONTAINER(n, struct loop_task, node));
+}
+
+static void run_deferred(struct loop *l, size_t n) {
+    while (n-- && l->n_deferred) {
+        struct loop_task *t = CONTAINER(l->deferred.next, struct loop_task, node);
+        loop_defer_cancel(l, t);
+        t->fn(t->ud);
+    }
+}
+
+/* All that was queued runs; what that queued runs too, unless it goes on and on: the rest is for the next turn,
+ * which then does not block. */
+static void drain(struct loop *l) {
+    take_posted(l);
+    if (!l->n_deferred) return;
+    uint64_t start = now_mono_ns();
+    do run_deferred(l, l->n_deferred);
+    while (l->n_deferred && now_mono_ns() - start < CHAIN_NS);
+}
+
+// ---- turns ----
+
+void loop_turn_end(struct loop *l, struct loop_hook *h, void (*fn)(void *ud), void *ud) {
+    h->fn = fn;
+    h->ud = ud;
+    list_add(&l->hooks, &h->node);
+}
+
+void loop_turn_end_remove(struct loop *l, struct loop_hook *h) {
+    (void)l;
+    list_del(&h->node);
+}
+
+/* A hook may remove itself, not others. */
+static void run_hooks(struct loop *l) {
+    for (struct list *n = l->hooks.next, *next; n != &l->hooks; n = next) {
+        next = n->next;
+        struct loop_hook *h = CONTAINER(n, struct loop_hook, node);
+        h->fn(h->ud);
+    }
+}
+
+static bool posted_any(struct loop *l) {
+    pthread_mutex_lock(&l->lock);
+    bool any = !list_empty(&l->posted);
+    pthread_mutex_unlock(&l->lock);
+    return any;
+}
+
+/* Announces sleep, then looks once more for what another thread may have left in between. */
+static bool may_block(struct loop *l) {
+    if (l->n_deferred) return false;
+    atomic_store(&l->asleep, true);
+    if (!atomic_load(&l->stop) && !posted_any(l)) return true;
+    loop_awake(l);
+    return false;
+}
+
+static void end_turn(struct loop *l) {
+    drain(l);
+    run_hooks(l);
+    drain(l);
+}
+
+static void turn(struct loop *l, bool block) {
+    if (l->in_uv) fatal("loop_once was called inside a callback of the loop");
+    loop_timers_arm(l);
+    l->in_uv = true;
+    uv_run(&l->uv, block && may_block(l) ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    l->in_uv = false;
+    loop_awake(l);
+    loop_timers_run(l);
+    end_turn(l);
+}
+
+void loop_run(struct loop *l) {
+    atomic_store(&l->thread, pthread_self());
+    uv_update_time(&l->uv);
+    end_turn(l);
+    while (!atomic_load_explicit(&l->stop, memory_order_relaxed)) turn(l, true);
+    atomic_store(&l->stop, false);
+}
+
+static void on_patience(uv_timer_t *h) {
+    loop_awake(h->data);
+    uv_stop(h->loop);
+}
+
+void loop_once(struct loop *l, int max_wait_ms) {
+    atomic_store(&l->thread, pthread_self());
+    uv_update_time(&l->uv);
+    if (max_wait_ms > 0) uv_timer_start(&l->patience, on_patience, (uint64_t)max_wait_ms, 0);
+    turn(l, max_wait_ms != 0);
+    if (max_wait_ms > 0) uv_timer_stop(&l->patience);
+}
+
+void loop_stop(struct loop *l) {
+    atomic_store(&l->stop, true);
+    wake(l);
+}
+
+uint64_t loop_now_ms(const struct loop *l) {
+    return uv_now(&l->uv);
+}
+
+bool loop_is_here(const struct loop *l) {
+    return pthread_equal(atomic_load_explicit(&l->thread, memory_order_relaxed), pthread_self());
+}
+
+// ---- opening and closing ----
+
+static void on_wake(uv_async_t *h) {
+    loop_awake(h->data);
+}
+
+int loop_open(struct loop **ret, struct err *e) {
+    struct loop *l = calloc(1, sizeof *l);
+    if (!l) fatal("out of memory for an event loop");
+    int rc = uv_loop_init(&l->uv);
+    if (rc) {
+        free(l);
+        return loop_uv_err(e, rc, "cannot make an event loop");
+    }
+    rc = uv_async_init(&l->uv, &l->wake, on_wake);
+    if (rc) {
+        uv_loop_close(&l->uv);
+        free(l);
+        return loop_uv_err(e, rc, "cannot make the wake-up of an event loop");
+    }
+    uv_timer_init(&l->uv, &l->alarm);
+    uv_timer_init(&l->uv, &l->patience);
+    l->wake.data = l->alarm.data = l->patience.data = l;
+    list_init(&l->deferred);
+    list_init(&l->hooks);
+    list_init(&l->posted);
+    pthread_mutex_init(&l->lock, NULL);
+    atomic_store(&l->thread, pthread_self());
+    *ret = l;
+    return 0;
+}
+
+void loop_close(struct loop *l) {
+    if (!l) return;
+    if (l->n_timers) fatal("an event loop was closed with %zu timers running", l->n_timers);
+    uv_close((uv_handle_t *)&l->wake, NULL);
+    uv_close((uv_handle_t *)&l->alarm, NULL);
+    uv_close((uv_handle_t *)&l->patience, NULL);
+    int rc = UV_EBUSY; /* a signal under way delays the closing of its handle by turns */
+    for (int i = 0; rc && i < 10; i++) {
+        uv_run(&l->uv, UV_RUN_NOWAIT);
+        rc = uv_loop_close(&l->uv);
+    }
+    if (rc) fatal("an event loop was closed with descriptors, signals or watches in it");
+    pthread_mutex_destroy(&l->lock);
+    free(l->heap);
+    free(l);
+}
