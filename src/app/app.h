@@ -107,6 +107,9 @@ struct app {
     struct app_cors cors;
     const struct str *identities; /* SES identities (addresses or domains) */
     size_t n_identities;
+    /* Parameters named in Metadata.Perigee.RequireOffLoopback whose value is empty: the host refuses to listen off loopback. */
+    const struct str *unset_secrets;
+    size_t n_unset_secrets;
 };
 
 /* On failure *ret_problems (in problems_arena) has every problem found and e the first. CodeUri is resolved against the

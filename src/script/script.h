@@ -128,4 +128,13 @@ void script_watch_tick(struct script *s);
 int script_run_file(struct script *s, const char *path, int argc, char **argv, struct err *e);
 int script_run_text(struct script *s, const char *chunk_name, struct str text, int argc, char **argv, struct err *e);
 
+/* -- for Lua modules written in C (script_module) --------------------------------------------------------------------- */
+/* conv: exact conversion between Lua values and json documents. Both may raise (stack, memory): the arena must be owned by a userdata. */
+void script_push_json(struct lua_State *L, const struct json *v);
+/* Value at idx -> json in a; -1 and e naming the path ("$.lines[2].price: functions cannot be encoded") instead of raising. */
+int script_to_json(struct lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e);
+/* Pushes nil and the error table {code,message,status,retryable,service,action,request_id,...} with __tostring; returns 2. */
+int script_push_err(struct lua_State *L, const struct err *e, const char *service, const char *action, const char *request_id,
+                    const struct json *more);
+
 #endif

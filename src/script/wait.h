@@ -50,14 +50,6 @@ void script_poll(lua_State *L);
 #define SCRIPT_MARK_OBJECT "perigee.json.object"
 #define SCRIPT_DECIMAL "perigee.decimal"
 
-/* conv: exact conversion between Lua values and json documents. Both may raise (stack, memory): the arena must be owned by a userdata. */
-void script_push_json(lua_State *L, const struct json *v);
-/* Value at idx -> json in a; -1 and e naming the path ("$.lines[2].price: functions cannot be encoded") instead of raising. */
-int script_to_json(lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e);
-/* Pushes nil and the error table {code,message,status,retryable,service,action,request_id,...} with __tostring; returns 2. */
-int script_push_err(lua_State *L, const struct err *e, const char *service, const char *action, const char *request_id,
-                    const struct json *more);
-
 /* lib modules: luaopen functions, one a file in script/lib. */
 int script_open_json(lua_State *L);   /* perigee.json */
 int script_open_log(lua_State *L);    /* perigee.log */

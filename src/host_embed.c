@@ -1,0 +1,148 @@
+/* host_embed.c: a host without threads of its own workers: the caller's thread spins the loop until its question is
+ * answered. */
+#include "base/crypto.h"
+#include "host.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* -- requests --------------------------------------------------------------------------------------------------- */
+
+struct answer {
+    struct http_response *res;
+    bool done;
+};
+
+static void on_reply(void *ud, struct http_response *res) {
+    struct answer *a = ud;
+    *a->res = *res; /* takes head, body and file over */
+    http_response_init(res, res->status);
+    a->done = true;
+}
+
+int perigee_request(struct perigee *p, bool cloud_port, struct http_request *r, struct http_response *ret,
+                    struct err *e) {
+    if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_request is for embedded hosts (workers = -1)");
+    struct worker *w = &p->workers[0];
+    struct answer a = {.res = ret};
+    if (cloud_port)
+        local_face(w->conn, r, on_reply, &a);
+    else
+        route_http(w->route, r, on_reply, &a);
+    while (!a.done) loop_once(w->loop, -1);
+    return 0;
+}
+
+/* -- queues ----------------------------------------------------------------------------------------------------- */
+
+static int64_t attribute_number(const struct json *attributes, const char *name) {
+    int64_t v = 0;
+    str_i64(json_get_s(attributes, name), &v);
+    return v;
+}
+
+/* Messages a queue still owes its feed: visible, in flight or delayed; -1 on error. */
+static int64_t queue_backlog(struct perigee *p, struct str name, struct err *e) {
+    struct worker *w = &p->workers[0];
+    struct aws_call *c = aws_call_new(AWS_SQS_GetQueueAttributes);
+    struct str url = arena_printf(&c->arena, "http://127.0.0.1/%.*s/%.*s", STR_ARG(local_backend(w->conn)->id.account),
+                                  STR_ARG(name));
+    struct json names = json_make_arr();
+    json_push(&c->arena, &names, json_make_c("All"));
+    c->params = json_make_obj();
+    json_set(&c->arena, &c->params, "QueueUrl", json_make_str(url));
+    json_set(&c->arena, &c->params, "AttributeNames", names);
+    aws_call_wait(local_backend(w->conn), w->loop, c);
+    int64_t n = -1;
+    if (c->err.code) {
+        *e = c->err;
+    } else {
+        const struct json *a = json_get(&c->result, "Attributes");
+        n = attribute_number(a, "ApproximateNumberOfMessages") +
+            attribute_number(a, "ApproximateNumberOfMessagesNotVisible") +
+            attribute_number(a, "ApproximateNumberOfMessagesDelayed");
+    }
+    aws_call_free(c);
+    return n;
+}
+
+/* 1: everything is done; 0: not yet; -1: error. */
+static int is_idle(struct perigee *p, struct err *e) {
+    int64_t all = 0;
+    for (size_t i = 0; i < p->app->n_feeds; i++) {
+        if (!p->app->feeds[i].enabled) continue;
+        int64_t n = queue_backlog(p, p->app->feeds[i].queue, e);
+        if (n < 0) return -1;
+        all += n;
+    }
+    size_t jobs = script_jobs(p->workers[0].script);
+    if (all || jobs) err_set(e, ERR_TIMEOUT, "%lld messages are still queued and %zu jobs run", (long long)all, jobs);
+    return !all && !jobs;
+}
+
+static void on_feed_stopped(void *ud) {
+    size_t *left = ud;
+    --*left;
+}
+
+static void close_feeds(struct worker *w) {
+    size_t left = w->n_feeds;
+    for (size_t i = 0; i < w->n_feeds; i++) feed_stop(w->feeds[i], on_feed_stopped, &left);
+    while (left) loop_once(w->loop, -1);
+    for (size_t i = 0; i < w->n_feeds; i++) feed_close(w->feeds[i]);
+    w->n_feeds = 0;
+}
+
+int perigee_drain(struct perigee *p, int64_t max_ms, struct err *e) {
+    struct worker *w = &p->workers[0];
+    if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_drain is for embedded hosts (workers = -1)");
+    if (worker_open_feeds(w, e)) return -1;
+    uint64_t end = now_mono_ms() + (uint64_t)max_ms;
+    int rc = 0;
+    do {
+        loop_once(w->loop, 2);
+        rc = is_idle(p, e);
+    } while (rc == 0 && now_mono_ms() < end);
+    close_feeds(w);
+    return rc == 1 ? 0 : -1;
+}
+
+/* -- schedules -------------------------------------------------------------------------------------------------- */
+
+struct run {
+    bool done;
+    struct err err;
+};
+
+static void on_run_done(void *ud, const struct err *e) {
+    struct run *r = ud;
+    if (e) r->err = *e;
+    r->done = true;
+}
+
+static const struct app_schedule *find_schedule(const struct app *a, const char *name) {
+    for (size_t i = 0; i < a->n_schedules; i++)
+        if (str_is(a->schedules[i].name, name) || str_is(a->schedules[i].function->name, name)) return &a->schedules[i];
+    return NULL;
+}
+
+int perigee_run_schedule(struct perigee *p, const char *name, struct err *e) {
+    const struct app_schedule *s = find_schedule(p->app, name);
+    if (!s) return err_set(e, ERR_CONFIG, "the template has no schedule or scheduled function named '%s'", name);
+    struct run r = {0};
+    struct arena a = {0};
+    char id[37];
+    struct json event = json_make_obj();
+    crypto_uuid7(clock_ms(p->clock), id);
+    if (s->input.n) {
+        if (json_parse(&a, s->input, NULL, &event, e)) return -1;
+    } else {
+        json_set(&a, &event, "source", json_make_c("aws.events"));
+        json_set(&a, &event, "id", json_make_c(id));
+    }
+    route_event(p->workers[0].route, s->function, event, str_c(id), on_run_done, &r);
+    while (!r.done) loop_once(p->workers[0].loop, -1);
+    arena_free(&a);
+    if (!r.err.code) return 0;
+    *e = r.err;
+    return -1;
+}

@@ -1,0 +1,329 @@
+/* host_lua.c: the Lua module perigee.host: an embedded host as an object, for `perigee test` and scripts.
+ *   local host = require "perigee.host"
+ *   local h = assert(host.open{ template=, memory=, data=, parameters={Name=value}, clock=unix_ms, lua_dir=,
+ * development= }) h:request{ method=, target=, headers={}, body=, remote_ip= } -> { status=, headers={lower=value},
+ * body= } h:cloud{...}  h:drain([max_ms]) -> true | nil, why   h:run_schedule(name)   h:advance(ms)   h:now()
+ *   h:aws(service, action, params[, body]) -> result | nil, err   h:mailbox()   h:reload() -> version   h:fault(name,
+ * n)   h:close() Everything a handle needs hangs off the userdata, so an error anywhere frees it with the handle. */
+#include "base/crypto.h"
+#include "base/fs.h"
+#include "host.h"
+#include "script/script.h"
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HANDLE "perigee.host"
+#define BODY_MAX (64u << 20)
+
+struct handle {
+    struct perigee *host;
+    struct clock clock;
+    struct arena arena; /* of the call being made; reset at the start of the next */
+    struct http_response res;
+    struct aws_call *call;
+    struct log log;
+};
+
+static struct handle *check(lua_State *L) {
+    struct handle *h = luaL_checkudata(L, 1, HANDLE);
+    luaL_argcheck(L, h->host, 1, "this host is closed");
+    http_response_free(&h->res);
+    http_response_init(&h->res, 0);
+    if (h->call) aws_call_free(h->call);
+    h->call = NULL;
+    arena_reset(&h->arena);
+    return h;
+}
+
+static int fail(lua_State *L, const struct err *e) {
+    return script_push_err(L, e, NULL, NULL, NULL, NULL);
+}
+
+/* -- open and close --------------------------------------------------------------------------------------------- */
+
+static const char *field_string(lua_State *L, int idx, const char *name, const char *otherwise) {
+    lua_getfield(L, idx, name);
+    const char *s = luaL_optstring(L, -1, otherwise);
+    return s; /* stays on the stack */
+}
+
+static bool field_bool(lua_State *L, int idx, const char *name, bool otherwise) {
+    lua_getfield(L, idx, name);
+    bool b = lua_isnil(L, -1) ? otherwise : lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return b;
+}
+
+/* {Name=value} -> "Name=value,..." on the stack. */
+static const char *parameters_text(lua_State *L, int idx) {
+    lua_getfield(L, idx, "parameters");
+    int t = lua_gettop(L);
+    lua_pushliteral(L, "");
+    if (lua_isnil(L, t)) return "";
+    luaL_checktype(L, t, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, t);) {
+        lua_pushfstring(L, "%s%s%s=%s", lua_tostring(L, t + 1), *lua_tostring(L, t + 1) ? "," : "",
+                        luaL_checkstring(L, -2), luaL_tolstring(L, -1, NULL));
+        lua_replace(L, t + 1);
+        lua_pop(L, 2);
+    }
+    return lua_tostring(L, t + 1);
+}
+
+static int host_open(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkstack(L, 40, "host.open");
+    struct handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+    memset(h, 0, sizeof *h);
+    http_response_init(&h->res, 0);
+    luaL_setmetatable(L, HANDLE);
+    int top = lua_gettop(L);
+    struct perigee_config c = perigee_defaults();
+    c.workers = -1;
+    c.reload = c.feeds = false;
+    c.template_path = field_string(L, 1, "template", c.template_path);
+    c.data = field_string(L, 1, "data", NULL);
+    c.memory = c.data == NULL;
+    c.lua_dir = field_string(L, 1, "lua_dir", NULL);
+    c.log_level = field_string(L, 1, "log_level", "off");
+    c.development = field_bool(L, 1, "development", false);
+    c.parameters = parameters_text(L, 1);
+    c.clock = &h->clock;
+    lua_getfield(L, 1, "clock");
+    if (!lua_isnil(L, -1)) atomic_store(&h->clock.frozen_ms, luaL_checkinteger(L, -1));
+    struct err e = {0};
+    if (perigee_open(&c, &h->host, &e)) return fail(L, &e);
+    local_set_endpoint(h->host->local, 4566, "");
+    lua_settop(L, top);
+    return 1;
+}
+
+static int host_close(lua_State *L) {
+    struct handle *h = luaL_checkudata(L, 1, HANDLE);
+    http_response_free(&h->res);
+    http_response_init(&h->res, 0);
+    if (h->call) aws_call_free(h->call);
+    h->call = NULL;
+    arena_free(&h->arena);
+    perigee_close(h->host);
+    h->host = NULL;
+    return 0;
+}
+
+/* -- requests --------------------------------------------------------------------------------------------------- */
+
+static struct str field_str(lua_State *L, struct arena *a, int idx, const char *name, const char *otherwise) {
+    size_t n = 0;
+    lua_getfield(L, idx, name);
+    const char *s = luaL_optlstring(L, -1, otherwise, &n);
+    struct str copy = s ? arena_str(a, str_n(s, s == otherwise ? strlen(otherwise) : n)) : STR_NONE;
+    lua_pop(L, 1);
+    return copy;
+}
+
+static void read_headers(lua_State *L, struct arena *a, int idx, struct http_request *r) {
+    lua_getfield(L, idx, "headers");
+    if (lua_istable(L, -1)) {
+        size_t n = 0;
+        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) n++;
+        struct http_header *list = ARENA_ARRAY(a, struct http_header, n + 1);
+        n = 0;
+        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+            size_t vn = 0;
+            const char *name = luaL_checkstring(L, -2);
+            const char *value = luaL_tolstring(L, -1, &vn);
+            list[n++] = (struct http_header){arena_str(a, str_c(name)), arena_str(a, str_n(value, vn))};
+            lua_pop(L, 1);
+        }
+        r->headers = list;
+        r->n_headers = n;
+    }
+    lua_pop(L, 1);
+}
+
+static struct http_request *read_request(lua_State *L, struct handle *h, int idx) {
+    struct arena *a = &h->arena;
+    struct http_request *r = ARENA_NEW(a, struct http_request);
+    luaL_checktype(L, idx, LUA_TTABLE);
+    r->arena = a;
+    r->method = field_str(L, a, idx, "method", "GET");
+    r->target = field_str(L, a, idx, "target", "/");
+    struct str rest = r->target;
+    r->path = str_cut(&rest, '?');
+    r->raw_query = rest.p ? rest : STR("");
+    r->version = STR("HTTP/1.1");
+    r->body = field_str(L, a, idx, "body", "");
+    r->remote_ip = field_str(L, a, idx, "remote_ip", "127.0.0.1");
+    r->loopback = str_starts(r->remote_ip, STR("127.")) || str_is(r->remote_ip, "::1");
+    r->start_ns = now_mono_ns();
+    read_headers(L, a, idx, r);
+    char id[37];
+    crypto_uuid7(clock_ms(&h->clock), id);
+    struct str given = http_header(r, "x-request-id");
+    r->request_id = given.n ? given : arena_str(a, str_c(id));
+    crypto_random(id, 16);
+    char *trace = arena_alloc(a, 33);
+    crypto_hex_to(trace, (const uint8_t *)id, 16);
+    r->trace_id = str_n(trace, 32);
+    return r;
+}
+
+static void push_headers(lua_State *L, struct str head) {
+    lua_newtable(L);
+    while (head.n) {
+        struct str line = str_cut(&head, '\n');
+        struct str name = str_cut(&line, ':');
+        if (!name.n) continue;
+        luaL_Buffer b;
+        luaL_buffinit(L, &b);
+        for (size_t i = 0; i < name.n; i++)
+            luaL_addchar(&b, name.p[i] >= 'A' && name.p[i] <= 'Z' ? name.p[i] + 32 : name.p[i]);
+        luaL_pushresult(&b);
+        line = str_trim(line);
+        lua_pushlstring(L, line.p ? line.p : "", line.n);
+        lua_rawset(L, -3);
+    }
+}
+
+/* A file body is read whole, as a client would. */
+static int read_file_body(struct http_response *res, struct err *e) {
+    if (res->file < 0) return 0;
+    struct buf *b = &res->body;
+    b->max = BODY_MAX;
+    buf_clear(b);
+    if (res->file_len > BODY_MAX) return err_set(e, ERR_TOO_LARGE, "the body is larger than %u bytes", BODY_MAX);
+    buf_reserve(b, res->file_len);
+    ssize_t n = pread(res->file, b->p, res->file_len, (off_t)res->file_off);
+    if (n < 0 || (uint64_t)n != res->file_len) return err_set(e, ERR_IO, "cannot read the body's file");
+    b->n = (size_t)n;
+    return 0;
+}
+
+static int request_on(lua_State *L, bool cloud) {
+    struct handle *h = check(L);
+    struct http_request *r = read_request(L, h, 2);
+    struct err e = {0};
+    if (perigee_request(h->host, cloud, r, &h->res, &e) || read_file_body(&h->res, &e)) return fail(L, &e);
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, h->res.status);
+    lua_setfield(L, -2, "status");
+    push_headers(L, buf_view(&h->res.head));
+    lua_setfield(L, -2, "headers");
+    struct str body = buf_view(&h->res.body);
+    lua_pushlstring(L, body.p ? body.p : "", body.n);
+    lua_setfield(L, -2, "body");
+    return 1;
+}
+
+static int host_request(lua_State *L) {
+    return request_on(L, false);
+}
+
+static int host_cloud(lua_State *L) {
+    return request_on(L, true);
+}
+
+/* -- the rest ----------------------------------------------------------------------------------------------------- */
+
+static int done(lua_State *L, int rc, const struct err *e) {
+    if (rc) return fail(L, e);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int host_drain(lua_State *L) {
+    struct handle *h = check(L);
+    struct err e = {0};
+    return done(L, perigee_drain(h->host, luaL_optinteger(L, 2, 10000), &e), &e);
+}
+
+static int host_run_schedule(lua_State *L) {
+    struct handle *h = check(L);
+    struct err e = {0};
+    return done(L, perigee_run_schedule(h->host, luaL_checkstring(L, 2), &e), &e);
+}
+
+static int host_advance(lua_State *L) {
+    struct handle *h = check(L);
+    atomic_fetch_add(&h->clock.offset_ms, luaL_checkinteger(L, 2));
+    return 0;
+}
+
+static int host_now(lua_State *L) {
+    struct handle *h = check(L);
+    lua_pushinteger(L, clock_ms(&h->clock));
+    return 1;
+}
+
+static int host_aws(lua_State *L) {
+    struct handle *h = check(L);
+    struct err e = {0};
+    enum aws_service service;
+    enum aws_op op;
+    if (aws_service_find(str_c(luaL_checkstring(L, 2)), &service, &e)) return luaL_argerror(L, 2, e.msg);
+    if (aws_op_find(service, str_c(luaL_checkstring(L, 3)), &op, &e)) return luaL_argerror(L, 3, e.msg);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    h->call = aws_call_new(op);
+    if (script_to_json(L, 4, &h->call->arena, &h->call->params, &e)) return luaL_argerror(L, 4, e.msg);
+    size_t n = 0;
+    const char *body = luaL_optlstring(L, 5, NULL, &n);
+    if (body) h->call->body = arena_str(&h->call->arena, str_n(body, n));
+    struct worker *w = &h->host->workers[0];
+    aws_call_wait(local_backend(w->conn), w->loop, h->call);
+    if (h->call->err.code) return fail(L, &h->call->err);
+    script_push_json(L, &h->call->result);
+    if (h->call->result_body.p) {
+        lua_pushlstring(L, h->call->result_body.p, h->call->result_body.n);
+        lua_setfield(L, -2, "Body");
+    }
+    return 1;
+}
+
+static int host_mailbox(lua_State *L) {
+    struct handle *h = check(L);
+    struct err e = {0};
+    struct json mails = json_make_obj();
+    if (local_mailbox(h->host->workers[0].conn, &h->arena, &mails, &e)) return fail(L, &e);
+    script_push_json(L, json_get(&mails, "Messages"));
+    return 1;
+}
+
+static int host_reload(lua_State *L) {
+    struct handle *h = check(L);
+    struct err e = {0};
+    const char *version = NULL;
+    if (perigee_reload(h->host, &version, &e)) return fail(L, &e);
+    lua_pushstring(L, version);
+    return 1;
+}
+
+static int host_fault(lua_State *L) {
+    static const char *const names[] = {"step", "commit", "file", NULL};
+    struct handle *h = check(L);
+    int f = luaL_checkoption(L, 2, NULL, names);
+    local_fault(h->host->local, (enum local_fault)f, luaL_checkinteger(L, 3));
+    return 0;
+}
+
+static const luaL_Reg methods[] = {
+    {"request", host_request}, {"cloud", host_cloud}, {"drain", host_drain}, {"run_schedule", host_run_schedule},
+    {"advance", host_advance}, {"now", host_now},     {"aws", host_aws},     {"mailbox", host_mailbox},
+    {"reload", host_reload},   {"fault", host_fault}, {"close", host_close}, {"__gc", host_close},
+    {"__close", host_close},   {NULL, NULL},
+};
+
+int host_lua_open(lua_State *L) {
+    luaL_newmetatable(L, HANDLE);
+    luaL_setfuncs(L, methods, 0);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "__index");
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, host_open);
+    lua_setfield(L, -2, "open");
+    return 1;
+}
+
+const struct script_module host_lua_modules[] = {{"perigee.host", host_lua_open}, {NULL, NULL}};

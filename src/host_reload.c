@@ -1,0 +1,187 @@
+/* host_reload.c: one version of the handlers on all workers. The coordinator sees a change, reads all sources into one
+ * snapshot, has every worker load it beside the version in use, and when all could, makes it the active one with one
+ * atomic store: each worker switches before its next request. When one could not, all drop it and the version in use
+ * stays. */
+#include "base/fs.h"
+#include "host.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Editors write in several steps; changes are gathered for so long. */
+#define DEBOUNCE_MS 8
+
+static void reload_begin(struct perigee *p);
+
+/* -- watching --------------------------------------------------------------------------------------------------- */
+
+static void on_debounce(void *ud) {
+    struct perigee *p = ud;
+    if (p->reload.busy)
+        p->reload.again = true;
+    else
+        reload_begin(p);
+}
+
+static void on_change(void *ud, const char *name) {
+    struct perigee *p = ud;
+    (void)name;
+    loop_timer_start(p->loop, &p->reload.debounce, DEBOUNCE_MS, on_debounce, p);
+}
+
+static void unwatch(struct perigee *p) {
+    for (size_t i = 0; i < p->reload.n_watches; i++) loop_watch_remove(p->reload.watches[i]);
+    free(p->reload.watches);
+    p->reload.watches = NULL;
+    p->reload.n_watches = 0;
+}
+
+static int watch(struct perigee *p, const struct script_sources *s, struct err *e) {
+    const char *const *dirs = NULL;
+    size_t n = script_sources_dirs(s, &dirs);
+    unwatch(p);
+    p->reload.watches = calloc(n + 1, sizeof *p->reload.watches);
+    if (!p->reload.watches) fatal("out of memory for %zu watches", n);
+    for (size_t i = 0; i < n; i++) {
+        if (loop_watch_add(p->loop, dirs[i], on_change, p, &p->reload.watches[i], e)) return -1;
+        p->reload.n_watches++;
+    }
+    return 0;
+}
+
+/* -- phase 2: all at once, or not at all --------------------------------------------------------------------------- */
+
+static void worker_commit(void *ud) {
+    struct worker *w = ud;
+    worker_refresh(w);
+    if (!w->prepared) return;
+    script_commit(w->script, false);
+    w->prepared = 0;
+}
+
+static const struct worker *failed_worker(const struct perigee *p) {
+    for (size_t i = 0; i < p->n_workers; i++)
+        if (p->workers[i].load_err.code) return &p->workers[i];
+    return NULL;
+}
+
+static void report_refused(struct perigee *p, const struct worker *w, struct buf *traceback) {
+    metric_add(p->metrics[0], METRIC_RELOAD_ERRORS, 1);
+    log_event(p->log, LOG_ERROR, "edit refused, the last good version keeps serving", "ssss", "error", w->load_err.msg,
+              "refused_version", script_sources_version(p->reload.next), "version",
+              script_sources_version(p->reload.sources), "traceback", traceback->n ? buf_cstr(traceback) : NULL);
+}
+
+static void take_over(struct perigee *p) {
+    struct script_sources *old = p->reload.sources;
+    p->reload.sources = p->reload.next;
+    p->reload.next = NULL;
+    atomic_store_explicit(&p->reload.active, p->reload.epoch, memory_order_release);
+    metric_add(p->metrics[0], METRIC_RELOADS, 1);
+    log_event(p->log, LOG_INFO, "handlers reloaded", "ss", "version", script_sources_version(p->reload.sources),
+              "previous", script_sources_version(old));
+    script_sources_unref(old);
+}
+
+static void on_loaded(void *ud) {
+    struct perigee *p = ud;
+    const struct worker *bad = failed_worker(p);
+    struct err e = {0};
+    if (watch(p, p->reload.next, &e)) log_event(p->log, LOG_WARN, "cannot watch for changes", "s", "error", e.msg);
+    if (bad) {
+        report_refused(p, bad, &((struct worker *)bad)->traceback);
+        snprintf(p->reload.failed, sizeof p->reload.failed, "%s", script_sources_version(p->reload.next));
+        script_sources_unref(p->reload.next);
+        p->reload.next = NULL;
+    } else {
+        p->reload.failed[0] = 0;
+        take_over(p);
+    }
+    for (size_t i = 0; i < p->n_workers; i++) loop_post(p->workers[i].loop, &p->workers[i].commit_task);
+    p->reload.busy = false;
+    if (p->reload.again) {
+        p->reload.again = false;
+        reload_begin(p);
+    }
+}
+
+/* -- phase 1: every worker loads the snapshot ------------------------------------------------------------------------
+ */
+
+static void worker_load(void *ud) {
+    struct worker *w = ud;
+    struct perigee *p = w->host;
+    w->load_err = (struct err){0};
+    w->traceback.max = 1 << 16;
+    buf_clear(&w->traceback);
+    if (!script_load(w->script, p->reload.next, p->app->functions, p->app->n_functions, &w->traceback, &w->load_err))
+        w->prepared = p->reload.epoch;
+    if (atomic_fetch_sub(&p->reload.waiting, 1) == 1) loop_post(p->loop, &p->reload.loaded);
+}
+
+static bool nothing_new(const struct perigee *p, const struct script_sources *s) {
+    const char *v = script_sources_version(s);
+    return !strcmp(v, script_sources_version(p->reload.sources)) || !strcmp(v, p->reload.failed);
+}
+
+static void reload_begin(struct perigee *p) {
+    struct script_sources *next = NULL;
+    struct err e = {0};
+    struct str root = fs_dirname(p->app->dir);
+    if (script_sources_read(p->app->functions, p->app->n_functions, p->config.lua_dir, arena_cstr(&p->arena, root),
+                            &next, &e)) {
+        log_event(p->log, LOG_ERROR, "cannot read the handlers, the last good version keeps serving", "s", "error",
+                  e.msg);
+        return;
+    }
+    if (nothing_new(p, next)) {
+        if (!strcmp(script_sources_version(next), script_sources_version(p->reload.sources))) p->reload.failed[0] = 0;
+        script_sources_unref(next);
+        return;
+    }
+    p->reload.busy = true;
+    p->reload.next = next;
+    p->reload.epoch++;
+    atomic_store(&p->reload.waiting, p->n_workers);
+    for (size_t i = 0; i < p->n_workers; i++) loop_post(p->workers[i].loop, &p->workers[i].load_task);
+}
+
+/* -- open, close, embedded --------------------------------------------------------------------------------------- */
+
+int reload_open(struct perigee *p, struct err *e) {
+    loop_task_init(&p->reload.loaded, on_loaded, p);
+    for (size_t i = 0; i < p->n_workers; i++) {
+        loop_task_init(&p->workers[i].load_task, worker_load, &p->workers[i]);
+        loop_task_init(&p->workers[i].commit_task, worker_commit, &p->workers[i]);
+    }
+    return watch(p, p->reload.sources, e);
+}
+
+void reload_close(struct perigee *p) {
+    while (p->reload.busy) loop_once(p->loop, -1);
+    unwatch(p);
+    loop_timer_stop(p->loop, &p->reload.debounce);
+}
+
+int perigee_reload(struct perigee *p, const char **ret_version, struct err *e) {
+    struct script_sources *next = NULL;
+    struct worker *w = &p->workers[0];
+    struct buf traceback = BUF_MAX(1 << 16);
+    int rc = -1;
+    if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_reload is for embedded hosts");
+    struct str root = fs_dirname(p->app->dir);
+    if (script_sources_read(p->app->functions, p->app->n_functions, p->config.lua_dir, arena_cstr(&p->arena, root),
+                            &next, e))
+        goto out;
+    if (script_load(w->script, next, p->app->functions, p->app->n_functions, &traceback, e)) goto out;
+    script_commit(w->script, true);
+    script_sources_unref(p->reload.sources);
+    p->reload.sources = next;
+    next = NULL;
+    *ret_version = script_version(w->script);
+    rc = 0;
+out:
+    if (next) script_sources_unref(next);
+    buf_free(&traceback);
+    return rc;
+}

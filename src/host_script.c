@@ -1,0 +1,136 @@
+/* host_script.c: what `perigee check`, `perigee run` and `perigee test` do: a trusted Lua state on an engine of its
+ * own, no servers. */
+#include "base/fs.h"
+#include "host.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* -- check ------------------------------------------------------------------------------------------------------ */
+
+/* Every schema by itself, also those that no handler uses. */
+static const char check_schemas[] = "local validate = require 'perigee.validate'\n"
+                                    "local bad = 0\n"
+                                    "for _, name in ipairs(arg) do\n"
+                                    "  local ok, why = pcall(validate.schema, name)\n"
+                                    "  if not ok then io.stdout:write(tostring(why), '\\n'); bad = bad + 1 end\n"
+                                    "end\n"
+                                    "os.exit(bad == 0 and 0 or 1, false)\n";
+
+struct checker {
+    struct arena arena;
+    struct app *app;
+    struct loop *loop;
+    struct pool *pool;
+    struct local *local;
+    struct local_conn *conn;
+    struct script *script;
+    struct script_sources *sources;
+    struct log log;
+};
+
+static void checker_close(struct checker *k) {
+    if (k->script) script_close(k->script);
+    if (k->sources) script_sources_unref(k->sources);
+    if (k->conn) local_detach(k->conn);
+    if (k->local) local_close(k->local);
+    if (k->pool) pool_close(k->pool);
+    if (k->loop) loop_close(k->loop);
+    if (k->app) app_free(k->app);
+    arena_free(&k->arena);
+}
+
+/* A Lua state with an engine in memory. */
+static int checker_open(struct checker *k, const struct perigee_config *c, bool trusted, struct err *e) {
+    struct local_config lc = {.clock = c->clock, .log = &k->log};
+    if (loop_open(&k->loop, e) || pool_open(1, 0, &k->pool, e)) return -1;
+    lc.pool = k->pool;
+    lc.access_key = c->access_key;
+    lc.secret_key = c->secret_key;
+    if (local_open(&lc, &k->local, e) || local_attach(k->local, k->loop, &k->conn, e)) return -1;
+    local_set_endpoint(k->local, c->cloud_port > 0 ? (int)c->cloud_port : 4566, c->public_cloud_url);
+    struct script_config sc = {
+        .loop = k->loop,
+        .backend = local_backend(k->conn),
+        .pool = k->pool,
+        .clock = c->clock,
+        .log = &k->log,
+        .lua_dir = c->lua_dir,
+        .root_dir = k->app ? k->app->dir.p : ".",
+        .trusted = trusted,
+        .modules = c->modules,
+    };
+    return script_open(&sc, &k->script, e);
+}
+
+static int check_handlers(struct checker *k, const struct perigee_config *c, struct buf *out, struct err *e) {
+    if (checker_open(k, c, false, e)) return -1;
+    struct str root = fs_dirname(k->app->dir);
+    if (script_sources_read(k->app->functions, k->app->n_functions, c->lua_dir, arena_cstr(&k->arena, root),
+                            &k->sources, e))
+        return -1;
+    int rc = 0;
+    for (size_t i = 0; i < k->app->n_functions; i++) { /* one by one, so that each broken one is named */
+        struct err why = {0};
+        if (!script_load(k->script, k->sources, &k->app->functions[i], 1, NULL, &why)) {
+            script_commit(k->script, false);
+            continue;
+        }
+        buf_printf(out, "%s:%d: %.*s: %s\n", c->template_path, k->app->functions[i].line,
+                   STR_ARG(k->app->functions[i].name), why.msg);
+        rc = err_set(e, ERR_CONFIG, "handlers do not load");
+    }
+    return rc;
+}
+
+static int check_schema_files(struct checker *k, const struct perigee_config *c, struct err *e) {
+    struct str *names = NULL;
+    size_t n = 0;
+    struct str dir = fs_join(&k->arena, k->app->dir, STR("schemas"));
+    if (fs_list(&k->arena, dir.p, ".json", &names, &n, e)) return -1;
+    struct checker t = {.log = k->log, .app = NULL};
+    char **argv = ARENA_ARRAY(&k->arena, char *, n + 2);
+    argv[0] = (char *)"check";
+    for (size_t i = 0; i < n; i++) argv[i + 1] = arena_cstr(&k->arena, str_take(names[i], names[i].n - 5));
+    int rc = checker_open(&t, c, true, e);
+    int code = rc ? -1 : script_run_text(t.script, "=check", str_c(check_schemas), (int)n + 1, argv, e);
+    checker_close(&t);
+    if (code > 0) return err_set(e, ERR_CONFIG, "schemas are wrong");
+    return code;
+}
+
+int perigee_check(const struct perigee_config *c, struct buf *out, struct err *e) {
+    struct checker k = {.log = {.fd = 2, .level = LOG_ERROR}};
+    int rc = host_load_app(c, &k.arena, out, &k.app, e);
+    if (!rc) {
+        int handlers = check_handlers(&k, c, out, e);
+        int schemas = check_schema_files(&k, c, e);
+        rc = handlers || schemas ? -1 : 0;
+    }
+    checker_close(&k);
+    return rc;
+}
+
+/* -- run -------------------------------------------------------------------------------------------------------- */
+
+int perigee_script(const struct perigee_config *c, const char *path, const char *chunk, struct str text, int argc,
+                   char **argv, int *ret_code, struct err *e) {
+    struct checker k = {.log = {.fd = 2, .level = LOG_INFO}};
+    int rc = -1;
+    if (!log_level_parse(str_c(c->log_level), &k.log.level)) {
+        err_set(e, ERR_CONFIG, "--log-level: '%s' is not debug, info, warn, error or off", c->log_level);
+        goto out;
+    }
+    if (checker_open(&k, c, true, e)) goto out;
+    struct err why = {0};
+    int code = path ? script_run_file(k.script, path, argc, argv, &why)
+                    : script_run_text(k.script, chunk, text, argc, argv, &why);
+    if (code < 0) {
+        *e = why;
+        goto out;
+    }
+    *ret_code = code;
+    rc = 0;
+out:
+    checker_close(&k);
+    return rc;
+}

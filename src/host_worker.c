@@ -1,0 +1,295 @@
+/* host_worker.c: one worker: opening its parts in the order of the data flow, its thread, its graceful end. */
+#include "host.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -- wiring ----------------------------------------------------------------------------------------------------- */
+
+void worker_refresh(struct worker *w) {
+    uint64_t active = atomic_load_explicit(&w->host->reload.active, memory_order_acquire);
+    if (w->prepared && w->prepared == active) {
+        script_commit(w->script, true);
+        w->prepared = 0;
+    }
+}
+
+static void *handle_http(void *ud, struct http_request *r, http_reply_fn *reply, void *reply_ud) {
+    struct worker *w = ud;
+    worker_refresh(w);
+    return route_http(w->route, r, reply, reply_ud);
+}
+
+static void cancel_http(void *ud, void *ticket) {
+    (void)ud;
+    route_cancel(ticket);
+}
+
+static void *handle_cloud(void *ud, struct http_request *r, http_reply_fn *reply, void *reply_ud) {
+    struct worker *w = ud;
+    local_face(w->conn, r, reply, reply_ud);
+    return NULL;
+}
+
+/* Ready: the store can commit and every feed's last receive went well. */
+struct readiness {
+    struct worker *w;
+    void (*done)(void *ud, const struct err *e);
+    void *ud;
+};
+
+static void ready_probed(void *ud, const struct err *store) {
+    struct readiness *r = ud;
+    struct err e = {0};
+    if (store) e = *store;
+    for (size_t i = 0; !store && i < r->w->n_feeds; i++)
+        if (!feed_polling(r->w->feeds[i])) err_set(&e, ERR_UNAVAILABLE, "a queue is not being polled");
+    r->done(r->ud, e.code ? &e : NULL);
+    free(r);
+}
+
+static void worker_ready(void *ud, void (*done)(void *ud, const struct err *e), void *done_ud) {
+    struct readiness *r = calloc(1, sizeof *r);
+    if (!r) fatal("out of memory");
+    *r = (struct readiness){ud, done, done_ud};
+    local_probe(r->w->conn, ready_probed, r);
+}
+
+/* -- parts ------------------------------------------------------------------------------------------------------ */
+
+static int open_script(struct worker *w, struct err *e) {
+    struct perigee *p = w->host;
+    struct script_config c = {
+        .loop = w->loop,
+        .backend = local_backend(w->conn),
+        .pool = p->pool,
+        .clock = p->clock,
+        .log = p->log,
+        .metrics = w->metrics,
+        .limits = {.instructions = (uint64_t)p->config.max_instructions, .cpu_ms = (uint64_t)p->config.cpu_ms},
+        .lua_dir = p->config.lua_dir,
+        .root_dir = p->app->dir.p,
+        .development = p->config.development,
+        .modules = p->config.modules,
+    };
+    if (script_open(&c, &w->script, e)) return -1;
+    struct buf traceback = BUF_MAX(1 << 16);
+    int rc = script_load(w->script, p->reload.sources, p->app->functions, p->app->n_functions, &traceback, e);
+    if (!rc) script_commit(w->script, true);
+    if (rc && traceback.n && w->index == 0)
+        log_event(p->log, LOG_ERROR, "handlers do not load", "ss", "error", e->msg, "traceback", buf_cstr(&traceback));
+    buf_free(&traceback);
+    return rc;
+}
+
+static int open_route(struct worker *w, struct err *e) {
+    struct perigee *p = w->host;
+    struct route_config c = {
+        .app = p->app,
+        .script = w->script,
+        .loop = w->loop,
+        .log = p->log,
+        .metrics = w->metrics,
+        .all_metrics = p->metrics,
+        .n_metrics = p->n_workers,
+        .development = p->config.development,
+        .ready = worker_ready,
+        .ready_ud = w,
+    };
+    return route_open(&c, &w->route, e);
+}
+
+static int open_server(struct worker *w, int fd, bool cloud, struct server **ret, struct err *e) {
+    struct perigee *p = w->host;
+    struct server_config c = {
+        .loop = w->loop,
+        .listen_fd = fd,
+        .limits = {.body_bytes = (size_t)p->config.max_body_bytes},
+        .handler = {handle_http, cancel_http, w},
+        .log = p->log,
+        .metrics = cloud ? NULL : w->metrics,
+        .clock = p->clock,
+    };
+    if (cloud) {
+        c.handler = (struct server_handler){handle_cloud, NULL, w};
+        c.limits.body_bytes = 64u << 20;
+    }
+    return server_open(&c, ret, e);
+}
+
+/* Batches in flight of a feed on this worker: MaximumConcurrency shared out over the workers, 5 a host otherwise. */
+static uint32_t feed_share(const struct worker *w, const struct app_feed *f) {
+    uint32_t all = f->max_concurrency ? f->max_concurrency : 5;
+    uint32_t n = (uint32_t)w->host->n_workers;
+    return all / n + (w->index < all % n ? 1 : 0);
+}
+
+int worker_open_feeds(struct worker *w, struct err *e) {
+    struct perigee *p = w->host;
+    if (!w->feeds) w->feeds = calloc(p->app->n_feeds + 1, sizeof *w->feeds);
+    if (!w->feeds) fatal("out of memory for %zu feeds", p->app->n_feeds);
+    for (size_t i = 0; i < p->app->n_feeds; i++) {
+        const struct app_feed *f = &p->app->feeds[i];
+        uint32_t share = feed_share(w, f);
+        if (!f->enabled || !share) continue;
+        struct feed_config c = {w->loop, local_backend(w->conn), w->route, f, share, p->log, w->metrics};
+        if (feed_open(&c, &w->feeds[w->n_feeds], e)) return -1;
+        w->n_feeds++;
+    }
+    return 0;
+}
+
+static int open_clock(struct worker *w, struct err *e) {
+    struct perigee *p = w->host;
+    struct clock_feed_config c = {
+        .loop = w->loop,
+        .route = w->route,
+        .app = p->app,
+        .clock = p->clock,
+        .log = p->log,
+        .metrics = w->metrics,
+        .region = STR("us-east-1"),
+        .account = STR("000000000000"),
+    };
+    return clock_feed_open(&c, &w->clock, e);
+}
+
+static int open_sources_of_work(struct worker *w, struct err *e) {
+    struct perigee *p = w->host;
+    if (p->embedded) return 0;
+    if (p->listen_fd >= 0 && open_server(w, p->listen_fd, false, &w->http, e)) return -1;
+    if (p->cloud_fd >= 0 && open_server(w, p->cloud_fd, true, &w->cloud, e)) return -1;
+    if (!p->config.feeds) return 0;
+    if (worker_open_feeds(w, e)) return -1;
+    return w->index == 0 ? open_clock(w, e) : 0;
+}
+
+int worker_open(struct worker *w, struct err *e) {
+    if (loop_open(&w->loop, e) || local_attach(w->host->local, w->loop, &w->conn, e)) goto failed;
+    if (open_script(w, e) || open_route(w, e) || open_sources_of_work(w, e)) goto failed;
+    return 0;
+failed:
+    worker_close(w);
+    return -1;
+}
+
+void worker_close(struct worker *w) {
+    if (w->clock) clock_feed_close(w->clock);
+    for (size_t i = 0; i < w->n_feeds; i++) feed_close(w->feeds[i]);
+    free(w->feeds);
+    if (w->http) server_close(w->http);
+    if (w->cloud) server_close(w->cloud);
+    if (w->script) script_close(w->script);
+    if (w->route) route_close(w->route);
+    if (w->conn) local_detach(w->conn);
+    if (w->loop) loop_close(w->loop);
+    buf_free(&w->traceback);
+    w->clock = NULL;
+    w->feeds = NULL;
+    w->n_feeds = 0;
+    w->http = w->cloud = NULL;
+    w->script = NULL;
+    w->route = NULL;
+    w->conn = NULL;
+    w->loop = NULL;
+    w->started = false;
+}
+
+/* -- thread ----------------------------------------------------------------------------------------------------- */
+
+static void set_state(struct worker *w, int state) {
+    pthread_mutex_lock(&w->host->lock);
+    w->state = state;
+    pthread_cond_broadcast(&w->host->changed);
+    pthread_mutex_unlock(&w->host->lock);
+}
+
+/* Signals are the coordinator's; SIGURG (interruption of handlers) stays open. */
+static void block_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static void *worker_main(void *ud) {
+    struct worker *w = ud;
+    block_signals();
+    if (worker_open(w, &w->err)) {
+        set_state(w, WORKER_FAILED);
+        return NULL;
+    }
+    set_state(w, WORKER_READY);
+    loop_run(w->loop);
+    set_state(w, WORKER_ENDED);
+    worker_close(w);
+    return NULL;
+}
+
+static void stop_begin(void *ud);
+
+int worker_start(struct worker *w, struct err *e) {
+    loop_task_init(&w->stop_task, stop_begin, w);
+    int rc = pthread_create(&w->thread, NULL, worker_main, w);
+    if (rc) return err_sys(e, ERR_INTERNAL, rc, "cannot start worker %zu", w->index);
+    pthread_mutex_lock(&w->host->lock);
+    while (w->state == WORKER_IDLE) pthread_cond_wait(&w->host->changed, &w->host->lock);
+    bool ok = w->state == WORKER_READY;
+    pthread_mutex_unlock(&w->host->lock);
+    w->started = true;
+    if (!ok) *e = w->err;
+    return ok ? 0 : -1;
+}
+
+/* -- graceful stop: sources of work first, then what still runs, at most stop_ms
+ * ---------------------------------------- */
+
+static void stop_wait_jobs(void *ud) {
+    struct worker *w = ud;
+    if (script_jobs(w->script) == 0) {
+        loop_stop(w->loop);
+        return;
+    }
+    loop_timer_start(w->loop, &w->grace, 5, stop_wait_jobs, w);
+}
+
+static void stop_late(void *ud) {
+    struct worker *w = ud;
+    log_event(w->host->log, LOG_WARN, "work still running at the end of the stop time is cancelled", "u", "jobs",
+              (uint64_t)script_jobs(w->script));
+    loop_stop(w->loop);
+}
+
+static void part_stopped(void *ud) {
+    struct worker *w = ud;
+    if (--w->stopping) return;
+    stop_wait_jobs(w);
+}
+
+static void stop_begin(void *ud) {
+    struct worker *w = ud;
+    if (w->stop_seen) return;
+    w->stop_seen = true;
+    loop_timer_start(w->loop, &w->late, (uint64_t)w->host->config.stop_ms, stop_late, w);
+    w->stopping = 1 + (w->http != NULL) + (w->cloud != NULL) + (w->clock != NULL) + w->n_feeds;
+    if (w->clock) clock_feed_stop(w->clock, part_stopped, w);
+    for (size_t i = 0; i < w->n_feeds; i++) feed_stop(w->feeds[i], part_stopped, w);
+    if (w->http) server_stop(w->http, part_stopped, w);
+    if (w->cloud) server_stop(w->cloud, part_stopped, w);
+    part_stopped(w);
+}
+
+void worker_stop(struct worker *w) {
+    pthread_mutex_lock(&w->host->lock);
+    if (w->state == WORKER_READY) loop_post(w->loop, &w->stop_task);
+    pthread_mutex_unlock(&w->host->lock);
+}
+
+void worker_join(struct worker *w) {
+    if (!w->started) return;
+    pthread_join(w->thread, NULL);
+    w->started = false;
+}
