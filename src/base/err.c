@@ -60,11 +60,11 @@ bool err_retryable(enum err_code code) {
 }
 
 _Noreturn void fatal(const char *fmt, ...) {
+    char msg[1024];
     va_list ap;
     va_start(ap, fmt);
-    fputs("perigee: fatal: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
+    fprintf(stderr, "perigee: fatal: %s\n", msg);
     abort();
 }
