@@ -19,6 +19,8 @@ struct script_wait {
     bool woken, waiting;
     void (*cancel)(void *ud);
     void *ud;
+    lua_KFunction finish;  /* private from here on */
+    struct list node;      /* among the job's waits */
 };
 
 struct script *script_of(lua_State *L);
@@ -31,6 +33,13 @@ void script_check_wait(lua_State *L, const char *what);
 /* Waits; returns what finish returns. finish(L, LUA_YIELD, (lua_KContext)ud). */
 int script_wait(lua_State *L, struct script_wait *w, void (*cancel)(void *ud), void *ud, lua_KFunction finish);
 void script_wake(struct script_wait *w);
+/* The op is being collected (__gc) though it may still be waited for: forgets it. Harmless on a zeroed or finished one. */
+void script_wait_forget(struct script_wait *w);
+/* A file of the loaded sources of the running code (its version's snapshot): .lua below the code directories, config/schemas/<x>.json by its path
+ * relative to root_dir. In trusted states without a version: read from root_dir. -1 and e when there is none. Valid while the version is in use. */
+int script_source(lua_State *L, struct str path, struct str *ret, struct err *e);
+/* -1 and e naming the path when a number of the document has no Lua value (an integer out of int64, 1e999): script_push_json would raise. */
+int script_check_json(const struct json *v, struct err *e);
 
 /* Context of an AWS call made by the running code: request id, function, policy, deadline. Counts it against the job's limit (raises). */
 struct aws_context script_aws_context(lua_State *L);
