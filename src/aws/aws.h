@@ -109,6 +109,10 @@ void aws_complete(struct aws_call *c);
 /* Every ARN that a call touches ("arn:aws:dynamodb:us-east-1:000000000000:table/Orders", ".../index/by_status"). */
 int aws_call_arns(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct str **ret, size_t *ret_n,
                   struct err *e);
+/* The queue that a QueueUrl (any host, trailing slashes), a queue ARN or a bare name means; a view into it. */
+struct str aws_queue_name(struct str queue_url);
+/* "a@b" of "Name <a@b>"; anything else is only trimmed. */
+struct str aws_bare_address(struct str address);
 /* {"__type": name, "message": msg, ...members of c->result}: the error as the JSON protocols send it. */
 void aws_error_json(const struct aws_call *c, struct buf *b);
 

@@ -1,0 +1,179 @@
+/* Which IAM actions on which ARNs a call needs (Service Authorization Reference, one section a service). */
+#include "aws/access.h"
+
+struct out {
+    const struct aws_identity *id;
+    struct arena *a;
+    struct access *rows;
+    size_t n, cap;
+};
+
+static struct access *add(struct out *o, struct str action, struct str arn) {
+    if (o->n == o->cap) {
+        size_t cap = o->cap ? o->cap * 2 : 4;
+        struct access *rows = ARENA_ARRAY(o->a, struct access, cap);
+        for (size_t i = 0; i < o->n; i++) rows[i] = o->rows[i];
+        o->rows = rows;
+        o->cap = cap;
+    }
+    o->rows[o->n] = (struct access){.action = action, .arn = arn};
+    return &o->rows[o->n++];
+}
+
+/* == DynamoDB =======================================================================================================
+ */
+
+static void add_table(struct out *o, struct str action, struct str table, struct str index) {
+    if (!table.n) return;
+    struct str arn = table;
+    if (!str_starts(table, STR("arn:")))
+        arn = arena_printf(o->a, "arn:%.*s:dynamodb:%.*s:%.*s:table/%.*s", STR_ARG(o->id->partition),
+                           STR_ARG(o->id->region), STR_ARG(o->id->account), STR_ARG(table));
+    if (index.n) arn = arena_printf(o->a, "%.*s/index/%.*s", STR_ARG(arn), STR_ARG(index));
+    add(o, action, arn);
+}
+
+static void add_batch(struct out *o, struct str action, const struct json *items) {
+    for (uint32_t i = 0; json_is(items, JSON_OBJ) && i < items->n; i++)
+        add_table(o, action, items->members[i].key, STR_NONE);
+}
+
+static void add_transaction(struct out *o, const struct json *items) {
+    static const struct {
+        const char *member, *action;
+    } kinds[] = {{"Put", "dynamodb:PutItem"},
+                 {"Update", "dynamodb:UpdateItem"},
+                 {"Delete", "dynamodb:DeleteItem"},
+                 {"ConditionCheck", "dynamodb:ConditionCheckItem"},
+                 {"Get", "dynamodb:GetItem"}};
+    for (uint32_t i = 0; json_is(items, JSON_ARR) && i < items->n; i++)
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+            add_table(o, str_c(kinds[k].action), json_get_s(json_get(&items->items[i], kinds[k].member), "TableName"),
+                      STR_NONE);
+}
+
+static void dynamodb(struct out *o, const struct aws_call *c, struct str action) {
+    switch (c->op) {
+    case AWS_DYNAMODB_ListTables:
+        add(o, action, STR("*"));
+        return;
+    case AWS_DYNAMODB_BatchGetItem:
+    case AWS_DYNAMODB_BatchWriteItem:
+        add_batch(o, action, json_get(&c->params, "RequestItems"));
+        return;
+    case AWS_DYNAMODB_TransactGetItems:
+    case AWS_DYNAMODB_TransactWriteItems:
+        add_transaction(o, json_get(&c->params, "TransactItems"));
+        return;
+    default:
+        add_table(o, action, json_get_s(&c->params, "TableName"), json_get_s(&c->params, "IndexName"));
+    }
+}
+
+/* == SQS, S3, SES ===================================================================================================
+ */
+
+struct str aws_queue_name(struct str url) {
+    while (url.n && url.p[url.n - 1] == '/') url.n--;
+    if (str_starts(url, STR("arn:"))) {
+        for (size_t i = url.n; i-- > 0;)
+            if (url.p[i] == ':') return str_from(url, i + 1);
+    }
+    for (size_t i = url.n; i-- > 0;)
+        if (url.p[i] == '/') return str_from(url, i + 1);
+    return url;
+}
+
+/* The batch forms need the permission of the single one. */
+static struct str without_batch(struct str action) {
+    return str_ends(action, STR("Batch")) ? str_take(action, action.n - 5) : action;
+}
+
+static void sqs(struct out *o, const struct aws_call *c, struct str action) {
+    struct str name = json_get_s(&c->params, "QueueName");
+    if (c->op == AWS_SQS_ListQueues) {
+        add(o, action, STR("*"));
+        return;
+    }
+    if (c->op != AWS_SQS_CreateQueue && c->op != AWS_SQS_GetQueueUrl)
+        name = aws_queue_name(json_get_s(&c->params, "QueueUrl"));
+    if (!name.n) return;
+    add(o, without_batch(action),
+        arena_printf(o->a, "arn:%.*s:sqs:%.*s:%.*s:%.*s", STR_ARG(o->id->partition), STR_ARG(o->id->region),
+                     STR_ARG(o->id->account), STR_ARG(name)));
+}
+
+static void s3(struct out *o, const struct aws_call *c, struct str action) {
+    struct str bucket = json_get_s(&c->params, "Bucket"), key = json_get_s(&c->params, "Key");
+    bool object = false;
+    switch (c->op) {
+    case AWS_S3_ListBuckets:
+        add(o, STR("s3:ListAllMyBuckets"), STR("*"));
+        return;
+    case AWS_S3_HeadBucket:
+    case AWS_S3_ListObjectsV2:
+        action = STR("s3:ListBucket");
+        break;
+    case AWS_S3_HeadObject:
+        action = STR("s3:GetObject");
+        object = true;
+        break;
+    case AWS_S3_PutObject:
+    case AWS_S3_GetObject:
+    case AWS_S3_DeleteObject:
+        object = true;
+        break;
+    default:
+        break;
+    }
+    if (!bucket.n || (object && !key.n)) return;
+    add(o, action,
+        arena_printf(o->a, "arn:%.*s:s3:::%.*s%s%.*s", STR_ARG(o->id->partition), STR_ARG(bucket), object ? "/" : "",
+                     STR_ARG(object ? key : STR(""))));
+}
+
+struct str aws_bare_address(struct str a) {
+    if (a.n && a.p[a.n - 1] == '>')
+        for (size_t i = a.n; i-- > 0;)
+            if (a.p[i] == '<') return str_n(a.p + i + 1, a.n - i - 2);
+    return str_trim(a);
+}
+
+static void ses(struct out *o, const struct aws_call *c, struct str action) {
+    struct str from = aws_bare_address(json_get_s(&c->params, "FromEmailAddress"));
+    ptrdiff_t at = str_chr(from, '@', 0);
+    if (at < 0) return;
+    if (json_get(json_get(&c->params, "Content"), "Raw")) action = STR("ses:SendRawEmail");
+    struct access *row = add(o, action, STR_NONE);
+    struct str *arns[] = {&row->arn, &row->or_arn}, names[] = {from, str_from(from, (size_t)at + 1)};
+    for (int i = 0; i < 2; i++)
+        *arns[i] = arena_printf(o->a, "arn:%.*s:ses:%.*s:%.*s:identity/%.*s", STR_ARG(o->id->partition),
+                                STR_ARG(o->id->region), STR_ARG(o->id->account), STR_ARG(names[i]));
+}
+
+void access_list(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct access **ret,
+                 size_t *ret_n) {
+    const struct aws_op_row *row = aws_op_row(c->op);
+    struct out o = {.id = id, .a = a};
+    struct str action = arena_printf(a, "%s:%s", aws_service_name(row->service), row->action);
+    if (row->service == AWS_DYNAMODB) dynamodb(&o, c, action);
+    if (row->service == AWS_SQS) sqs(&o, c, action);
+    if (row->service == AWS_S3) s3(&o, c, action);
+    if (row->service == AWS_SES) ses(&o, c, action);
+    *ret = o.rows; /* sts:GetCallerIdentity needs no permission */
+    *ret_n = o.n;
+}
+
+int aws_call_arns(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct str **ret,
+                  size_t *ret_n, struct err *e) {
+    struct access *rows = NULL;
+    size_t n = 0;
+    if (!json_is(&c->params, JSON_OBJ))
+        return err_set(e, ERR_VALIDATION, "the parameters of %s are no object", aws_op_row(c->op)->action);
+    access_list(id, a, c, &rows, &n);
+    struct str *arns = ARENA_ARRAY(a, struct str, n + 1);
+    for (size_t i = 0; i < n; i++) arns[i] = rows[i].arn;
+    *ret = arns;
+    *ret_n = n;
+    return 0;
+}

@@ -1,0 +1,15 @@
+/* access (private to aws/): what a call needs permission for. */
+#ifndef PERIGEE_AWS_ACCESS_H
+#define PERIGEE_AWS_ACCESS_H
+#include "aws/aws.h"
+
+struct access {
+    struct str action; /* IAM's: "dynamodb:PutItem", "s3:ListBucket" */
+    struct str arn;    /* "*" where IAM has no resource for the action */
+    struct str or_arn; /* being allowed on this one is as good (the domain of a mail address); may be empty */
+};
+/* A parameter that is missing yields no row: the backend cannot act without it and says so itself. */
+void access_list(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct access **ret,
+                 size_t *ret_n);
+
+#endif

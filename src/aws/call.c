@@ -1,0 +1,122 @@
+/* The life of a call: NEW -> (aws_start) DONE | PENDING -> (aws_complete) DONE, or cancelled -> freed. */
+#include "aws/access.h"
+#include "base/buf.h"
+#include <stdlib.h>
+
+struct aws_call *aws_call_new(enum aws_op op) {
+    struct aws_call *c = calloc(1, sizeof *c);
+    if (!c) fatal("out of memory");
+    c->op = op;
+    c->params = json_make_obj();
+    c->result = json_make_obj();
+    list_init(&c->node);
+    return c;
+}
+
+void aws_call_free(struct aws_call *c) {
+    if (!c) return;
+    if (c->pending) fatal("aws: %s freed while pending", aws_op_row(c->op)->action);
+    arena_free(&c->arena);
+    free(c);
+}
+
+/* == permissions ====================================================================================================
+ */
+
+static bool allowed(const struct policy *p, const struct access *r) {
+    return policy_allows(p, r->action, r->arn) || (r->or_arn.n && policy_allows(p, r->action, r->or_arn));
+}
+
+static int check_policy(struct aws_call *c, const struct aws_identity *id, struct err *e) {
+    const struct policy *p = c->context.policy;
+    struct access *rows = NULL;
+    size_t n = 0;
+    if (!p || p->allow_all) return 0;
+    access_list(id, &c->arena, c, &rows, &n);
+    for (size_t i = 0; i < n; i++) {
+        if (allowed(p, &rows[i])) continue;
+        struct str f = c->context.function;
+        return err_set(e, ERR_ACCESS_DENIED, "function %.*s is not authorized to perform: %.*s on resource: %.*s",
+                       STR_ARG(f.n ? f : STR("(none)")), STR_ARG(rows[i].action), STR_ARG(str_take(rows[i].arn, 512)));
+    }
+    return 0;
+}
+
+/* == start, cancel, complete ========================================================================================
+ */
+
+enum aws_started aws_start(struct aws_backend *b, struct loop *home, struct aws_call *c) {
+    c->backend = b;
+    c->home = home;
+    c->err = (struct err){0};
+    c->result = json_make_obj();
+    c->result_body = STR_NONE;
+    if (!json_is(&c->params, JSON_OBJ)) {
+        err_set(&c->err, ERR_VALIDATION, "the parameters of %s are %s, not an object", aws_op_row(c->op)->action,
+                json_type_name(c->params.type));
+        return AWS_DONE;
+    }
+    if (check_policy(c, &b->id, &c->err)) return AWS_DONE;
+    c->pending = true;
+    enum aws_started s = b->ops->start(b, c);
+    if (s == AWS_DONE) c->pending = false;
+    return s;
+}
+
+void aws_cancel(struct aws_call *c) {
+    if (!c->pending) {
+        aws_call_free(c);
+        return;
+    }
+    if (c->cancelled) return;
+    c->cancelled = true;
+    c->backend->ops->cancel(c->backend, c);
+}
+
+void aws_complete(struct aws_call *c) {
+    c->pending = false;
+    if (c->cancelled)
+        aws_call_free(c);
+    else
+        c->done(c, c->ud);
+}
+
+static void set_flag(struct aws_call *c, void *ud) {
+    (void)c;
+    *(bool *)ud = true;
+}
+
+void aws_call_wait(struct aws_backend *b, struct loop *home, struct aws_call *c) {
+    bool done = false;
+    c->done = set_flag;
+    c->ud = &done;
+    if (aws_start(b, home, c) == AWS_DONE) return;
+    while (!done) loop_once(home, -1);
+}
+
+/* == errors =========================================================================================================
+ */
+
+/* The namespace that the service's own errors carry; those of the common machinery carry coral's. */
+static const char *type_prefix(const struct aws_call *c) {
+    enum aws_service s = aws_op_row(c->op)->service;
+    enum err_code code = c->err.code;
+    if (s == AWS_SQS) return "com.amazonaws.sqs#";
+    if (s != AWS_DYNAMODB) return "";
+    if (code == ERR_VALIDATION) return "com.amazon.coral.validate#";
+    if (code == ERR_SERIALIZATION || code == ERR_UNKNOWN_OPERATION || code == ERR_ACCESS_DENIED)
+        return "com.amazon.coral.service#";
+    return "com.amazonaws.dynamodb.v20120810#";
+}
+
+void aws_error_json(const struct aws_call *c, struct buf *b) {
+    buf_printf(b, "{\"__type\":\"%s%s\",\"message\":", type_prefix(c), err_name(c->err.code));
+    json_write_str(b, str_c(c->err.msg));
+    for (uint32_t i = 0; json_is(&c->result, JSON_OBJ) && i < c->result.n; i++) {
+        buf_byte(b, ',');
+        json_write_str(b, c->result.members[i].key);
+        buf_byte(b, ':');
+        json_write(b, &c->result.members[i].value);
+    }
+    buf_byte(b, '}');
+}

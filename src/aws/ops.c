@@ -1,0 +1,48 @@
+/* The table of operations: names to rows and back. */
+#include "aws/aws.h"
+#include "base/buf.h"
+
+static const struct aws_op_row rows[AWS_OPS] = {
+#define AWS_OP(svc, act, bits) {AWS_##svc, #act, bits},
+#include "aws/ops.def"
+#undef AWS_OP
+};
+
+static const char *const names[AWS_SERVICES] = {"dynamodb", "sqs", "s3", "ses", "sts"};
+
+const struct aws_op_row *aws_op_row(enum aws_op op) {
+    if ((unsigned)op >= AWS_OPS) fatal("aws: no operation %d", (int)op);
+    return &rows[op];
+}
+
+const char *aws_service_name(enum aws_service s) {
+    if ((unsigned)s >= AWS_SERVICES) fatal("aws: no service %d", (int)s);
+    return names[s];
+}
+
+int aws_service_find(struct str name, enum aws_service *ret, struct err *e) {
+    for (int i = 0; i < AWS_SERVICES; i++) {
+        if (!str_is(name, names[i])) continue;
+        *ret = i;
+        return 0;
+    }
+    return err_set(e, ERR_VALIDATION, "there is no service \"%.*s\": dynamodb, sqs, s3, ses and sts are known",
+                   STR_ARG(str_take(name, 64)));
+}
+
+int aws_op_find(enum aws_service service, struct str action, enum aws_op *ret, struct err *e) {
+    struct buf known = BUF_MAX(900);
+    for (int i = 0; i < AWS_OPS; i++) {
+        if (rows[i].service != service) continue;
+        if (str_is(action, rows[i].action)) {
+            *ret = i;
+            buf_free(&known);
+            return 0;
+        }
+        buf_printf(&known, "%s%s", known.n ? ", " : "", rows[i].action);
+    }
+    err_set(e, ERR_UNKNOWN_OPERATION, "%s has no operation \"%.*s\" here; it has %s", names[service],
+            STR_ARG(str_take(action, 64)), buf_cstr(&known));
+    buf_free(&known);
+    return -1;
+}
