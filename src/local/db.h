@@ -1,10 +1,11 @@
 /* db (private to local/): SQLite behind struct err. db.c is the only file that includes sqlite3.h.
  * A connection belongs to one thread at a time. Errors map: SQLITE_FULL -> DISK_FULL, SQLITE_CORRUPT/NOTADB -> CORRUPT,
- * SQLITE_CONSTRAINT -> DB_CONSTRAINT result of db_step, others -> IO. */
+ * SQLITE_CONSTRAINT -> DB_CONSTRAINT result of db_step and db_run, others -> IO. */
 #ifndef PERIGEE_LOCAL_DB_H
 #define PERIGEE_LOCAL_DB_H
 #include "base/err.h"
 #include "base/str.h"
+#include <stdatomic.h>
 
 struct db;
 struct db_stmt;
@@ -23,7 +24,9 @@ void db_bind_i64(struct db_stmt *s, int i, int64_t v);
 void db_bind_text(struct db_stmt *s, int i, struct str v);
 void db_bind_blob(struct db_stmt *s, int i, struct str v);
 void db_bind_null(struct db_stmt *s, int i);
-/* 1: a row is there; 0: finished; -1: error. */
+/* 1: a row is there; 0: finished; -1: error; DB_CONSTRAINT: a constraint refused the row (err is filled with code
+ * INTERNAL, for the caller to replace; the transaction goes on). */
+#define DB_CONSTRAINT (-2)
 int db_step(struct db_stmt *s, struct err *e);
 /* Steps a statement without rows to its end and calls db_done. */
 int db_run(struct db_stmt *s, struct err *e);
@@ -41,5 +44,17 @@ void db_rollback(struct db *d);
 int db_savepoint(struct db *d, struct err *e); /* one level, named "op" */
 int db_release(struct db *d, struct err *e);
 void db_rollback_to(struct db *d); /* to "op", and releases it */
+
+/* -- for store.c and writer.c ------------------------------------------------------------------------------------- */
+/* Refuses what is no store of ours: not SQLite, another application_id, a user_version above `version`, damaged pages.
+ * Changes nothing. *ret_fresh: there is no file yet, or an empty one. */
+int db_inspect(const char *path, uint32_t application_id, int version, bool *ret_fresh, struct err *e);
+/* Counts statements run that may write; unchanged over an operation: nothing is there to be rolled back. */
+uint64_t db_writes(const struct db *d);
+bool db_in_transaction(const struct db *d);
+int64_t db_wal_pages(const struct db *d); /* frames in the WAL after the last commit of this connection */
+int db_checkpoint(struct db *d, bool truncate, struct err *e);
+/* Counters that injected faults count down at each step and each commit; NULL: none. */
+void db_faults(struct db *d, _Atomic int64_t *step, _Atomic int64_t *commit);
 
 #endif

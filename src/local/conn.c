@@ -1,0 +1,188 @@
+/* A worker's connection: reads at once, hands writes over in batches, and brings results back to the loop. */
+#include "base/crypto.h"
+#include "local/s3/s3.h"
+#include "local/sqs/sqs.h"
+#include "local/writer.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* == operations =====================================================================================================
+ */
+
+static void arrived(void *ud) {
+    struct local_op *op = ud;
+    op->conn->in_flight--;
+    if (op->undo && op->call && op->call->cancelled) {
+        op->run = op->undo;
+        op->undo = NULL;
+        op->queue = 0;
+        op->wait_until = 0;
+        local_submit(op->conn, op);
+        return;
+    }
+    op->done(op);
+}
+
+void local_submit(struct local_conn *c, struct local_op *op) {
+    op->conn = c;
+    loop_task_init(&op->task, arrived, op);
+    c->in_flight++;
+    loop_defer(c->loop, &c->nudge);
+    list_add(&c->gathered, &op->node);
+}
+
+/* Being deferred keeps the loop from blocking before this turn's end. */
+static void nudge(void *ud) {
+    (void)ud;
+}
+
+static void hand_over(void *ud) {
+    struct local_conn *c = ud;
+    if (!list_empty(&c->gathered)) writer_push(c->local->writer, &c->gathered);
+}
+
+/* == calls ==========================================================================================================
+ */
+
+static int run_call(struct local_op *op, struct local_tx *tx, struct err *e) {
+    struct aws_call *c = op->call;
+    c->err = (struct err){0};
+    c->result = json_make_obj();
+    c->result_body = STR_NONE;
+    int rc = tx->local->fns[c->op](tx, c);
+    if (rc) *e = c->err;
+    return rc;
+}
+
+static void call_done(struct local_op *op) {
+    op->call->err = op->err;
+    op->call->state = NULL;
+    aws_complete(op->call);
+}
+
+static enum aws_started write_later(struct local_conn *conn, struct aws_call *c) {
+    struct local_op *op = ARENA_NEW(&c->arena, struct local_op);
+    op->call = c;
+    op->run = run_call;
+    op->done = call_done;
+    c->state = op;
+    local_submit(conn, op);
+    return AWS_PENDING;
+}
+
+static void read_now(struct local_conn *conn, struct aws_call *c) {
+    struct local_tx tx = {
+        .db = conn->db, .now_ms = clock_ms(conn->local->clock), .local = conn->local, .id = conn->local->id};
+    for (int i = 0; i < AWS_SERVICES; i++) tx.service[i] = conn->service[i];
+    if (db_begin(conn->db, &c->err)) return;
+    int rc = conn->local->fns[c->op](&tx, c);
+    for (int i = 0; i < AWS_SERVICES; i++) conn->service[i] = tx.service[i];
+    if (!rc && !db_commit(conn->db, &c->err)) return;
+    db_rollback(conn->db);
+}
+
+static enum aws_started start(struct aws_backend *b, struct aws_call *c) {
+    struct local_conn *conn = (struct local_conn *)b;
+    const struct aws_op_row *row = aws_op_row(c->op);
+    crypto_uuid7(clock_ms(conn->local->clock), c->request_id);
+    if (!conn->local->fns[c->op]) {
+        err_set(&c->err, ERR_NOT_IMPLEMENTED, "the embedded engine has no %s:%s", aws_service_name(row->service),
+                row->action);
+        return AWS_DONE;
+    }
+    if (c->op == AWS_S3_PutObject) return s3_put_start(conn, c);
+    if (row->flags & AWS_WRITE) return write_later(conn, c);
+    read_now(conn, c);
+    return AWS_DONE;
+}
+
+/* Only a parked receive can be given up; everything else happens, and its result is dropped. */
+static void cancel(struct aws_backend *b, struct aws_call *c) {
+    struct local_conn *conn = (struct local_conn *)b;
+    struct local_op *op = c->state;
+    if (!op || !(aws_op_row(c->op)->flags & AWS_LONG)) return;
+    atomic_store(&op->cancelled, true);
+    writer_notice_cancel(conn->local->writer);
+}
+
+static int64_t now_ms(struct aws_backend *b) {
+    return clock_ms(((struct local_conn *)b)->local->clock);
+}
+
+static const struct aws_backend_ops backend_ops = {start, cancel, s3_presign, now_ms};
+
+/* == attach and detach ==============================================================================================
+ */
+
+int local_attach(struct local *l, struct loop *loop, struct local_conn **ret, struct err *e) {
+    struct local_conn *c = calloc(1, sizeof *c);
+    char *path = NULL;
+    if (!c || asprintf(&path, "%s/store.db", l->dir) < 0) fatal("out of memory");
+    c->backend = (struct aws_backend){&backend_ops, l->id};
+    c->local = l;
+    c->loop = loop;
+    list_init(&c->gathered);
+    loop_task_init(&c->nudge, nudge, c);
+    list_init(&c->finished);
+    list_init(&c->finished_node);
+    int rc = db_open(path, DB_READER, false, &c->db, e);
+    free(path);
+    if (!rc) rc = service_open(c->db, c->service, e);
+    if (rc) {
+        db_close(c->db);
+        free(c);
+        return -1;
+    }
+    db_faults(c->db, &l->faults[LOCAL_FAULT_STEP], NULL);
+    loop_turn_end(loop, &c->hook, hand_over, c);
+    *ret = c;
+    return 0;
+}
+
+/* Cancelled calls may still be on their way back. */
+void local_detach(struct local_conn *c) {
+    if (!c) return;
+    while (c->in_flight) loop_once(c->loop, 100);
+    loop_defer_cancel(c->loop, &c->nudge);
+    loop_turn_end_remove(c->loop, &c->hook);
+    service_close(c->service);
+    db_close(c->db);
+    free(c);
+}
+
+struct aws_backend *local_backend(struct local_conn *c) {
+    return &c->backend;
+}
+
+/* == readiness ======================================================================================================
+ */
+
+struct probe {
+    struct local_op op;
+    void (*fn)(void *ud, const struct err *e);
+    void *ud;
+};
+
+static int probe_run(struct local_op *op, struct local_tx *tx, struct err *e) {
+    char now[25];
+    (void)op;
+    now_iso(tx->now_ms, now);
+    return meta_set(tx->db, "probed", str_c(now), e);
+}
+
+static void probe_done(struct local_op *op) {
+    struct probe *p = op->ud;
+    p->fn(p->ud, op->err.code ? &op->err : NULL);
+    free(p);
+}
+
+void local_probe(struct local_conn *c, void (*fn)(void *ud, const struct err *e), void *ud) {
+    struct probe *p = calloc(1, sizeof *p);
+    if (!p) fatal("out of memory");
+    p->fn = fn;
+    p->ud = ud;
+    p->op.run = probe_run;
+    p->op.done = probe_done;
+    p->op.ud = p;
+    local_submit(c, &p->op);
+}

@@ -1,0 +1,392 @@
+/* SQLite behind struct err: connections, cached statements, transactions, injected faults. */
+#include "local/db.h"
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { STATEMENTS_KEPT = 600, SQL_MAX = 64 * 1024, CHECKED_BYTES = 256 << 20 };
+
+struct db_stmt {
+    struct db *db;
+    sqlite3_stmt *s;
+    char *sql;
+    struct list busy; /* in db->busy while in use */
+    bool in_use, writes, bind_failed;
+};
+
+struct db {
+    sqlite3 *h;
+    struct map stmts;
+    struct list busy;
+    bool writer;
+    uint64_t writes;
+    int64_t wal_pages;
+    _Atomic int64_t *fault_step, *fault_commit;
+};
+
+/* == errors =========================================================================================================
+ */
+
+static int fail(struct db *d, int rc, const char *what, struct err *e) {
+    const char *msg = d && d->h ? sqlite3_errmsg(d->h) : sqlite3_errstr(rc);
+    switch (rc & 0xff) {
+    case SQLITE_FULL:
+        return err_set(e, ERR_DISK_FULL, "the store's disk is full (%s: %s)", what, msg);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return err_set(e, ERR_CORRUPT, "the store is damaged (%s: %s)", what, msg);
+    case SQLITE_NOMEM:
+        fatal("out of memory");
+    case SQLITE_MISUSE:
+    case SQLITE_ERROR:
+    case SQLITE_RANGE:
+        return err_set(e, ERR_INTERNAL, "the store refused a statement (%s: %s)", what, msg);
+    default:
+        return err_set(e, ERR_IO, "the store cannot be read or written (%s: %s)", what, msg);
+    }
+}
+
+static bool fault(_Atomic int64_t *n) {
+    if (!n || atomic_load_explicit(n, memory_order_relaxed) == 0) return false;
+    int64_t v = atomic_load(n);
+    while (v > 0)
+        if (atomic_compare_exchange_weak(n, &v, v - 1)) return v == 1;
+    return false;
+}
+
+/* == connections ====================================================================================================
+ */
+
+static int on_commit(void *ud, sqlite3 *h, const char *name, int pages) {
+    (void)h, (void)name;
+    ((struct db *)ud)->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+static int configure(struct db *d, enum db_mode mode, bool sync_full, struct err *e) {
+    if (mode == DB_READER)
+        return db_exec(d, "PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY", e);
+    sqlite3_wal_hook(d->h, on_commit, d); /* also puts an end to automatic checkpoints */
+    if (db_exec(d, "PRAGMA journal_mode=WAL", e)) return -1;
+    if (db_exec(d, sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF", e)) return -1;
+    return db_exec(d, "PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF", e);
+}
+
+int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret, struct err *e) {
+    struct db *d = calloc(1, sizeof *d);
+    if (!d) fatal("out of memory");
+    list_init(&d->busy);
+    d->writer = mode == DB_WRITER;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (mode == DB_WRITER ? SQLITE_OPEN_CREATE : 0);
+    int rc = sqlite3_open_v2(path, &d->h, flags, NULL);
+    if (rc) {
+        fail(d, rc, path, e);
+        goto out;
+    }
+    sqlite3_extended_result_codes(d->h, 1);
+    sqlite3_busy_timeout(d->h, 10000);
+    if (configure(d, mode, sync_full, e)) goto out;
+    *ret = d;
+    return 0;
+out:
+    db_close(d);
+    return -1;
+}
+
+static void stmt_free(struct db_stmt *s) {
+    sqlite3_finalize(s->s);
+    free(s->sql);
+    free(s);
+}
+
+void db_close(struct db *d) {
+    if (!d) return;
+    for (size_t i = 0; i < d->stmts.n; i++)
+        if (d->stmts.slots[i].key.p) stmt_free(d->stmts.slots[i].value);
+    map_free(&d->stmts);
+    if (sqlite3_close(d->h) != SQLITE_OK) fatal("local: a connection is closed while statements run");
+    free(d);
+}
+
+void db_faults(struct db *d, _Atomic int64_t *step, _Atomic int64_t *commit) {
+    d->fault_step = step;
+    d->fault_commit = commit;
+}
+
+int db_exec(struct db *d, const char *sql, struct err *e) {
+    d->writes++;
+    int rc = sqlite3_exec(d->h, sql, NULL, NULL, NULL);
+    return rc ? fail(d, rc, str_c(sql).n > 60 ? "a batch of statements" : sql, e) : 0;
+}
+
+/* == statements =====================================================================================================
+ */
+
+/* Statement texts with table numbers in them come and go; keep their number bounded. */
+static void forget_idle(struct db *d) {
+    for (size_t i = 0; i < d->stmts.n; i++) {
+        struct db_stmt *s = d->stmts.slots[i].value;
+        if (!d->stmts.slots[i].key.p || s->in_use) continue;
+        map_del(&d->stmts, str_c(s->sql));
+        stmt_free(s);
+    }
+}
+
+static struct db_stmt *prepare(struct db *d, const char *sql, struct err *e) {
+    sqlite3_stmt *h = NULL;
+    int rc = sqlite3_prepare_v3(d->h, sql, -1, SQLITE_PREPARE_PERSISTENT, &h, NULL);
+    if (rc) {
+        fail(d, rc, sql, e);
+        return NULL;
+    }
+    if (d->stmts.live >= STATEMENTS_KEPT) forget_idle(d);
+    struct db_stmt *s = calloc(1, sizeof *s);
+    char *copy = strdup(sql);
+    if (!s || !copy) fatal("out of memory");
+    *s = (struct db_stmt){.db = d, .s = h, .sql = copy, .writes = !sqlite3_stmt_readonly(h)};
+    list_init(&s->busy);
+    map_put(&d->stmts, str_c(copy), s);
+    return s;
+}
+
+int db_stmt(struct db *d, const char *sql, struct db_stmt **ret, struct err *e) {
+    struct db_stmt *s = map_get(&d->stmts, str_c(sql));
+    if (!s) s = prepare(d, sql, e);
+    if (!s) return -1;
+    if (s->in_use) return err_set(e, ERR_INTERNAL, "statement is already in use: %.200s", sql);
+    s->in_use = true;
+    s->bind_failed = false;
+    list_add(&d->busy, &s->busy);
+    *ret = s;
+    return 0;
+}
+
+int db_stmtf(struct db *d, struct db_stmt **ret, struct err *e, const char *fmt, ...) {
+    char small[512];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(small, sizeof small, fmt, ap);
+    va_end(ap);
+    if (n < 0 || n >= SQL_MAX) return err_set(e, ERR_INTERNAL, "a statement's text is too long");
+    if ((size_t)n < sizeof small) return db_stmt(d, small, ret, e);
+    char *big = malloc((size_t)n + 1);
+    if (!big) fatal("out of memory");
+    va_start(ap, fmt);
+    vsnprintf(big, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    int rc = db_stmt(d, big, ret, e);
+    free(big);
+    return rc;
+}
+
+static void bound(struct db_stmt *s, int rc) {
+    if (rc) s->bind_failed = true;
+}
+
+void db_bind_i64(struct db_stmt *s, int i, int64_t v) {
+    bound(s, sqlite3_bind_int64(s->s, i, v));
+}
+
+void db_bind_text(struct db_stmt *s, int i, struct str v) {
+    bound(s, sqlite3_bind_text64(s->s, i, v.p ? v.p : "", v.n, SQLITE_STATIC, SQLITE_UTF8));
+}
+
+void db_bind_blob(struct db_stmt *s, int i, struct str v) {
+    bound(s, sqlite3_bind_blob64(s->s, i, v.p ? v.p : "", v.n, SQLITE_STATIC));
+}
+
+void db_bind_null(struct db_stmt *s, int i) {
+    bound(s, sqlite3_bind_null(s->s, i));
+}
+
+int db_step(struct db_stmt *s, struct err *e) {
+    struct db *d = s->db;
+    if (s->bind_failed) return err_set(e, ERR_INTERNAL, "a parameter could not be bound: %.200s", s->sql);
+    if (fault(d->fault_step)) return err_set(e, ERR_IO, "injected fault at a step of: %.200s", s->sql);
+    if (s->writes) d->writes++;
+    int rc = sqlite3_step(s->s);
+    if (rc == SQLITE_ROW) return 1;
+    if (rc == SQLITE_DONE) return 0;
+    if ((rc & 0xff) != SQLITE_CONSTRAINT) return fail(d, rc, s->sql, e);
+    err_set(e, ERR_INTERNAL, "%s", sqlite3_errmsg(d->h));
+    return DB_CONSTRAINT;
+}
+
+int db_run(struct db_stmt *s, struct err *e) {
+    int rc;
+    while ((rc = db_step(s, e)) == 1) {
+    }
+    db_done(s);
+    return rc;
+}
+
+int64_t db_i64(struct db_stmt *s, int col) {
+    return sqlite3_column_int64(s->s, col);
+}
+
+struct str db_bytes(struct db_stmt *s, int col) {
+    if (db_is_null(s, col)) return STR_NONE;
+    const char *p = sqlite3_column_blob(s->s, col);
+    return str_n(p ? p : "", (size_t)sqlite3_column_bytes(s->s, col));
+}
+
+bool db_is_null(struct db_stmt *s, int col) {
+    return sqlite3_column_type(s->s, col) == SQLITE_NULL;
+}
+
+void db_done(struct db_stmt *s) {
+    if (!s || !s->in_use) return;
+    sqlite3_reset(s->s);
+    sqlite3_clear_bindings(s->s);
+    s->in_use = false;
+    list_del(&s->busy);
+}
+
+int64_t db_changes(struct db *d) {
+    return sqlite3_changes64(d->h);
+}
+
+int64_t db_last_rowid(struct db *d) {
+    return sqlite3_last_insert_rowid(d->h);
+}
+
+uint64_t db_writes(const struct db *d) {
+    return d->writes;
+}
+
+/* == transactions ===================================================================================================
+ */
+
+/* Control statements: cached, and never the place of an injected step fault. */
+static int control(struct db *d, const char *sql, struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(d, sql, &s, e)) return -1;
+    int rc = sqlite3_step(s->s);
+    int bad = rc == SQLITE_DONE ? 0 : fail(d, rc, sql, e);
+    db_done(s);
+    return bad;
+}
+
+bool db_in_transaction(const struct db *d) {
+    return !sqlite3_get_autocommit(d->h);
+}
+
+int db_begin(struct db *d, struct err *e) {
+    return control(d, d->writer ? "BEGIN IMMEDIATE" : "BEGIN", e);
+}
+
+int db_commit(struct db *d, struct err *e) {
+    if (fault(d->fault_commit)) return err_set(e, ERR_IO, "injected fault at a commit");
+    return control(d, "COMMIT", e);
+}
+
+static void end_statements(struct db *d) {
+    while (!list_empty(&d->busy)) db_done(CONTAINER(d->busy.next, struct db_stmt, busy));
+}
+
+void db_rollback(struct db *d) {
+    struct err e = {0};
+    end_statements(d);
+    if (db_in_transaction(d) && control(d, "ROLLBACK", &e) && db_in_transaction(d)) fatal("local: %s", e.msg);
+}
+
+int db_savepoint(struct db *d, struct err *e) {
+    return control(d, "SAVEPOINT op", e);
+}
+
+int db_release(struct db *d, struct err *e) {
+    return control(d, "RELEASE op", e);
+}
+
+void db_rollback_to(struct db *d) {
+    struct err e = {0};
+    end_statements(d);
+    if (!db_in_transaction(d)) return; /* SQLite gave the whole transaction up already */
+    if (control(d, "ROLLBACK TO op", &e) || control(d, "RELEASE op", &e)) db_rollback(d);
+}
+
+/* == the write-ahead log and the file ===============================================================================
+ */
+
+int64_t db_wal_pages(const struct db *d) {
+    return d->wal_pages;
+}
+
+int db_checkpoint(struct db *d, bool truncate, struct err *e) {
+    int log = 0, moved = 0;
+    int rc = sqlite3_wal_checkpoint_v2(d->h, NULL, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE,
+                                       &log, &moved);
+    if (rc) return fail(d, rc, "checkpoint", e);
+    if (moved >= log) d->wal_pages = 0; /* the next commit starts the WAL anew */
+    return 0;
+}
+
+static int pragma_i64(struct db *d, const char *sql, int64_t *ret, struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(d, sql, &s, e)) return -1;
+    int rc = db_step(s, e);
+    if (rc == 1) *ret = db_i64(s, 0);
+    db_done(s);
+    return rc == 1 ? 0 : -1;
+}
+
+static int check_pages(struct db *d, const char *path, struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(d, "PRAGMA quick_check(1)", &s, e)) return -1;
+    int rc = db_step(s, e);
+    if (rc == 1 && !str_is(db_bytes(s, 0), "ok"))
+        rc = err_set(e, ERR_CORRUPT, "%s is damaged: %.*s", path, STR_ARG(str_take(db_bytes(s, 0), 300)));
+    db_done(s);
+    return rc < 0 ? -1 : 0;
+}
+
+static int check_identity(struct db *d, const char *path, uint32_t application_id, int version, bool *ret_fresh,
+                          struct err *e) {
+    int64_t id = 0, v = 0, tables = 0;
+    if (pragma_i64(d, "PRAGMA application_id", &id, e) || pragma_i64(d, "PRAGMA user_version", &v, e)) return -1;
+    if (pragma_i64(d, "SELECT count(*) FROM sqlite_schema", &tables, e)) return -1;
+    *ret_fresh = id == 0 && v == 0 && tables == 0; /* a crash right after the file was made */
+    if (*ret_fresh) return 0;
+    if ((uint32_t)id != application_id)
+        return err_set(e, ERR_CORRUPT, "%s is an SQLite database, but no Perigee store", path);
+    if (v > version)
+        return err_set(e, ERR_CORRUPT, "%s was written by a newer Perigee (store version %d, this one knows %d)", path,
+                       (int)v, version);
+    return 0;
+}
+
+int db_inspect(const char *path, uint32_t application_id, int version, bool *ret_fresh, struct err *e) {
+    struct db d = {0};
+    struct stat st;
+    int rc = -1;
+    list_init(&d.busy);
+    if (stat(path, &st)) {
+        *ret_fresh = true;
+        return errno == ENOENT ? 0 : err_sys(e, ERR_IO, errno, "cannot look at %s", path);
+    }
+    *ret_fresh = st.st_size == 0;
+    if (*ret_fresh) return 0;
+    int sq = sqlite3_open_v2(path, &d.h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (sq) {
+        fail(&d, sq, path, e);
+        goto out;
+    }
+    sqlite3_db_config(d.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* a refused store stays as it is */
+    sqlite3_busy_timeout(d.h, 10000);
+    if (check_identity(&d, path, application_id, version, ret_fresh, e)) goto out;
+    if (st.st_size <= CHECKED_BYTES && check_pages(&d, path, e)) goto out; /* larger ones would delay the start */
+    rc = 0;
+out:
+    if (rc) err_wrap(e, "%s", path);
+    for (size_t i = 0; i < d.stmts.n; i++) stmt_free(d.stmts.slots[i].value);
+    map_free(&d.stmts);
+    sqlite3_close(d.h);
+    return rc;
+}

@@ -1,0 +1,56 @@
+/* Presigned links: signed for the address at which the caller can reach the cloud port. */
+#include "base/url.h"
+#include "local/s3/s3.h"
+#include "sign/sign.h"
+
+/* The host part of a Host header when it is a plain name, an IPv4 address or a bracketed IPv6 address; else empty. */
+static struct str safe_host(struct str hint) {
+    size_t n = 0;
+    if (hint.n && hint.p[0] == '[') {
+        ptrdiff_t end = str_chr(hint, ']', 0);
+        for (n = 1; end > 0 && n < (size_t)end; n++) {
+            char c = hint.p[n];
+            if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.'))
+                return STR_NONE;
+        }
+        return end > 1 ? str_take(hint, (size_t)end + 1) : STR_NONE;
+    }
+    for (; n < hint.n && hint.p[n] != ':'; n++) {
+        char c = hint.p[n];
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.'))
+            return STR_NONE;
+    }
+    return n <= 253 ? str_take(hint, n) : STR_NONE;
+}
+
+static struct str base_of(struct local *l, struct arena *a, struct str host_hint) {
+    struct str url = str_c(l->public_url), host = safe_host(host_hint);
+    while (url.n && url.p[url.n - 1] == '/') url.n--;
+    if (url.n) return url;
+    return arena_printf(a, "http://%.*s:%d", STR_ARG(host.n ? host : STR("127.0.0.1")), atomic_load(&l->cloud_port));
+}
+
+int s3_presign(struct aws_backend *b, struct arena *a, struct str method, struct str bucket, struct str key,
+               int64_t expires_s, struct str host_hint, struct str *ret_url, int64_t *ret_expires_ms, struct err *e) {
+    struct local *l = ((struct local_conn *)b)->local;
+    struct buf path = BUF_MAX(8192), url = BUF_MAX(32768);
+    struct sign_credentials cred = {str_c(l->access_key), str_c(l->secret_key), STR_NONE};
+    struct sign_scope scope = {l->id.region, STR("s3"), clock_ms(l->clock)};
+    int rc = -1;
+    if (!bucket.n || !key.n) return err_set(e, ERR_S3_ARGUMENT, "a presigned link needs a bucket and a key");
+    buf_byte(&path, '/');
+    url_encode(&path, bucket, false);
+    buf_byte(&path, '/');
+    url_encode(&path, key, true);
+    if (buf_check(&path, "the path of the presigned link", e)) goto out;
+    struct str base = base_of(l, a, host_hint);
+    if (sign_presign(&cred, &scope, method, base, buf_view(&path), STR_NONE, expires_s, &url, e)) goto out;
+    if (buf_check(&url, "the presigned link", e)) goto out;
+    *ret_url = arena_str(a, buf_view(&url));
+    *ret_expires_ms = (scope.unix_ms / 1000 + expires_s) * 1000; /* X-Amz-Date counts whole seconds */
+    rc = 0;
+out:
+    buf_free(&path);
+    buf_free(&url);
+    return rc;
+}
