@@ -82,14 +82,10 @@ static void run_deferred(struct loop *l, size_t n) {
     }
 }
 
-/* All that was queued runs; what that queued runs too, unless it goes on and on: the rest is for the next turn,
- * which then does not block. */
+/* What was queued runs, in order; what that queues is for the next round. */
 static void drain(struct loop *l) {
     take_posted(l);
-    if (!l->n_deferred) return;
-    uint64_t start = now_mono_ns();
-    do run_deferred(l, l->n_deferred);
-    while (l->n_deferred && now_mono_ns() - start < CHAIN_NS);
+    if (l->n_deferred) run_deferred(l, l->n_deferred);
 }
 
 // ---- turns ----
@@ -130,10 +126,17 @@ static bool may_block(struct loop *l) {
     return false;
 }
 
+/* Rounds of tasks and hooks until nothing is left, unless it goes on and on: the rest is for the next turn, which then
+ * does not block. */
 static void end_turn(struct loop *l) {
     drain(l);
     run_hooks(l);
-    drain(l);
+    if (!l->n_deferred) return;
+    uint64_t start = now_mono_ns();
+    do {
+        drain(l);
+        run_hooks(l);
+    } while (l->n_deferred && now_mono_ns() - start < CHAIN_NS);
 }
 
 static void turn(struct loop *l, bool block) {

@@ -41,7 +41,8 @@ void loop_defer_cancel(struct loop *l, struct loop_task *t);
 void loop_post(struct loop *l, struct loop_task *t);
 /* Posts a chain of tasks at one go (one lock, one wake-up): the nodes of `tasks` (sentinel) are moved. Any thread. */
 void loop_post_all(struct loop *l, struct list *tasks);
-/* fn runs at the end of each turn, before the loop may block: the place to hand over what the turn gathered. */
+/* fn runs at the end of each turn, before the loop may block: the place to hand over what the turn gathered. It runs again
+ * when tasks ran after it. A hook that would give other hooks something to hand over must defer that as a task. */
 struct loop_hook {
     struct list node;
     void (*fn)(void *ud);
