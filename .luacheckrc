@@ -1,0 +1,11 @@
+-- luacheck: ./dev lint
+std = "lua54"
+max_line_length = 130
+cache = false
+exclude_files = { "build/**", ".perigee/**", "dashboard/**" }
+ignore = { "212/_.*" }
+-- The sandbox of handlers has no more than this (docs/lua.md).
+files["handlers"] = { not_globals = { "io", "debug", "dofile", "loadfile" } }
+files["lua/perigee"] = { not_globals = { "io", "debug", "dofile", "loadfile" } }
+files["tests"] = { std = "+busted", max_line_length = false }
+files["lua/perigee/types.lua"] = { ignore = { "" } }

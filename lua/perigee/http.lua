@@ -1,0 +1,185 @@
+--- HTTP answers, and reading a JSON request.
+---
+---   return http.ok { order_id = id }
+---   return http.not_found "there is no such order"
+---   local body, refused = http.read(request, schema); if not body then return refused end
+---
+--- Errors have one shape: {"error":{"code","message","fields":[{"path","message"}]}}.
+local crypto = require "perigee.crypto"
+local json = require "perigee.json"
+
+local http = {}
+
+---@class perigee.Response
+---@field status integer
+---@field headers table<string, string>
+---@field body string bytes, ready to send
+local Response = { __name = "perigee.response" }
+Response.__index = Response
+
+http.JSON = "application/json; charset=utf-8"
+
+---An answer. A table as body becomes JSON; a string is sent as it is.
+---@param status integer 200..599
+---@param body table|string|nil
+---@param headers table<string, string|integer>?
+---@return perigee.Response
+function http.response(status, body, headers)
+  if math.type(status) ~= "integer" or status < 200 or status > 599 then
+    error(("an HTTP status is an integer from 200 to 599, not %s"):format(tostring(status)), 2)
+  end
+  local out, typed = {}, false
+  for name, value in pairs(headers or {}) do
+    out[name] = tostring(value)
+    typed = typed or name:lower() == "content-type"
+  end
+  if type(body) == "table" then
+    body = json.encode(body)
+    if not typed then out["Content-Type"] = http.JSON end
+  elseif body ~= nil and type(body) ~= "string" then
+    error(("a body is a table, a string or nil, not a %s"):format(type(body)), 2)
+  end
+  return setmetatable({ status = status, headers = out, body = body or "" }, Response)
+end
+
+---An answer whose body is JSON text already.
+---@param status integer
+---@param text string
+---@param headers table<string, string|integer>?
+---@return perigee.Response
+function http.json(status, text, headers)
+  local answer = http.response(status, text, headers)
+  answer.headers["Content-Type"] = http.JSON
+  return answer
+end
+
+---@param v any
+---@return boolean
+function http.is_response(v)
+  return getmetatable(v) == Response
+end
+
+-- ==== success =========================================================================================================
+
+---@param body table|string|nil
+---@param headers table<string, string|integer>?
+---@return perigee.Response
+function http.ok(body, headers) return http.response(200, body, headers) end
+
+---@param body table|string|nil
+---@param headers table<string, string|integer>?
+---@return perigee.Response
+function http.created(body, headers) return http.response(201, body, headers) end
+
+---@param body table|string|nil
+---@param headers table<string, string|integer>?
+---@return perigee.Response
+function http.accepted(body, headers) return http.response(202, body, headers) end
+
+---@param headers table<string, string|integer>?
+---@return perigee.Response
+function http.no_content(headers) return http.response(204, nil, headers) end
+
+-- ==== errors ==========================================================================================================
+
+---@param status integer
+---@param code string for programs: "conflict"
+---@param message string for people
+---@param fields perigee.Field[]?
+---@param headers table<string, string|integer>?
+---@return perigee.Response
+function http.error(status, code, message, fields, headers)
+  local err = { code = code, message = message }
+  if fields and #fields > 0 then err.fields = json.array(fields) end
+  return http.response(status, { error = err }, headers)
+end
+
+---400. Fields ({ {path=, message=}, ... }) or one message.
+---@param what perigee.Field[]|string
+---@return perigee.Response
+function http.bad_request(what)
+  if type(what) == "string" then return http.error(400, "bad_request", what) end
+  return http.error(400, "invalid", #what == 1 and "one field is wrong" or #what .. " fields are wrong", what)
+end
+
+---@param message string?
+---@return perigee.Response
+function http.unauthorized(message)
+  return http.error(401, "unauthorized", message or "credentials are missing or wrong", nil, { ["WWW-Authenticate"] = "Bearer" })
+end
+
+---@param message string?
+---@return perigee.Response
+function http.forbidden(message) return http.error(403, "forbidden", message or "this is not allowed") end
+
+---@param message string?
+---@return perigee.Response
+function http.not_found(message) return http.error(404, "not_found", message or "there is no such thing") end
+
+---@param message string?
+---@return perigee.Response
+function http.conflict(message) return http.error(409, "conflict", message or "this contradicts what is there") end
+
+---503: nothing was done, a retry is safe.
+---@param message string?
+---@param retry_after integer? seconds
+---@return perigee.Response
+function http.unavailable(message, retry_after)
+  return http.error(503, "unavailable", message or "try again", nil, { ["Retry-After"] = retry_after or 1 })
+end
+
+-- ==== requests ========================================================================================================
+
+local function is_json(content_type)
+  local kind, parameters = content_type:lower():match("^%s*([^;%s]+)%s*(.*)$")
+  if kind ~= "application/json" and not (kind and kind:find("^application/[%w.-]+%+json$")) then return false end
+  local charset = parameters:match("charset%s*=%s*\"?([%w-]+)")
+  return charset == nil or charset == "utf-8" or charset == "utf8"
+end
+
+---The body of a JSON request: the value, or nil and the answer that refuses it (415 wrong type, 400 not JSON, 400 with every bad
+---field). A request that names no type is taken for JSON.
+---@param request perigee.Request
+---@param schema perigee.Schema?
+---@return any value
+---@return perigee.Response? refused
+function http.read(request, schema)
+  local content_type = request.headers["content-type"]
+  if content_type and content_type ~= "" and not is_json(content_type) then
+    return nil, http.error(415, "unsupported_media_type", "the body must be application/json in UTF-8")
+  end
+  if not request.body or request.body == "" then return nil, http.error(400, "not_json", "the body is empty") end
+  local value, err = request:json()
+  if err then return nil, http.error(400, "not_json", err.message) end
+  if schema then
+    local ok, fields = schema:check(value)
+    if not ok then return nil, http.bad_request(fields) end
+  end
+  return value
+end
+
+---The token of "Authorization: Bearer <token>".
+---@param request perigee.Request
+---@return string?
+function http.bearer(request)
+  return (request.headers["authorization"] or ""):match("^[Bb]earer +([^ ]+) *$")
+end
+
+---Does the request come from this machine itself?
+---@param request perigee.Request
+---@return boolean
+function http.from_loopback(request)
+  local ip = request.source_ip or ""
+  return ip == "::1" or ip:gsub("^::ffff:", ""):find("^127%.%d+%.%d+%.%d+$") ~= nil
+end
+
+---May this request do what operators may? It carries the token, or, when none is set, comes from this machine.
+---@param request perigee.Request
+---@param token string?
+---@return boolean
+function http.is_operator(request, token)
+  if not token or token == "" then return http.from_loopback(request) end
+  return crypto.equal(token, http.bearer(request) or "")
+end
+
+return http
