@@ -325,7 +325,6 @@ static int member(struct marshal *m, int idx, const struct place *at, bool names
         return request(m, idx, at, !names && str_is(at->name, "RequestItems"), ret);
     }
     if (script_to_json(m->L, idx, m->a, ret, &e)) return fail(m, at, e.msg);
-    *ret = json_copy(m->a, ret);
     return 0;
 }
 

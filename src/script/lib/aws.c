@@ -26,7 +26,9 @@ static void call_cancel(void *ud) {
 }
 
 static int call_gc(lua_State *L) {
-    call_cancel(lua_touserdata(L, 1));
+    struct call_box *box = lua_touserdata(L, 1);
+    script_wait_forget(&box->wait);
+    call_cancel(box);
     return 0;
 }
 
@@ -68,7 +70,7 @@ static int set_params(lua_State *L, int idx, struct aws_call *c, struct err *e) 
         }
         if (script_to_json(L, lua_gettop(L), &c->arena, &v, e)) return err_wrap(e, "%s", key);
         struct str name = arena_str(&c->arena, str_c(key));
-        json_set_str(&c->arena, &c->params, name, json_copy(&c->arena, &v));
+        json_set_str(&c->arena, &c->params, name, v);
     }
     return 0;
 }

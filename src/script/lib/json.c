@@ -41,7 +41,7 @@ static int decode(lua_State *L) {
     struct json v;
     decode_limits(L, &limits);
     struct lib_scratch *s = lib_scratch(L);
-    if (json_parse(&s->arena, text, &limits, &v, &e)) {
+    if (json_parse(&s->arena, text, &limits, &v, &e) || script_check_json(&v, &e)) {
         struct json more = json_make_obj();
         place_of(&s->arena, e.msg, &more);
         return script_push_err(L, &e, "json", "decode", NULL, &more);

@@ -60,7 +60,9 @@ static void sleep_cancel(void *ud) {
 }
 
 static int sleep_gc(lua_State *L) {
-    sleep_cancel(lua_touserdata(L, 1));
+    struct sleep_op *op = lua_touserdata(L, 1);
+    script_wait_forget(&op->wait);
+    sleep_cancel(op);
     return 0;
 }
 

@@ -2,6 +2,7 @@
  * Reached by package.loadlib("", "luaopen_t_lib"): test_modules is somebody else's. */
 #include "base/fs.h"
 #include "script/wait.h"
+#include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,18 @@ static int report(lua_State *L) {
 
 static int open_report(lua_State *L) {
     lua_pushcfunction(L, report);
+    return 1;
+}
+
+/* The stock string library, beside the one that strings have. */
+static int open_stock(lua_State *L) {
+    lua_pushliteral(L, "");
+    lua_getmetatable(L, -1);
+    luaopen_string(L);
+    lua_pushliteral(L, "");
+    lua_pushvalue(L, -3);
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
     return 1;
 }
 
@@ -106,7 +119,7 @@ static const struct aws_backend_ops fake_ops = {fake_start, fake_cancel, fake_pr
 /* ==== run ==== */
 
 static int host_open(struct host *h, const char *root, struct err *e) {
-    static const struct script_module modules[] = {{"t.report", open_report}, {NULL, NULL}};
+    static const struct script_module modules[] = {{"t.report", open_report}, {"t.stock", open_stock}, {NULL, NULL}};
     h->lines = h->reports = BUF_MAX(64 << 20);
     h->log = (struct log){.fd = -1, .level = LOG_DEBUG, .sink = sink, .ud = h};
     h->backend = (struct aws_backend){&fake_ops, {STR("us-east-1"), STR("000000000000"), STR("aws")}};
