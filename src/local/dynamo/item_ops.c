@@ -1,0 +1,85 @@
+/* PutItem, UpdateItem, DeleteItem. */
+#include "local/dynamo/dynamo.h"
+
+enum return_values { RV_NONE, RV_ALL_OLD, RV_UPDATED_OLD, RV_ALL_NEW, RV_UPDATED_NEW };
+static const char *const return_values[] = {"NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW", NULL};
+
+#define COMMON                                                                                                         \
+    {"TableName", P_STR}, {"ConditionExpression", P_STR}, {"ExpressionAttributeNames", P_OBJ},                         \
+        {"ExpressionAttributeValues", P_OBJ}, {"ReturnValues", P_STR}, {"ReturnValuesOnConditionCheckFailure", P_STR}, \
+        {"ReturnConsumedCapacity", P_NONE}, {"ReturnItemCollectionMetrics", P_NONE}, {"Expected", P_LEGACY},           \
+        {"ConditionalOperator", P_LEGACY}, {                                                                           \
+        0                                                                                                              \
+    }
+static const struct ddb_param put_params[] = {{"Item", P_OBJ}, COMMON};
+static const struct ddb_param delete_params[] = {{"Key", P_OBJ}, COMMON};
+static const struct ddb_param update_params[] = {
+    {"Key", P_OBJ}, {"UpdateExpression", P_STR}, {"AttributeUpdates", P_LEGACY}, COMMON};
+
+static void attributes(struct aws_call *c, const struct av *item) {
+    if (item && item->n) json_set(&c->arena, &c->result, "Attributes", av_item_to_json(&c->arena, item));
+}
+
+static void answer(struct aws_call *c, const struct ddb_write *w, int rv) {
+    c->result = json_make_obj();
+    if (rv == RV_ALL_OLD) attributes(c, w->old);
+    if (rv == RV_ALL_NEW) attributes(c, w->next);
+    if (rv == RV_UPDATED_OLD) attributes(c, &w->touched_old);
+    if (rv == RV_UPDATED_NEW) attributes(c, &w->touched_new);
+}
+
+static int write_one(struct local_tx *tx, struct aws_call *c, enum write_kind kind, const char *what,
+                     const struct ddb_param *params) {
+    struct arena *a = &c->arena;
+    struct err *e = &c->err;
+    struct ddb_write w;
+    int rv;
+    c->result = json_make_obj();
+    if (check_params(&c->params, what, params, e)) return -1;
+    if (check_enum(&c->params, "ReturnValues", return_values, RV_NONE, &rv, e)) return -1;
+    if (kind != W_UPDATE && rv > RV_ALL_OLD)
+        return err_set(e, ERR_VALIDATION, "Return values set to invalid value: %s can return NONE or ALL_OLD, not %s",
+                       what, return_values[rv]);
+    if (write_parse(a, &c->params, kind, &w, e)) return -1;
+    if (ddb_table(tx, w.table_name, &w.table, e) || write_bind(a, &w, e)) return -1;
+    w.want_old = rv == RV_ALL_OLD;
+    if (write_prepare(tx, a, &w, e)) {
+        if (e->code == ERR_DDB_CONDITION && w.old_on_failure && w.old)
+            json_set(a, &c->result, "Item", av_item_to_json(a, w.old));
+        return -1;
+    }
+    if (write_apply(tx, a, &w, e)) return -1;
+    answer(c, &w, rv);
+    return 0;
+}
+
+int ddb_put_item(struct local_tx *tx, struct aws_call *c) {
+    return write_one(tx, c, W_PUT, "PutItem", put_params);
+}
+
+int ddb_update_item(struct local_tx *tx, struct aws_call *c) {
+    return write_one(tx, c, W_UPDATE, "UpdateItem", update_params);
+}
+
+int ddb_delete_item(struct local_tx *tx, struct aws_call *c) {
+    return write_one(tx, c, W_DELETE, "DeleteItem", delete_params);
+}
+
+const struct local_row dynamo_rows[] = {
+    {AWS_DYNAMODB_CreateTable, ddb_create_table},
+    {AWS_DYNAMODB_DescribeTable, ddb_describe_table},
+    {AWS_DYNAMODB_ListTables, ddb_list_tables},
+    {AWS_DYNAMODB_UpdateTimeToLive, ddb_update_ttl},
+    {AWS_DYNAMODB_DescribeTimeToLive, ddb_describe_ttl},
+    {AWS_DYNAMODB_PutItem, ddb_put_item},
+    {AWS_DYNAMODB_GetItem, ddb_get_item},
+    {AWS_DYNAMODB_UpdateItem, ddb_update_item},
+    {AWS_DYNAMODB_DeleteItem, ddb_delete_item},
+    {AWS_DYNAMODB_Query, ddb_query},
+    {AWS_DYNAMODB_Scan, ddb_scan},
+    {AWS_DYNAMODB_BatchGetItem, ddb_batch_get},
+    {AWS_DYNAMODB_BatchWriteItem, ddb_batch_write},
+    {AWS_DYNAMODB_TransactWriteItems, ddb_transact_write},
+    {AWS_DYNAMODB_TransactGetItems, ddb_transact_get},
+    {0, NULL},
+};

@@ -1,0 +1,296 @@
+/* Query and Scan: pages of rows, filtered and projected. */
+#include "local/dynamo/dynamo.h"
+
+enum { PAGE_BYTES = 1 << 20, SEGMENTS_MAX = 1000000 };
+enum select { SELECT_ALL, SELECT_PROJECTED, SELECT_SPECIFIC, SELECT_COUNT };
+static const char *const selects[] = {"ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "COUNT",
+                                      NULL};
+
+struct reading {
+    struct arena *a;
+    const struct json *p;
+    struct ddb_plan plan;
+    int64_t limit; /* 0: none */
+    int select;
+    bool index_only; /* only what the index projects is seen */
+    struct expr *keys, *filter;
+    struct projection projection;
+    /* result */
+    struct json items, last;
+    int64_t count, scanned;
+};
+
+/* ==== parameters ==== */
+
+static int read_whole(const struct json *p, const char *name, int64_t min, int64_t max, int64_t *ret, struct err *e) {
+    const struct json *v = param(p, name);
+    if (!v || (json_i64(v, ret) && *ret >= min && *ret <= max)) return 0;
+    struct str s = clip(v->s);
+    bool low = s.n && (s.p[0] == '-' || *ret < min);
+    return err_set(
+        e, ERR_VALIDATION,
+        "1 validation error detected: Value '%.*s' at '%c%s' failed to satisfy constraint: Member must have value %s "
+        "than or equal to %lld",
+        STR_ARG(s), name[0] | 32, name + 1, low ? "greater" : "less", (long long)(low ? min : max));
+}
+
+static int read_segments(struct reading *r, struct err *e) {
+    bool segment = param(r->p, "Segment"), total = param(r->p, "TotalSegments");
+    if (read_whole(r->p, "Segment", 0, SEGMENTS_MAX - 1, &r->plan.segment, e)) return -1;
+    if (read_whole(r->p, "TotalSegments", 1, SEGMENTS_MAX, &r->plan.segments, e)) return -1;
+    if (segment && !total)
+        return err_set(
+            e, ERR_VALIDATION,
+            "The TotalSegments parameter is required but was not present in the request when Segment parameter is "
+            "present");
+    if (total && !segment)
+        return err_set(
+            e, ERR_VALIDATION,
+            "The Segment parameter is required but was not present in the request when parameter TotalSegments is "
+            "present");
+    if (total && r->plan.segment >= r->plan.segments)
+        return err_set(
+            e, ERR_VALIDATION,
+            "The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %lld is not "
+            "less than TotalSegments: %lld",
+            (long long)r->plan.segment, (long long)r->plan.segments);
+    return 0;
+}
+
+static int read_expressions(struct reading *r, struct err *e) {
+    const struct json *keys = r->plan.scan ? NULL : param(r->p, "KeyConditionExpression");
+    const struct json *filter = param(r->p, "FilterExpression"), *projection = param(r->p, "ProjectionExpression");
+    struct expr_names x;
+    bool any = keys || filter || projection;
+    if (!r->plan.scan && !keys)
+        return err_set(
+            e, ERR_VALIDATION,
+            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.");
+    if (expr_names(r->a, r->p, any ? NULL : "FilterExpression is null", &x, e)) return -1;
+    if (filter && expr_condition(r->a, &x, "FilterExpression", filter->s, &r->filter, e)) return -1;
+    if (projection && expr_projection(r->a, &x, projection->s, &r->projection, e)) return -1;
+    if (keys && expr_condition(r->a, &x, "KeyConditionExpression", keys->s, &r->keys, e)) return -1;
+    return expr_unused(&x, e);
+}
+
+static int read_select(struct reading *r, struct err *e) {
+    bool index = param(r->p, "IndexName"), projection = r->projection.n > 0;
+    int dflt = projection ? SELECT_SPECIFIC : index ? SELECT_PROJECTED : SELECT_ALL;
+    if (check_enum(r->p, "Select", selects, dflt, &r->select, e)) return -1;
+    if (projection && r->select != SELECT_SPECIFIC)
+        return err_set(e, ERR_VALIDATION, "Cannot specify the ProjectionExpression when choosing to get %s",
+                       r->select == SELECT_COUNT ? "only the Count" : selects[r->select]);
+    if (!projection && r->select == SELECT_SPECIFIC)
+        return err_set(
+            e, ERR_VALIDATION,
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES");
+    if (r->select == SELECT_PROJECTED && !index)
+        return err_set(e, ERR_VALIDATION, "ALL_PROJECTED_ATTRIBUTES can be used only when %s using an IndexName",
+                       r->plan.scan ? "Scanning" : "Querying");
+    return 0;
+}
+
+/* ==== index projections ==== */
+
+static bool is_key(const struct ddb_attr *k, struct str name) {
+    return k->type && str_eq(k->name, name);
+}
+
+static bool projected(const struct ddb_plan *q, struct str name) {
+    const struct ddb_index *x = q->index;
+    if (x->projection == PROJECT_ALL || is_key(&q->table->hash, name) || is_key(&q->table->range, name)) return true;
+    if (is_key(&x->hash, name) || is_key(&x->range, name)) return true;
+    for (size_t i = 0; i < x->n_include; i++)
+        if (str_eq(x->include[i], name)) return true;
+    return false;
+}
+
+/* A global index has no other attributes than it projects; a local one reaches the table's when asked for more. */
+static int check_index_select(struct reading *r, struct err *e) {
+    const struct ddb_index *x = r->plan.index;
+    if (!x || x->projection == PROJECT_ALL) return 0;
+    struct str name = clip(x->name);
+    r->index_only = x->global || r->select == SELECT_PROJECTED || r->select == SELECT_COUNT;
+    if (!x->global) return 0;
+    if (r->select == SELECT_ALL)
+        return err_set(
+            e, ERR_VALIDATION,
+            "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global "
+            "secondary index %.*s because its projection type is not ALL",
+            STR_ARG(name));
+    for (uint32_t i = 0; i < r->projection.n; i++) {
+        struct str attr = r->projection.paths[i].steps[0].name, shown = clip(attr);
+        if (!projected(&r->plan, attr))
+            return err_set(
+                e, ERR_VALIDATION,
+                "One or more parameter values were invalid: Global secondary index %.*s does not project [%.*s]",
+                STR_ARG(name), STR_ARG(shown));
+    }
+    return 0;
+}
+
+static void keep_projected(const struct ddb_plan *q, struct av *item) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < item->n; i++)
+        if (projected(q, item->members[i].name)) item->members[n++] = item->members[i];
+    item->n = n;
+}
+
+static int check_filter(const struct ddb_plan *q, const struct expr *x, struct err *e) {
+    if (x->op == EX_PATH) {
+        struct str name = x->path.steps[0].name, shown = clip(name);
+        if (is_key(q->hash, name) || is_key(q->range, name))
+            return err_set(e, ERR_VALIDATION,
+                           "Filter Expression can only contain non-primary key attributes: Primary key attribute: %.*s",
+                           STR_ARG(shown));
+    }
+    for (uint32_t i = 0; i < x->n; i++)
+        if (check_filter(q, x->args[i], e)) return -1;
+    return 0;
+}
+
+/* ==== rows ==== */
+
+/* Parameters: 1 hash, 2 lower, 3 upper bound, 4 pk, 5 sk, 6 r, 7 h of the start. */
+static void where_query(struct buf *b, const struct ddb_plan *q) {
+    const char *col = q->index ? "x.r" : "d.sk", *past = q->backward ? "<" : ">";
+    buf_printf(b, " WHERE %s = ?1", q->index ? "x.h" : "d.pk");
+    if (q->bounds.lo.p) buf_printf(b, " AND %s %s ?2", col, q->bounds.lo_open ? ">" : ">=");
+    if (q->bounds.hi.p) buf_printf(b, " AND %s %s ?3", col, q->bounds.hi_open ? "<" : "<=");
+    if (q->has_start && q->index) buf_printf(b, " AND (x.r, x.pk, x.sk) %s (?6, ?4, ?5)", past);
+    if (q->has_start && !q->index) buf_printf(b, " AND d.sk %s ?5", past);
+}
+
+static void sql_of(struct buf *b, const struct ddb_plan *q) {
+    long long id = (long long)q->table->id;
+    const char *desc = q->backward ? " DESC" : "";
+    if (q->index)
+        buf_printf(b, "SELECT x.h, d.item FROM i%lld_%d x CROSS JOIN d%lld d ON d.pk = x.pk AND d.sk = x.sk", id,
+                   q->index->number, id);
+    else
+        buf_printf(b, "SELECT d.pk, d.item FROM d%lld d", id);
+    if (!q->scan)
+        where_query(b, q);
+    else if (q->has_start && q->index)
+        buf_c(b, " WHERE (x.h, x.r, x.pk, x.sk) > (?7, ?6, ?4, ?5)");
+    else if (q->has_start)
+        buf_c(b, " WHERE (d.pk, d.sk) > (?4, ?5)");
+    if (!q->index)
+        buf_printf(b, " ORDER BY d.pk%s, d.sk%s", desc, desc);
+    else
+        buf_printf(b, " ORDER BY x.h%s, x.r%s, x.pk%s, x.sk%s", desc, desc, desc, desc);
+}
+
+static int open_rows(struct local_tx *tx, const struct ddb_plan *q, struct db_stmt **ret, struct err *e) {
+    struct buf b = BUF_MAX(1000);
+    struct db_stmt *s = NULL;
+    sql_of(&b, q);
+    int rc = db_stmt(tx->db, buf_cstr(&b), &s, e);
+    buf_free(&b);
+    if (rc) return -1;
+    if (!q->scan) db_bind_blob(s, 1, q->pk);
+    if (q->bounds.lo.p) db_bind_blob(s, 2, q->bounds.lo);
+    if (q->bounds.hi.p) db_bind_blob(s, 3, q->bounds.hi);
+    if (q->has_start && (q->scan || q->index)) db_bind_blob(s, 4, q->start.key.pk);
+    if (q->has_start) db_bind_blob(s, 5, q->start.key.sk);
+    if (q->has_start && q->index) db_bind_blob(s, 6, q->start.r);
+    if (q->has_start && q->index && q->scan) db_bind_blob(s, 7, q->start.h);
+    *ret = s;
+    return 0;
+}
+
+static void take(struct reading *r, struct av *item) {
+    r->scanned++;
+    if (r->filter && !expr_test(r->a, r->filter, item)) return;
+    r->count++;
+    if (r->select == SELECT_COUNT) return;
+    struct av out = r->projection.n ? project(r->a, &r->projection, item) : *item;
+    json_push(r->a, &r->items, av_item_to_json(r->a, &out));
+}
+
+/* Until the limit or a page is full; the page ends before the item that would pass its size. */
+static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
+    size_t bytes = 0;
+    struct av *last = NULL;
+    int row;
+    while ((row = db_step(s, e)) == 1) {
+        if (r->plan.segments && !plan_in_segment(&r->plan, db_bytes(s, 0))) continue;
+        struct av *item = ARENA_NEW(r->a, struct av), seen;
+        if (av_decode(r->a, arena_str(r->a, db_bytes(s, 1)), item, e)) return -1;
+        seen = *item;
+        struct av whole_key = key_attributes(r->a, r->plan.table, r->plan.index, item);
+        if (r->index_only) keep_projected(&r->plan, &seen);
+        bytes += av_item_size(&seen);
+        bool full = bytes > PAGE_BYTES && last;
+        if (!full) {
+            take(r, &seen);
+            last = ARENA_NEW(r->a, struct av);
+            *last = whole_key;
+        }
+        if (full || (r->limit && r->scanned >= r->limit)) {
+            r->last = av_item_to_json(r->a, last);
+            return 0;
+        }
+    }
+    return row < 0 ? -1 : 0;
+}
+
+/* ==== operations ==== */
+
+static int prepare(struct local_tx *tx, struct reading *r, struct err *e) {
+    const struct json *start = param(r->p, "ExclusiveStartKey"), *index = param(r->p, "IndexName");
+    struct str name;
+    struct ddb_table *t;
+    struct av key;
+    if (check_table_name(r->p, "TableName", &name, e) || (index && check_name(index->s, "IndexName", e))) return -1;
+    if (read_whole(r->p, "Limit", 1, INT32_MAX, &r->limit, e) || (r->plan.scan && read_segments(r, e))) return -1;
+    if (read_expressions(r, e) || read_select(r, e)) return -1;
+    if (start && av_item_from_json(r->a, start, "ExclusiveStartKey", &key, e))
+        return e->code == ERR_VALIDATION ? err_wrap(e, "The provided starting key is invalid") : -1;
+    if (ddb_table(tx, name, &t, e) || plan_target(&r->plan, t, r->p, e) || check_index_select(r, e)) return -1;
+    if (!r->plan.scan && plan_keys(r->a, &r->plan, r->keys, e)) return -1;
+    if (!r->plan.scan && r->filter && check_filter(&r->plan, r->filter, e)) return -1;
+    return start && plan_start(r->a, &r->plan, &key, e) ? -1 : 0;
+}
+
+static int run(struct local_tx *tx, struct aws_call *c, struct reading *r) {
+    struct db_stmt *s = NULL;
+    if (prepare(tx, r, &c->err) || open_rows(tx, &r->plan, &s, &c->err)) return -1;
+    int rc = read_rows(r, s, &c->err);
+    db_done(s);
+    if (rc) return -1;
+    c->result = json_make_obj();
+    if (r->select != SELECT_COUNT) json_set(&c->arena, &c->result, "Items", r->items);
+    json_set(&c->arena, &c->result, "Count", json_make_i64(&c->arena, r->count));
+    json_set(&c->arena, &c->result, "ScannedCount", json_make_i64(&c->arena, r->scanned));
+    if (r->last.type == JSON_OBJ) json_set(&c->arena, &c->result, "LastEvaluatedKey", r->last);
+    return 0;
+}
+
+#define COMMON                                                                                                         \
+    {"TableName", P_STR}, {"IndexName", P_STR}, {"Select", P_STR}, {"Limit", P_NUM}, {"ConsistentRead", P_BOOL},       \
+        {"ExclusiveStartKey", P_OBJ}, {"FilterExpression", P_STR}, {"ProjectionExpression", P_STR},                    \
+        {"ExpressionAttributeNames", P_OBJ}, {"ExpressionAttributeValues", P_OBJ}, {"ReturnConsumedCapacity", P_NONE}, \
+        {"AttributesToGet", P_LEGACY}, {"ConditionalOperator", P_LEGACY}, {                                            \
+        0                                                                                                              \
+    }
+
+int ddb_query(struct local_tx *tx, struct aws_call *c) {
+    static const struct ddb_param params[] = {{"KeyConditionExpression", P_STR},
+                                              {"ScanIndexForward", P_BOOL},
+                                              {"KeyConditions", P_LEGACY},
+                                              {"QueryFilter", P_LEGACY},
+                                              COMMON};
+    struct reading r = {.a = &c->arena, .p = &c->params, .items = json_make_arr()};
+    if (check_params(&c->params, "Query", params, &c->err)) return -1;
+    r.plan.backward = json_is(param(&c->params, "ScanIndexForward"), JSON_FALSE);
+    return run(tx, c, &r);
+}
+
+int ddb_scan(struct local_tx *tx, struct aws_call *c) {
+    static const struct ddb_param params[] = {
+        {"Segment", P_NUM}, {"TotalSegments", P_NUM}, {"ScanFilter", P_LEGACY}, COMMON};
+    struct reading r = {.a = &c->arena, .p = &c->params, .items = json_make_arr(), .plan.scan = true};
+    if (check_params(&c->params, "Scan", params, &c->err)) return -1;
+    return run(tx, c, &r);
+}
