@@ -23,7 +23,9 @@ struct server_limits {
 /* Answers a request: calls reply once, now (return NULL) or later (return a ticket for `cancel`). */
 struct server_handler {
     void *(*handle)(void *ud, struct http_request *r, http_reply_fn *reply, void *reply_ud);
-    void (*cancel)(void *ud, void *ticket); /* the client went away; may be NULL: then reply is awaited and dropped */
+    /* The client went away (noticed within about a second once a request runs longer than that); may be NULL: then
+     * reply is awaited and dropped. */
+    void (*cancel)(void *ud, void *ticket);
     void *ud;
 };
 struct server_config {
@@ -39,6 +41,7 @@ struct server;
 int server_open(const struct server_config *c, struct server **ret, struct err *e);
 /* Stops accepting, closes idle connections, lets running requests end (their answers say Connection: close); then done(ud). */
 void server_stop(struct server *s, void (*done)(void *ud), void *ud);
+/* After done(), or at any time when the handler has `cancel`: what runs is cancelled and its clients are cut off. */
 void server_close(struct server *s);
 
 /* -- feed_sqs: polls one queue for one function on this worker ---------------------------------------------------------

@@ -1,0 +1,450 @@
+/* server: HTTP/1.1 on libmicrohttpd 0.9.75, in external epoll mode: its epoll descriptor is one descriptor of our loop.
+ * The only file that includes microhttpd.h.
+ *
+ * A request: on_uri (target copied) -> on_request (head: checks, ids) -> on_request (body pieces) -> on_request (end):
+ * handle(). Answered at once: queued there and then, no suspension. Else suspended; the reply is kept, and one deferred
+ * pump resumes all that were answered meanwhile and runs the daemon once.
+ *
+ * What libmicrohttpd's own parser refuses (an unreadable request line or chunk, a head beyond its memory) is answered
+ * by it with a plain 4xx page and closed; the application is not asked. */
+#include "in/server.h"
+#include "base/crypto.h"
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Room in a connection's memory for the answer's head and libmicrohttpd's own structures, beside the request's head. */
+enum { ANSWER_ROOM = 4096, HEADER_COST = 80, RUNS_A_PUMP = 4, KEEP_BODY = 64 * 1024 };
+
+static const struct refusal head_large = {431, "RequestHeaderFieldsTooLarge",
+                                          "the request head is larger than this server accepts"};
+static const struct refusal body_large = {413, "RequestEntityTooLarge", "the body is larger than this server accepts"};
+
+static struct conn *conn_of(struct MHD_Connection *m) {
+    return MHD_get_connection_info(m, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+// ---- running the daemon ----
+
+static bool pending(struct server *s) {
+    MHD_UNSIGNED_LONG_LONG ms;
+    return MHD_get_timeout(s->daemon, &ms) == MHD_YES && ms == 0;
+}
+
+static void resume_ready(struct server *s) {
+    for (struct list *n; (n = list_pop(&s->ready));) MHD_resume_connection(CONTAINER(n, struct conn, ready)->mhd);
+}
+
+/* "If this function is called after MHD_resume_connection, MHD_run must be called": resumed connections are not in the
+ * epoll set, and MHD_get_timeout does not know of them. */
+static void pump(void *ud) {
+    struct server *s = ud;
+    if (s->running) {
+        loop_defer(s->cfg.loop, &s->pump);
+        return;
+    }
+    s->running = true;
+    resume_ready(s);
+    int n = 0;
+    do MHD_run(s->daemon);
+    while (pending(s) && ++n < RUNS_A_PUMP);
+    s->running = false;
+    if (pending(s)) loop_defer(s->cfg.loop, &s->pump);
+}
+
+static void on_events(void *ud, int events) {
+    (void)events;
+    pump(ud);
+}
+
+static void wake(struct conn *c) {
+    struct server *s = c->server;
+    list_add(&s->ready, &c->ready);
+    loop_defer(s->cfg.loop, &s->pump);
+}
+
+// ---- answers ----
+
+void server_count(struct server *s, int status) {
+    metric_add(s->cfg.metrics, METRIC_HTTP_REQUESTS, 1);
+    if (status >= 500)
+        metric_add(s->cfg.metrics, METRIC_HTTP_5XX, 1);
+    else if (status >= 400)
+        metric_add(s->cfg.metrics, METRIC_HTTP_4XX, 1);
+}
+
+void server_note_refusal(struct conn *c, const struct refusal *why) {
+    struct server *s = c->server;
+    log_event(s->cfg.log, LOG_INFO, "request refused", "issSs", "status", (int64_t)why->status, "code", why->code,
+              "error", why->message, "request_id", c->req.request_id, "remote_ip", c->ip);
+}
+
+static void add_header(struct MHD_Response *m, char *line, char *end) {
+    char *colon = memchr(line, ':', (size_t)(end - line));
+    *colon = *end = '\0';
+    MHD_add_response_header(m, line, colon + 2);
+}
+
+/* head holds "Name: value\n" lines; they are cut up in place. */
+static void add_headers(struct MHD_Response *m, struct buf *head) {
+    char *p = head->p, *last = head->p + head->n;
+    while (p < last) {
+        char *end = memchr(p, '\n', (size_t)(last - p));
+        add_header(m, p, end);
+        p = end + 1;
+    }
+}
+
+/* Takes body or file over. */
+static struct MHD_Response *make_response(struct http_response *r) {
+    if (r->file >= 0 && r->file_len) {
+        struct MHD_Response *m = MHD_create_response_from_fd_at_offset64(r->file_len, r->file, r->file_off);
+        if (m) r->file = -1;
+        return m;
+    }
+    size_t n;
+    char *p = buf_release(&r->body, &n);
+    return MHD_create_response_from_buffer(n, p, p ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+}
+
+/* libmicrohttpd would end the connection without a word: such an answer is replaced. */
+static const char *misfit(struct conn *c) {
+    size_t used = c->head_bytes + c->req.n_headers * HEADER_COST + c->res.head.n + 512;
+    if (used > c->server->cfg.limits.head_bytes + ANSWER_ROOM) return "the head of the answer is too large";
+    if (c->res.status < 200 || c->res.status > 599) return "the status of the answer is not between 200 and 599";
+    return NULL;
+}
+
+static void check_answer(struct conn *c) {
+    const char *why = misfit(c);
+    if (!why) return;
+    log_event(c->server->cfg.log, LOG_ERROR, why, "Siu", "request_id", c->req.request_id, "status",
+              (int64_t)c->res.status, "head_bytes", (uint64_t)c->res.head.n);
+    http_response_free(&c->res);
+    http_response_init(&c->res, 500);
+    http_error(&c->res, 500, "InternalServerError", "%s", why);
+    http_set(&c->res, STR("X-Request-Id"), c->req.request_id, NULL);
+}
+
+/* MHD_NO closes the connection. */
+static enum MHD_Result send_answer(struct conn *c) {
+    check_answer(c);
+    server_count(c->server, c->res.status);
+    bool close = c->res.close || c->server->stopping;
+    struct MHD_Response *m = make_response(&c->res);
+    if (!m) return MHD_NO;
+    add_headers(m, &c->res.head);
+    if (close) MHD_add_response_header(m, "Connection", "close");
+    server_enter(c, CONN_SEND);
+    enum MHD_Result rc = MHD_queue_response(c->mhd, (unsigned)c->res.status, m);
+    MHD_destroy_response(m);
+    return rc;
+}
+
+/* Answers before the body was read: closes afterwards. */
+static enum MHD_Result refuse(struct conn *c, const struct refusal *why) {
+    server_note_refusal(c, why);
+    http_response_init(&c->res, why->status);
+    http_error(&c->res, why->status, why->code, "%s", why->message);
+    http_set(&c->res, STR("X-Request-Id"), c->req.request_id, NULL);
+    c->res.close = c->replied = true;
+    server_linger(c);
+    return send_answer(c);
+}
+
+static void on_reply(void *ud, struct http_response *res) {
+    struct conn *c = ud;
+    c->res = *res;
+    http_response_init(res, 0);
+    c->replied = true;
+    c->ticket = NULL;
+    if (!c->in_handle) wake(c);
+}
+
+void server_gone(struct conn *c) {
+    struct server *s = c->server;
+    bool cancel = s->cfg.handler.cancel && c->ticket;
+    c->gone = true;
+    server_enter(c, CONN_ENDING);
+    log_event(s->cfg.log, LOG_INFO, "client gone", "SS", "request_id", c->req.request_id, "path", c->req.path);
+    if (!cancel) return;
+    void *ticket = c->ticket;
+    c->ticket = NULL;
+    s->cfg.handler.cancel(s->cfg.handler.ud, ticket);
+    wake(c);
+}
+
+// ---- a request ----
+
+static enum MHD_Result gather(void *ud, enum MHD_ValueKind kind, const char *name, size_t name_n, const char *value,
+                              size_t value_n) {
+    struct conn *c = ud;
+    (void)kind;
+    if (c->req.n_headers == c->cap_headers) {
+        c->cap_headers = c->cap_headers ? c->cap_headers * 2 : 32;
+        c->headers = realloc(c->headers, c->cap_headers * sizeof *c->headers);
+        if (!c->headers) fatal("out of memory for %zu headers", c->cap_headers);
+    }
+    c->headers[c->req.n_headers++] = (struct http_header){str_n(name, name_n), str_n(value, value_n)};
+    return MHD_YES;
+}
+
+static uint64_t next_random(struct server *s) { /* xoroshiro128+: ids of traces are no secrets */
+    uint64_t a = s->random[0], b = s->random[1], sum = a + b;
+    b ^= a;
+    s->random[0] = (a << 24 | a >> 40) ^ b ^ b << 16;
+    s->random[1] = b << 37 | b >> 27;
+    return sum;
+}
+
+static void set_ids(struct conn *c) {
+    struct http_request *r = &c->req;
+    struct str id = http_header(r, "X-Request-Id"), parent = http_header(r, "traceparent");
+    if (!server_request_id_ok(id)) {
+        crypto_uuid7(clock_ms(c->server->cfg.clock), c->request_id);
+        id = str_n(c->request_id, 36);
+    }
+    r->request_id = id;
+    r->trace_id = parent.p ? server_trace_id(parent) : STR_NONE;
+    if (r->trace_id.n) return;
+    uint64_t random[2] = {next_random(c->server), next_random(c->server) | 1};
+    crypto_hex_to(c->trace_id, (const uint8_t *)random, sizeof random);
+    r->trace_id = str_n(c->trace_id, 32);
+}
+
+/* "Called by MHD with the full URI": before it is taken apart in place. The result is on_request's *context. */
+static void *on_uri(void *ud, const char *uri, struct MHD_Connection *m) {
+    struct conn *c = conn_of(m);
+    (void)ud;
+    c->req = (struct http_request){.target = arena_str(&c->arena, str_c(uri)), .arena = &c->arena};
+    return c;
+}
+
+static size_t keep_escaped(void *ud, struct MHD_Connection *m, char *s) {
+    (void)ud;
+    (void)m;
+    return strlen(s);
+}
+
+static enum MHD_Result begin(struct conn *c, const char *method, const char *version) {
+    struct http_request *r = &c->req;
+    r->start_ns = now_mono_ns();
+    r->method = str_c(method);
+    r->version = str_c(version);
+    r->remote_ip = str_c(c->ip);
+    r->loopback = c->loopback;
+    MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, gather, c);
+    r->headers = c->headers;
+    c->head_bytes = MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    c->consumed += c->head_bytes;
+    set_ids(c);
+    server_enter(c, CONN_BODY);
+    struct refusal why;
+    int64_t length;
+    if (c->head_bytes > c->server->cfg.limits.head_bytes) return refuse(c, &head_large);
+    if (!server_check_head(r, c->server->cfg.limits.body_bytes, &length, &why)) return refuse(c, &why);
+    c->chunked = length == LENGTH_CHUNKED;
+    if (length > 0) buf_reserve(&c->body, (size_t)length < KEEP_BODY ? (size_t)length : KEEP_BODY);
+    return MHD_YES;
+}
+
+/* Only a chunked body can be found too large here. libmicrohttpd takes no answer in the middle of a body. */
+static enum MHD_Result more_body(struct conn *c, const char *p, size_t *n) {
+    buf_add(&c->body, p, *n);
+    *n = 0;
+    if (!c->body.over) return MHD_YES;
+    server_send_raw(c, &body_large);
+    server_linger(c);
+    return MHD_NO;
+}
+
+static enum MHD_Result run(struct conn *c) {
+    struct server *s = c->server;
+    c->consumed += c->body.n;
+    c->inexact = c->inexact || c->chunked;
+    c->req.body = buf_view(&c->body);
+    c->in_handle = true;
+    void *ticket = s->cfg.handler.handle(s->cfg.handler.ud, &c->req, on_reply, c);
+    c->in_handle = false;
+    if (c->replied) return send_answer(c);
+    c->ticket = ticket;
+    c->suspended = true;
+    server_enter(c, CONN_RUN);
+    MHD_suspend_connection(c->mhd);
+    return MHD_YES;
+}
+
+static enum MHD_Result resumed(struct conn *c) {
+    c->suspended = false;
+    if (c->gone || c->server->closing || !c->replied) return MHD_NO;
+    return send_answer(c);
+}
+
+static enum MHD_Result on_request(void *ud, struct MHD_Connection *m, const char *url, const char *method,
+                                  const char *version, const char *upload, size_t *upload_n, void **context) {
+    struct conn *c = *context;
+    (void)ud;
+    (void)url;
+    (void)m;
+    if (c->suspended) return resumed(c);
+    if (c->phase != CONN_BODY) return begin(c, method, version);
+    if (*upload_n) return more_body(c, upload, upload_n);
+    return run(c);
+}
+
+/* The request is over, answered or not. */
+static void reset(struct conn *c) {
+    if (c->replied) {
+        struct server *s = c->server;
+        if (s->cfg.metrics && c->req.start_ns) metric_duration(s->cfg.metrics, now_mono_ns() - c->req.start_ns);
+        http_response_free(&c->res);
+    }
+    list_del(&c->ready);
+    c->replied = c->suspended = c->chunked = false;
+    c->ticket = NULL;
+    c->req = (struct http_request){0};
+    arena_reset(&c->arena);
+    if (c->body.cap > KEEP_BODY) buf_free(&c->body);
+    buf_clear(&c->body);
+}
+
+static void on_completed(void *ud, struct MHD_Connection *m, void **context, enum MHD_RequestTerminationCode why) {
+    struct conn *c = conn_of(m);
+    (void)ud;
+    (void)context;
+    (void)why;
+    reset(c);
+    server_enter(c, CONN_IDLE);
+}
+
+// ---- connections ----
+
+static void on_ended(void *ud) {
+    struct server *s = ud;
+    void (*done)(void *) = s->done;
+    s->done = NULL;
+    if (done) done(s->done_ud);
+}
+
+static void closed(struct server *s, struct conn *c) {
+    reset(c);
+    list_del(&c->node);
+    list_add(&s->spare, &c->node);
+    s->n_conns--;
+    if (s->stopping && !s->n_conns) loop_defer(s->cfg.loop, &s->ended);
+    struct err e;
+    if (!s->stopping && !s->retry_accept.pos && server_accept_start(s, &e))
+        log_event(s->cfg.log, LOG_ERROR, "cannot accept connections", "s", "error", e.msg);
+}
+
+static void on_connection(void *ud, struct MHD_Connection *m, void **context,
+                          enum MHD_ConnectionNotificationCode what) {
+    struct server *s = ud;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        closed(s, *context);
+        return;
+    }
+    struct conn *c = *context = s->accepting;
+    c->mhd = m;
+    if (!s->n_conns++) server_sweep_start(s);
+    server_enter(c, CONN_HEAD);
+}
+
+bool server_add(struct server *s, struct conn *c, const struct sockaddr *addr, socklen_t n) {
+    s->accepting = c;
+    return MHD_add_connection(s->daemon, c->fd, addr, n) == MHD_YES;
+}
+
+// ---- the server ----
+
+static void on_message(void *ud, const char *fmt, va_list ap) {
+    struct server *s = ud;
+    char text[512];
+    vsnprintf(text, sizeof text, fmt, ap);
+    text[strcspn(text, "\n")] = '\0';
+    log_event(s->cfg.log, LOG_DEBUG, "http", "s", "detail", text);
+}
+
+static void set_limits(struct server_limits *l) {
+    if (!l->body_bytes) l->body_bytes = 1024 * 1024;
+    if (!l->head_bytes) l->head_bytes = 16 * 1024;
+    if (!l->head_ms) l->head_ms = 10000;
+    if (!l->body_ms) l->body_ms = 30000;
+    if (!l->idle_ms) l->idle_ms = 75000;
+    if (!l->connections) l->connections = 1000;
+}
+
+static int start_daemon(struct server *s, struct err *e) {
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_message, s,
+                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->cfg.limits.head_bytes + ANSWER_ROOM,
+                                 MHD_OPTION_CONNECTION_LIMIT, s->cfg.limits.connections + 1,
+                                 MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s,
+                                 MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, s, MHD_OPTION_NOTIFY_COMPLETED,
+                                 on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+    if (!s->daemon) return err_set(e, ERR_INTERNAL, "cannot start the HTTP daemon");
+    int fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    return loop_fd_add(s->cfg.loop, fd, LOOP_READ, on_events, s, &s->events, e);
+}
+
+int server_open(const struct server_config *cfg, struct server **ret, struct err *e) {
+    struct server *s = calloc(1, sizeof *s);
+    if (!s) fatal("out of memory for an HTTP server");
+    s->cfg = *cfg;
+    set_limits(&s->cfg.limits);
+    for (int i = 0; i < CONN_PHASES; i++) list_init(&s->lists[i]);
+    list_init(&s->spare);
+    list_init(&s->ready);
+    list_init(&s->lingers);
+    loop_task_init(&s->pump, pump, s);
+    loop_task_init(&s->ended, on_ended, s);
+    crypto_random(s->random, sizeof s->random);
+    if (start_daemon(s, e) || server_accept_start(s, e)) {
+        server_close(s);
+        return -1;
+    }
+    *ret = s;
+    return 0;
+}
+
+void server_stop(struct server *s, void (*done)(void *ud), void *ud) {
+    s->stopping = true;
+    s->done = done;
+    s->done_ud = ud;
+    server_accept_pause(s);
+    loop_timer_stop(s->cfg.loop, &s->retry_accept);
+    pump(s);
+    server_end_idle(s);
+    if (!s->n_conns) loop_defer(s->cfg.loop, &s->ended);
+}
+
+/* What still runs is cancelled. "Aborts the process if any connection is suspended": they are resumed first. */
+static void cancel_running(struct server *s) {
+    for (struct list *n = s->lists[CONN_RUN].next, *next; n != &s->lists[CONN_RUN]; n = next) {
+        next = n->next;
+        server_gone(CONTAINER(n, struct conn, node));
+    }
+}
+
+void server_close(struct server *s) {
+    if (!s) return;
+    s->stopping = s->closing = true;
+    s->done = NULL;
+    server_accept_pause(s);
+    cancel_running(s);
+    if (s->daemon) {
+        resume_ready(s);
+        MHD_run(s->daemon);
+    }
+    loop_fd_remove(s->events);
+    if (s->daemon) MHD_stop_daemon(s->daemon);
+    server_lingers_close(s);
+    loop_timer_stop(s->cfg.loop, &s->sweep);
+    loop_timer_stop(s->cfg.loop, &s->retry_accept);
+    loop_defer_cancel(s->cfg.loop, &s->pump);
+    loop_defer_cancel(s->cfg.loop, &s->ended);
+    for (struct list *n; (n = list_pop(&s->spare));) server_conn_free(CONTAINER(n, struct conn, node));
+    free(s);
+}

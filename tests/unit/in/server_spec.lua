@@ -1,0 +1,490 @@
+local t = require "t.server"
+
+describe("server", function()
+  local rig, rigs, fds, seen
+
+  local function open(handler, limits, other)
+    seen = {}
+    rig = t.open(function(request, id)
+      seen[#seen + 1] = request
+      request.id = id
+      return handler and handler(request, id)
+    end, limits, other)
+    rigs[#rigs + 1] = rig
+    return rig
+  end
+  local function connect(bytes)
+    local fd = t.connect(rig.port)
+    fds[fd] = true
+    if bytes then assert(t.send(fd, bytes)) end
+    return fd
+  end
+  local function shut(fd)
+    fds[fd] = nil
+    t.shut(fd)
+  end
+  -- Turns the loop until `ready` is true; the bound only ends a failing test.
+  local function spin(ready)
+    local give_up = os.time() + 10
+    while not ready() do
+      assert(os.time() < give_up, "nothing happened")
+      for _, r in ipairs(rigs) do r:turn(1) end
+    end
+  end
+  -- Reads until the pattern matches or the connection ends; returns all bytes and how it ended (nil: still open).
+  local function read(fd, pattern)
+    local got, ended = "", nil
+    spin(function()
+      local piece, why = t.recv(fd)
+      if piece then got = got .. piece else ended = why end
+      return ended or (pattern and got:find(pattern))
+    end)
+    return got, ended
+  end
+  local function ask(bytes) return read(connect(bytes)) end
+  local function get(path) return "GET " .. path .. " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" end
+  local function ok(request) return { body = "ok:" .. request.body } end
+
+  before_each(function() fds, rigs = {}, {} end)
+  after_each(function()
+    for fd in pairs(fds) do t.shut(fd) end
+    for i = #rigs, 1, -1 do rigs[i]:close() end
+  end)
+
+  describe("requests", function()
+    it("arrive whole, with method, path, query, headers and body as sent", function()
+      open(ok)
+      local answer = ask("POST /a%20b/c?x=1&y=%20 HTTP/1.1\r\nHost: x\r\nX-Thing: some value\r\nContent-Length: 5\r\n" ..
+        "Connection: close\r\n\r\nhe\0lo")
+      assert.matches("^HTTP/1.1 200 OK\r\n", answer)
+      assert.equal("ok:he\0lo", answer:match("\r\n\r\n(.*)$"))
+      local r = seen[1]
+      assert.same({ "POST", "/a%20b/c?x=1&y=%20", "/a%20b/c", "x=1&y=%20", "HTTP/1.1", "he\0lo", "127.0.0.1", true, "some value" },
+        { r.method, r.target, r.path, r.query, r.version, r.body, r.remote_ip, r.loopback, r.headers["X-Thing"] })
+    end)
+
+    it("in absolute form lose scheme and authority", function()
+      open(ok)
+      ask("GET http://shop.example:80/a?b HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
+      assert.same({ "/a", "b" }, { seen[1].path, seen[1].query })
+      ask("GET http://shop.example HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n\r\n")
+      assert.same({ "/", "" }, { seen[2].path, seen[2].query })
+    end)
+
+    it("may send the body in pieces", function()
+      open(ok)
+      local fd = connect("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab")
+      for _, piece in ipairs { "cd", "ef" } do
+        rig:turn()
+        t.send(fd, piece)
+      end
+      assert.matches("ok:abcdef$", (read(fd, "ok:abcdef")))
+    end)
+
+    it("may be chunked, with extensions and trailers", function()
+      open(ok)
+      local answer = ask("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n" ..
+        "3;name=value\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: x\r\n\r\n")
+      assert.matches("ok:abcde$", answer)
+    end)
+
+    it("of a megabyte arrive unchanged", function()
+      open(ok, { body_bytes = 2 * 1024 * 1024 })
+      local body = ("0123456789abcdef"):rep(65536)
+      local fd = connect("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " .. #body .. "\r\n\r\n")
+      local sent, got, ended = 0, "", nil
+      spin(function()
+        if sent < #body then sent = sent + assert(t.send(fd, body:sub(sent + 1))) end
+        local piece, why = t.recv(fd)
+        if piece then got = got .. piece else ended = why end
+        return ended
+      end)
+      assert.is_true(got:sub(-#body) == body)
+    end)
+
+    it("come one after the other on one connection, also pipelined", function()
+      open(function(r) return { body = r.path } end)
+      local fd = connect("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n")
+      assert.matches("/1$", (read(fd, "/1$")))
+      t.send(fd, "GET /2 HTTP/1.1\r\nHost: x\r\n\r\nPOST /3 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nxGET /4 HTTP/1.1\r\nHost: x\r\n\r\n")
+      local answers = read(fd, "/4$")
+      assert.matches("/2HTTP/1.1 200.*/3HTTP/1.1 200.*/4$", answers)
+    end)
+
+    it("of HTTP/1.0 close the connection", function()
+      open(ok)
+      local answer, ended = ask("GET / HTTP/1.0\r\n\r\n")
+      assert.matches("^HTTP/1.[01] 200", answer)
+      assert.equal("closed", ended)
+    end)
+
+    it("that expect 100-continue are told to continue", function()
+      open(ok)
+      local fd = connect("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+      assert.matches("^HTTP/1.1 100 Continue\r\n\r\n$", (read(fd, "\r\n\r\n")))
+      t.send(fd, "hi")
+      assert.matches("ok:hi$", (read(fd, "ok:hi")))
+    end)
+
+    it("that expect 100-continue for too much are refused instead", function()
+      open(ok, { body_bytes = 10 })
+      local answer, ended = ask("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n")
+      assert.matches("^HTTP/1.1 413 ", answer)
+      assert.equal("closed", ended)
+    end)
+  end)
+
+  describe("ids", function()
+    it("are taken from the caller when they are well-formed", function()
+      open(ok)
+      ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: my_id.1:2-3\r\n" ..
+        "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n")
+      assert.same({ "my_id.1:2-3", "4bf92f3577b34da6a3ce929d0e0e4736" }, { seen[1].request_id, seen[1].trace_id })
+    end)
+
+    for name, headers in pairs {
+      ["are made when none were sent"] = "",
+      ["are made when those sent are malformed"] = "X-Request-Id: a b\r\nTraceparent: 00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01\r\n",
+      ["are made when those sent are empty or zero"] = "X-Request-Id:\r\nTraceparent: 00-00000000000000000000000000000000-00f067aa0ba902b7-01\r\n",
+      ["are made when those sent are too long"] = "X-Request-Id: " .. ("x"):rep(129) .. "\r\nTraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x\r\n",
+    } do
+      it(name, function()
+        open(ok)
+        ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" .. headers .. "\r\n")
+        assert.matches("^%x%x%x%x%x%x%x%x%-%x%x%x%x%-7%x%x%x%-%x%x%x%x%-%x+$", seen[1].request_id)
+        assert.matches("^" .. ("[0-9a-f]"):rep(32) .. "$", seen[1].trace_id)
+        assert.not_equal("4bf92f3577b34da6a3ce929d0e0e4736", seen[1].trace_id)
+      end)
+    end
+  end)
+
+  describe("answers", function()
+    it("carry the handler's status, headers and body, and a date", function()
+      open(function() return { status = 404, head = "X-One: 1\nContent-Type: text/plain\n", body = "nope" } end)
+      local answer = ask(get "/")
+      assert.matches("^HTTP/1.1 404 Not Found\r\n", answer)
+      assert.matches("\r\nX%-One: 1\r\n", answer)
+      assert.matches("\r\nContent%-Length: 4\r\n", answer)
+      assert.matches("\r\nDate: %a+, %d+ %a+ %d+ ", answer)
+    end)
+
+    it("to HEAD have the length but no body", function()
+      open(function() return { body = "12345" } end)
+      local answer = ask("HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+      assert.matches("\r\nContent%-Length: 5\r\n", answer)
+      assert.equal("", answer:match("\r\n\r\n(.*)$"))
+    end)
+
+    it("of 204 have no body", function()
+      open(function() return { status = 204 } end)
+      assert.matches("^HTTP/1.1 204 No Content\r\n.*\r\n\r\n$", (ask(get "/")))
+    end)
+
+    it("may be a part of a file", function()
+      local path = os.tmpname()
+      local f = assert(io.open(path, "wb"))
+      f:write("0123456789")
+      f:close()
+      open(function(r)
+        return r.path == "/part" and { status = 206, file = path, offset = 3, length = 4 } or { file = path, offset = 10, length = 0 }
+      end)
+      assert.equal("3456", (ask(get "/part")):match("\r\n\r\n(.*)$"))
+      assert.matches("Content%-Length: 0\r\n", (ask(get "/empty")))
+      os.remove(path)
+    end)
+
+    it("close the connection when the handler wants it", function()
+      open(function() return { close = true, body = "x" } end)
+      local answer, ended = ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      assert.matches("\r\nConnection: close\r\n", answer)
+      assert.equal("closed", ended)
+    end)
+
+    it("may come later, in any order over connections", function()
+      open()
+      local a, b = connect("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"), connect("GET /b HTTP/1.1\r\nHost: x\r\n\r\n")
+      spin(function() return #seen == 2 end)
+      for _, r in ipairs(seen) do rig:answer(r.id, { body = "late " .. r.path }) end
+      assert.matches("late /b$", (read(b, "late")))
+      assert.matches("late /a$", (read(a, "late")))
+      t.send(a, "GET /c HTTP/1.1\r\nHost: x\r\n\r\n")
+      spin(function() return #seen == 3 end)
+      rig:answer(seen[3].id, { body = "late /c" })
+      assert.matches("late /c$", (read(a, "late")))
+    end)
+
+    it("of impossible status become 500", function()
+      open(function() return { status = 99 } end)
+      assert.matches("^HTTP/1.1 500 .*status of the answer", (ask(get "/")))
+    end)
+
+    it("with a head too large become 500", function()
+      open(function() return { head = ("X-Long: " .. ("x"):rep(1000) .. "\n"):rep(30) } end)
+      assert.matches("^HTTP/1.1 500 .*head of the answer is too large", (ask(get "/")))
+    end)
+
+    it("of many megabytes reach a slow reader whole", function()
+      local body = ("x"):rep(8 * 1024 * 1024)
+      open(function() return { body = body } end)
+      local answer = ask(get "/")
+      assert.equal(#body, #answer:match("\r\n\r\n(.*)$"))
+    end)
+  end)
+
+  describe("refuses, closes, and never asks the handler:", function()
+    local long = ("X-Filler: " .. ("x"):rep(200) .. "\r\n"):rep(8)
+    local cases = {
+      { "a repeated Content-Length", 400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx" },
+      { "different Content-Lengths", 400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx" },
+      { "Content-Length with chunked", 400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
+      { "chunked with Content-Length", 400, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n" },
+      { "repeated Transfer-Encoding", 400, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
+      { "a coding that is not known", 501, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" },
+      { "chunked in HTTP/1.0", 400, "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" },
+      { "a space before the colon", 400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 1\r\n\r\nx" },
+      { "a header name that is no token", 400, "GET / HTTP/1.1\r\nHost: x\r\nX(y): 1\r\n\r\n" },
+      { "a control character in a value", 400, "GET / HTTP/1.1\r\nHost: x\r\nX-Y: a\1b\r\n\r\n" },
+      { "no Host", 400, "GET / HTTP/1.1\r\nX: y\r\n\r\n" },
+      { "two Hosts", 400, "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n" },
+      { "a target that is no path", 400, "GET foo HTTP/1.1\r\nHost: x\r\n\r\n" },
+      { "a body announced too large", 413, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 101\r\n\r\n" },
+      { "an absurd Content-Length", 413, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9223372036854775808\r\n\r\n" },
+      { "a chunked body that grows too large", 413, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n65\r\n" .. ("x"):rep(101) .. "\r\n0\r\n\r\n" },
+      { "a head too large", 431, "GET / HTTP/1.1\r\nHost: x\r\n" .. long .. "\r\n" },
+    }
+    for _, case in ipairs(cases) do
+      it(case[1], function()
+        open(ok, { body_bytes = 100, head_bytes = 1024 })
+        local answer, ended = ask(case[3])
+        assert.matches("^HTTP/1.1 " .. case[2] .. " ", answer)
+        assert.equal("closed", ended)
+        assert.same({}, seen)
+        assert.matches("\r\nX%-Request%-Id: [%w-]+\r\n", answer)
+        assert.matches('{"error":{"code":"%w+","message":"[^"]+"}}$', answer)
+        assert.equal(1, select(2, answer:gsub("HTTP/1.1 ", "")))
+        assert.equal(case[2] < 500 and 1 or 0, rig.errors_4xx)
+      end)
+    end
+
+    -- libmicrohttpd's parser answers these itself.
+    for name, case in pairs {
+      ["a head beyond all memory"] = { 431, "GET / HTTP/1.1\r\nHost: x\r\n" .. ("X-Filler: " .. ("x"):rep(200) .. "\r\n"):rep(40) .. "\r\n" },
+      ["a line that is no header"] = { 400, "GET / HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n" },
+      ["a Content-Length that is no number"] = { 400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n" },
+      ["a Content-Length list"] = { 400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\nx" },
+      ["a bad chunk"] = { 400, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n" },
+    } do
+      it(name, function()
+        open(ok, { body_bytes = 100, head_bytes = 1024 })
+        local answer, ended = ask(case[2])
+        assert.matches("^HTTP/1.1 " .. case[1] .. " ", answer)
+        assert.is_truthy(ended)
+        assert.same({}, seen)
+      end)
+    end
+
+    it("the answer survives a client that goes on sending", function()
+      open(ok, { body_bytes = 100 })
+      local fd = connect("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n")
+      local sent, got, ended = 0, "", nil
+      spin(function()
+        if sent < 300000 then sent = sent + assert(t.send(fd, ("x"):rep(300000 - sent))) end
+        local piece, why = t.recv(fd)
+        if piece then got = got .. piece else ended = why end
+        return ended
+      end)
+      assert.matches("^HTTP/1.1 413 ", got)
+      assert.equal("closed", ended)
+    end)
+  end)
+
+  describe("deadlines", function()
+    local short = { head_ms = 40, body_ms = 40, idle_ms = 80 }
+
+    it("end a head that trickles in, with 408", function()
+      open(ok, short)
+      local fd = connect("GET / HTTP/1.1\r\nX: ")
+      local got, ended, sent = "", nil, 0
+      spin(function()
+        sent = sent + 1
+        if sent < 200 then t.send(fd, "x") end
+        local piece, why = t.recv(fd)
+        if piece then got = got .. piece else ended = why end
+        return ended
+      end)
+      assert.matches("^HTTP/1.1 408 ", got)
+      assert.matches('"code":"RequestTimeout"', got)
+      assert.same({}, seen)
+    end)
+
+    it("end a head that stalls behind an earlier request", function()
+      open(ok, short)
+      local fd = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      read(fd, "ok:")
+      t.send(fd, "GET / HT")
+      local got, ended = read(fd)
+      assert.matches("^HTTP/1.1 408 ", got)
+      assert.equal("closed", ended)
+    end)
+
+    it("end a body that stalls, with 408", function()
+      open(ok, short)
+      local got, ended = ask("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nX-Request-Id: mine\r\n\r\nab")
+      assert.matches("^HTTP/1.1 408 ", got)
+      assert.matches("\r\nX%-Request%-Id: mine\r\n", got)
+      assert.equal("closed", ended)
+      assert.same({}, seen)
+    end)
+
+    it("close silent connections without a word, fresh or kept alive", function()
+      open(ok, short)
+      local fresh, kept = connect(), connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      read(kept, "ok:")
+      assert.same({ "", "closed" }, { read(fresh) })
+      assert.same({ "", "closed" }, { read(kept) })
+    end)
+
+    it("do not touch a request that is being handled", function()
+      open(nil, { head_ms = 10, body_ms = 10, idle_ms = 10 })
+      local fd = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      spin(function() return #seen == 1 end)
+      local silent = connect()
+      assert.same({ "", "closed" }, { read(silent) })
+      rig:answer(seen[1].id, { body = "late" })
+      assert.matches("late$", (read(fd, "late")))
+    end)
+
+    it("end an answer that nobody takes", function()
+      open(function() return { body = ("x"):rep(32 * 1024 * 1024) } end, short)
+      local fd = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      spin(function() return #seen == 1 end)
+      rig:stop()
+      spin(function() return rig.done end)
+      shut(fd)
+    end)
+  end)
+
+  describe("clients that go away", function()
+    it("cancel what runs for them", function()
+      open()
+      local fd = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      spin(function() return #seen == 1 end)
+      shut(fd)
+      spin(function() return rig.cancelled == 1 end)
+      rig:stop()
+      spin(function() return rig.done end)
+    end)
+
+    it("are answered into the void when the handler cannot cancel", function()
+      open(nil, { no_cancel = true })
+      local fd = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      spin(function() return #seen == 1 end)
+      shut(fd)
+      rig:stop()
+      rig:answer(seen[1].id, { body = "x" })
+      spin(function() return rig.done end)
+    end)
+
+    it("in the middle of a body leave nothing behind", function()
+      open(ok)
+      local fd = connect("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
+      rig:turn()
+      shut(fd)
+      rig:stop()
+      spin(function() return rig.done end)
+      assert.same({}, seen)
+    end)
+  end)
+
+  describe("stop", function()
+    it("closes idle connections, lets running requests end with close, then is done", function()
+      open()
+      local idle = connect("GET /idle HTTP/1.1\r\nHost: x\r\n\r\n")
+      spin(function() return #seen == 1 end)
+      rig:answer(seen[1].id, { body = "first" })
+      read(idle, "first")
+      local busy = connect("GET /busy HTTP/1.1\r\nHost: x\r\n\r\n")
+      spin(function() return #seen == 2 end)
+      rig:stop()
+      assert.same({ "", "closed" }, { read(idle) })
+      assert.is_false(rig.done)
+      rig:answer(seen[2].id, { body = "last" })
+      local answer, ended = read(busy)
+      assert.matches("\r\nConnection: close\r\n.*last$", answer)
+      assert.equal("closed", ended)
+      spin(function() return rig.done end)
+    end)
+
+    it("still reads a request that has begun", function()
+      open(ok)
+      local fd = connect("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab")
+      spin(function() rig:turn() return true end)
+      rig:turn()
+      rig:stop()
+      t.send(fd, "cd")
+      assert.matches("ok:abcd$", (read(fd)))
+      spin(function() return rig.done end)
+    end)
+
+    it("without connections is done at once", function()
+      open(ok)
+      rig:stop()
+      spin(function() return rig.done end)
+    end)
+  end)
+
+  it("close cancels what runs", function()
+    open()
+    connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    spin(function() return #seen == 1 end)
+    rig:close()
+    assert.equal(1, rig.cancelled)
+  end)
+
+  it("takes no more connections than its limit, and the next when one leaves", function()
+    open(ok, { connections = 2 })
+    local a = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    local b = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    read(a, "ok:")
+    read(b, "ok:")
+    local c = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    for _ = 1, 5 do rig:turn(1) end
+    assert.equal(2, #seen)
+    shut(a)
+    assert.matches("ok:$", (read(c, "ok:")))
+  end)
+
+  it("shares a port with another server, each taking some of the work", function()
+    local first, served = open(ok), seen
+    open(ok, nil, first)
+    for _ = 1, 20 do assert.matches("^HTTP/1.1 200", (ask(get "/"))) end
+    assert.equal(20, #served + #seen)
+    first:stop()
+    spin(function() return first.done end)
+    assert.matches("^HTTP/1.1 200", (ask(get "/")))
+    assert.equal(21, #served + #seen)
+  end)
+
+  it("counts what it answers", function()
+    open(ok)
+    ask(get "/")
+    ask("GET foo HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert.same({ 2, 1 }, { rig.requests, rig.errors_4xx })
+  end)
+
+  describe("listening", function()
+    before_each(function() open(ok) end)
+    it("on a port in use names port and host", function()
+      local _, err = t.listen("127.0.0.1", rig.port)
+      assert.equal("port " .. rig.port .. " is in use on 127.0.0.1", err)
+    end)
+    it("on an unknown host names it", function()
+      local _, err = t.listen("no.such.host.invalid", 0)
+      assert.matches("no.such.host.invalid", err, 1, true)
+    end)
+    it("outside the range of ports is refused", function()
+      local _, err = t.listen("127.0.0.1", 70000)
+      assert.matches("70000 is not between", err)
+    end)
+  end)
+end)
