@@ -1,0 +1,198 @@
+local support = require "handlers.support"
+local testing = require "perigee.testing"
+
+local SENDER = { SenderAddress = "shop@example.org" }
+
+local function key(id) return "receipts/" .. id .. ".pdf" end
+
+local function order(id) return testing.order { order_id = id, email = "ada@example.org" } end
+
+-- One order, one state, one receipt that shows it, one mail per event, nothing left over.
+local function assert_once(app, id, status, version, mails)
+  local orders = app:table "Orders"
+  assert.equal(1, #orders)
+  assert.equal(status, orders[1].status)
+  assert.equal(version, orders[1].version)
+  assert.equal(version, #orders[1].history)
+  assert.same({ key(id) }, app:objects "Receipts")
+  local _, head = app:object("Receipts", key(id))
+  assert.equal(tostring(version), head.Metadata["order-version"])
+  assert.equal(version, orders[1].receipt.version)
+  assert.equal(mails, #app:mailbox())
+  assert.equal(0, #app:table "Outbox")
+  for _, queue in ipairs { "OrderEvents", "PaymentEvents", "OrderEventsDLQ", "PaymentEventsDLQ" } do
+    assert.equal(0, app:queued(queue), queue)
+  end
+end
+
+describe("guarantee 1: an acknowledged order is never lost", function()
+  after_each(support.clean)
+
+  it("though the process dies right after the answer: the relay sends its event", function()
+    local app <close> = testing.app { data = support.directory(), parameters = SENDER }
+    assert.equal(200, app:post("/orders", order "o").status)
+    app:restart()
+    assert.equal("PENDING_PAYMENT", support.order(app, "o").status)
+    support.outlast(app)
+    assert_once(app, "o", "PENDING_PAYMENT", 1, 1)
+  end)
+
+  it("though the queue cannot be reached while the order comes in", function()
+    -- the function that takes orders may not send: what a template that grants "consume" instead of "send" would do
+    local template = support.project(function(text)
+      return (text:gsub("        %- SQSSendMessagePolicy:\n            QueueName: !GetAtt OrderEvents.QueueName\n      Events:\n        Post:",
+        "        - SQSPollerPolicy:\n            QueueName: !GetAtt OrderEvents.QueueName\n      Events:\n        Post:", 1))
+    end)
+    local app <close> = testing.app { template = template }
+    assert.equal(200, app:post("/orders", order "o").status)
+    support.settle(app)
+    assert.equal(0, app:queued "OrderEvents", "the permission is enforced here as in the cloud")
+    assert.equal(1, #app:table "Outbox")
+    app:advance(5000)
+    assert.is_true(app:schedule "Relay")
+    assert.equal(0, #app:table "Outbox")
+    app:drain()
+    assert.same({ key "o" }, app:objects "Receipts")
+  end)
+
+  it("and what cannot be written is not acknowledged, and leaves nothing", function()
+    local template = support.project(function(text)
+      return (text:gsub("Action: %[dynamodb:PutItem, dynamodb:BatchWriteItem%]", "Action: dynamodb:BatchWriteItem", 1))
+    end)
+    local app <close> = testing.app { template = template }
+    local answer = app:post("/orders", order "o")
+    assert.is_true(answer.status >= 500)
+    assert.is_nil(answer.json.error.traceback)
+    assert.equal(0, #app:table "Orders")
+    assert.equal(0, #app:table "Outbox")
+  end)
+end)
+
+describe("guarantee 2: effects happen once", function()
+  it("whichever commit of taking an order fails", function()
+    for n = 1, 4 do
+      local app <close> = testing.app { parameters = SENDER }
+      app:fault("commit", n)
+      local first = app:post("/orders", order "o")
+      support.settle(app)
+      app:fault("commit", 0)
+      local second = app:post("/orders", order "o")
+      assert.equal(200, second.status, "commit " .. n)
+      assert.equal(first.status == 200 and "true" or nil, second.headers["idempotent-replayed"])
+      support.outlast(app)
+      assert_once(app, "o", "PENDING_PAYMENT", 1, 1)
+    end
+  end)
+
+  it("whichever commit of handling its event fails", function()
+    for n = 1, 10 do
+      local app <close> = testing.app { parameters = SENDER }
+      app:post("/orders", order "o")
+      support.settle(app)
+      app:fault("commit", n)
+      support.outlast(app)
+      app:fault("commit", 0)
+      assert_once(app, "o", "PENDING_PAYMENT", 1, 1)
+    end
+  end)
+
+  it("whichever commit of a payment and its event fails", function()
+    for n = 1, 14 do
+      local app <close> = testing.app { parameters = SENDER }
+      app:post("/orders", order "o")
+      app:drain()
+      app:fault("commit", n)
+      local first = app:pay("o", "paid", { payment_id = "p" })
+      assert.equal(200, first.status == 200 and 200 or app:pay("o", "paid", { payment_id = "p" }).status)
+      support.outlast(app)
+      app:fault("commit", 0)
+      assert_once(app, "o", "READY_FOR_SHIPPING", 3, 2)
+    end
+  end)
+
+  it("whichever step of the store fails while an event is handled", function()
+    for n = 1, 60, 3 do
+      local app <close> = testing.app { parameters = SENDER }
+      app:post("/orders", order "o")
+      support.settle(app)
+      app:fault("step", n)
+      support.outlast(app)
+      app:fault("step", 0)
+      support.outlast(app)
+      assert_once(app, "o", "PENDING_PAYMENT", 1, 1)
+    end
+  end)
+
+  it("though the file of a receipt cannot be written at first", function()
+    local app <close> = testing.app { parameters = SENDER }
+    app:post("/orders", order "o")
+    support.settle(app)
+    app:fault("file", 1)
+    support.outlast(app)
+    assert_once(app, "o", "PENDING_PAYMENT", 1, 1)
+  end)
+end)
+
+describe("the relay", function()
+  it("leaves what is on its way alone, and sends what is older, once", function()
+    local app <close> = testing.app()
+    local row = { shard = "3", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = '{"hello":1}' }
+    app:put("Outbox", row)
+    assert.is_true(app:schedule "Relay")
+    assert.equal(0, app:queued "OrderEvents")
+    app:advance(3000)
+    assert.is_true(app:schedule "Relay")
+    assert.is_true(app:schedule "Relay")
+    assert.equal(1, app:queued "OrderEvents")
+    assert.same({ { hello = 1 } }, app:receive "OrderEvents")
+  end)
+
+  it("empties an outbox of many events in every shard, to both queues", function()
+    local app <close> = testing.app()
+    for i = 1, 230 do
+      app:put("Outbox", { shard = tostring(i % 8), event_id = testing.uuid(), body = "{}",
+        queue = i % 2 == 0 and "ORDER_EVENTS_QUEUE" or "PAYMENT_EVENTS_QUEUE" })
+    end
+    app:advance(3000)
+    assert.is_true(app:schedule "Relay")
+    assert.equal(115, app:queued "OrderEvents")
+    assert.equal(115, app:queued "PaymentEvents")
+    assert.equal(0, #app:table "Outbox")
+  end)
+
+  it("fails loudly when an event names a queue that the relay does not know, and keeps the event", function()
+    local app <close> = testing.app()
+    app:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "NO_SUCH_QUEUE", body = "{}" })
+    app:advance(3000)
+    assert.is_nil((app:schedule "Relay"))
+    assert.equal(1, #app:table "Outbox")
+  end)
+end)
+
+describe("what is stored", function()
+  after_each(support.clean)
+
+  it("is there after a restart: order, payment, receipt, answers under a key", function()
+    local app <close> = testing.app { data = support.directory() }
+    local first = app:post("/orders", order "o", { ["Idempotency-Key"] = "k" })
+    app:pay("o", "paid", { payment_id = "p" })
+    app:drain()
+    local bytes = app:object("Receipts", key "o")
+    app:restart()
+    assert.equal(first.body, app:post("/orders", order "o", { ["Idempotency-Key"] = "k" }).body)
+    assert.equal("true", app:pay("o", "paid", { payment_id = "p" }).headers["idempotent-replayed"])
+    assert.equal("READY_FOR_SHIPPING", support.order(app, "o").status)
+    assert.equal(bytes, app:object("Receipts", key "o"))
+  end)
+
+  it("loses idempotency records after their time, and nothing else", function()
+    local app <close> = testing.app()
+    app:post("/orders", order "o", { ["Idempotency-Key"] = "k" })
+    app:drain()
+    assert.equal(1, #app:table "Idempotency")
+    app:advance(2 * 86400 * 1000)
+    assert.equal("PENDING_PAYMENT", support.order(app, "o").status)
+    assert.equal(200, app:post("/orders", order "o", { ["Idempotency-Key"] = "k" }).status, "the order itself remembers")
+    assert.equal(1, #app:table "Orders")
+  end)
+end)

@@ -1,0 +1,190 @@
+local json = require "perigee.json"
+local support = require "handlers.support"
+local testing = require "perigee.testing"
+
+describe("POST /payments", function()
+  local app
+  before_each(function() app = testing.app() end)
+  after_each(function() app:close() end)
+
+  local function status(id) return support.order(app, id).status end
+
+  it("pays an order: state, payment and event in one", function()
+    local id = support.created(app)
+    local answer = app:pay(id, "paid", { payment_id = "p-1", amount = 1999, currency = "EUR" })
+    assert.equal(200, answer.status, answer.body)
+    assert.same({ order_id = id, status = "PAID" }, answer.json)
+    assert.equal("PAID", status(id))
+    local stored = app:item("Payments", { order_id = id, payment_id = "p-1" })
+    assert.equal(1999, stored.amount)
+    support.settle(app)
+    assert.equal(1, app:queued "PaymentEvents" + #app:table "Outbox")
+  end)
+
+  it("understands every documented word, in any case", function()
+    for word, state in pairs { paid = "PAID", COMPLETED = "PAID", Succeeded = "PAID", success = "PAID", failed = "PAYMENT_FAILED",
+      Declined = "PAYMENT_FAILED", cancelled = "CANCELLED", canceled = "CANCELLED" } do
+      local answer = app:pay(support.created(app), word)
+      assert.equal(200, answer.status, word)
+      assert.equal(state, answer.json.status)
+    end
+    local id = support.created(app)
+    app:pay(id, "paid")
+    assert.equal("REFUNDED", app:pay(id, "Refunded").json.status)
+  end)
+
+  it("names the accepted words when it hears another", function()
+    local answer = app:pay(support.created(app), "maybe")
+    assert.equal(400, answer.status)
+    for _, word in ipairs { "paid", "completed", "declined", "refunded", "canceled" } do
+      assert.matches(word, support.fields(answer).status)
+    end
+  end)
+
+  it("names every bad field", function()
+    local answer = app:post("/payments", { order_id = "a/b", status = 5, amount = "1", currency = "x" })
+    assert.equal(400, answer.status)
+    for _, path in ipairs { "order_id", "status", "amount", "currency" } do assert.is_string(support.fields(answer)[path], path) end
+    assert.equal(400, app:post("/payments", "{}").status)
+  end)
+
+  it("never makes an order that does not exist", function()
+    local answer = app:pay("nobody", "paid")
+    assert.equal(404, answer.status)
+    assert.equal(0, #app:table "Orders")
+    assert.equal(0, #app:table "Payments")
+  end)
+
+  it("follows the declared states and no others", function()
+    local words = { "paid", "failed", "cancelled", "refunded" }
+    local allowed = {
+      PENDING_PAYMENT = { paid = "PAID", failed = "PAYMENT_FAILED", cancelled = "CANCELLED" },
+      PAYMENT_FAILED = { paid = "PAID", cancelled = "CANCELLED" },
+      PAID = { refunded = "REFUNDED" },
+      CANCELLED = {},
+      REFUNDED = {},
+    }
+    local ways = { PENDING_PAYMENT = {}, PAYMENT_FAILED = { "failed" }, PAID = { "paid" }, CANCELLED = { "cancelled" },
+      REFUNDED = { "paid", "refunded" } }
+    for from, way in pairs(ways) do
+      for _, word in ipairs(words) do
+        local id = support.created(app)
+        for i, step in ipairs(way) do assert.equal(200, app:pay(id, step, { payment_id = "way-" .. i }).status) end
+        local answer = app:pay(id, word, { payment_id = "last" })
+        local to = allowed[from][word]
+        assert.equal(to and 200 or 409, answer.status, from .. " " .. word)
+        assert.equal(to or from, status(id))
+        assert.equal(1 + #way + (to and 1 or 0), support.order(app, id).version)
+      end
+    end
+  end)
+
+  it("never lets a late failure overwrite what is paid", function()
+    local id = support.created(app)
+    app:pay(id, "paid")
+    assert.equal(409, app:pay(id, "failed").status)
+    assert.equal("PAID", status(id))
+    app:drain()
+    assert.equal(409, app:pay(id, "failed").status)
+    assert.equal("READY_FOR_SHIPPING", status(id))
+  end)
+
+  it("lets a second attempt succeed", function()
+    local id = support.created(app)
+    app:pay(id, "failed", { payment_id = "p-1" })
+    assert.equal(200, app:pay(id, "paid", { payment_id = "p-2" }).status)
+    assert.equal("PAID", status(id))
+  end)
+
+  it("refuses a wrong amount or currency, exactly at int64", function()
+    local id = support.created(app, { total_price = support.MAX })
+    for _, wrong in ipairs { { amount = support.MAX - 1 }, { amount = 0 }, { amount = support.MAX, currency = "USD" } } do
+      assert.equal(409, app:pay(id, "paid", wrong).status)
+    end
+    assert.equal("PENDING_PAYMENT", status(id))
+    assert.equal(0, #app:table "Payments")
+    assert.equal(200, app:pay(id, "paid", { amount = support.MAX, currency = "EUR" }).status)
+  end)
+
+  it("answers the same payment_id again with the same answer, once with effect", function()
+    local id = support.created(app)
+    local first = app:pay(id, "paid", { payment_id = "p-1" })
+    local second = app:pay(id, "paid", { payment_id = "p-1" })
+    assert.equal(first.body, second.body)
+    assert.equal("true", second.headers["idempotent-replayed"])
+    app:drain()
+    local third = app:pay(id, "paid", { payment_id = "p-1" })
+    assert.equal(first.body, third.body)
+    assert.equal(1, #app:table "Payments")
+    assert.equal(3, support.order(app, id).version)
+  end)
+
+  it("refuses the same payment_id with other content, in any state of the order", function()
+    local id = support.created(app)
+    app:pay(id, "failed", { payment_id = "p-1" })
+    assert.equal(409, app:pay(id, "paid", { payment_id = "p-1" }).status)
+    assert.equal("PAYMENT_FAILED", status(id))
+    app:pay(id, "paid", { payment_id = "p-2" })
+    assert.equal(409, app:pay(id, "paid", { payment_id = "p-2", amount = 1999 }).status)
+  end)
+
+  it("takes the same notice without an id for a repetition while its outcome stands", function()
+    local id = support.created(app)
+    app:pay(id, "failed")
+    assert.equal("true", app:pay(id, "failed").headers["idempotent-replayed"])
+    app:pay(id, "paid")
+    assert.equal("true", app:pay(id, "paid").headers["idempotent-replayed"])
+    assert.equal(409, app:pay(id, "failed").status)
+    app:drain()
+    assert.equal("true", app:pay(id, "paid").headers["idempotent-replayed"])
+    app:pay(id, "refunded")
+    assert.equal(409, app:pay(id, "paid").status)
+    assert.equal("REFUNDED", status(id))
+  end)
+
+  it("without a secret is for this machine only", function()
+    local id = support.created(app)
+    local body = json.encode { order_id = id, status = "paid" }
+    assert.equal(401, app:request("POST", "/payments", body, nil, "192.0.2.7").status)
+    assert.equal("PENDING_PAYMENT", status(id))
+  end)
+end)
+
+describe("POST /payments, signed", function()
+  local app, id, body
+  before_each(function()
+    app = testing.app { parameters = { PaymentsSecret = "whsec" } }
+    id = support.created(app)
+    body = json.encode { order_id = id, status = "paid" }
+  end)
+  after_each(function() app:close() end)
+
+  local function refused(headers, text)
+    local answer = app:post("/payments", text or body, headers)
+    assert.equal(401, answer.status)
+    assert.equal("unauthorized", answer.json.error.code)
+    assert.equal("PENDING_PAYMENT", support.order(app, id).status)
+  end
+
+  it("takes what carries the signature, from anywhere", function()
+    assert.equal(200, app:request("POST", "/payments", body, app:signature(body), "192.0.2.7").status)
+  end)
+
+  it("refuses what carries none, another key's, or that of another body", function()
+    refused {}
+    refused(app:signature(body, "other"))
+    refused(app:signature(body), body:gsub("paid", "failed"), nil)
+    refused { ["Perigee-Signature"] = "nonsense" }
+  end)
+
+  it("refuses a recording that is played back later", function()
+    local headers = app:signature(body)
+    app:advance(301000)
+    refused(headers)
+  end)
+
+  it("checks the signature before anything else", function()
+    assert.equal(401, app:post("/payments", "not json").status)
+    assert.equal(400, app:post("/payments", "not json", app:signature "not json").status)
+  end)
+end)

@@ -1,0 +1,151 @@
+local json = require "perigee.json"
+local support = require "handlers.support"
+local testing = require "perigee.testing"
+
+local function key(id) return "receipts/" .. id .. ".pdf" end
+
+local function event(type, id)
+  return { id = testing.uuid(), type = type, version = 1, occurred_at = "2026-01-01T00:00:00.000Z", correlation_id = "c",
+    data = { order_id = id } }
+end
+
+describe("events", function()
+  local app
+  before_each(function() app = testing.app { parameters = { SenderAddress = "shop@example.org", PublicUrl = "https://shop.example.org/" } } end)
+  after_each(function() app:close() end)
+
+  local function mails_for(type)
+    local n = 0
+    for _, mail in ipairs(app:mailbox()) do
+      if mail.Subject:find(type, 1, true) then n = n + 1 end
+    end
+    return n
+  end
+
+  it("of an order make a receipt and one mail with it", function()
+    local id = support.created(app, { email = "ada@example.org", customer_name = "José" })
+    app:drain()
+    assert.same({ key(id) }, app:objects "Receipts")
+    local box = app:mailbox()
+    assert.equal(1, #box)
+    assert.equal("shop@example.org", box[1].Source)
+    assert.same({ "ada@example.org" }, { table.unpack(box[1].Destination) })
+    assert.equal("Your order " .. id, box[1].Subject)
+    assert.matches("application/pdf", box[1].Raw, 1, true)
+  end)
+
+  it("of a payment ship the order, mark the receipt PAID and mail it", function()
+    local id = support.created(app, { email = "ada@example.org" })
+    app:drain()
+    local unpaid = app:object("Receipts", key(id))
+    app:pay(id, "paid")
+    app:drain()
+    local order = support.order(app, id)
+    assert.equal("READY_FOR_SHIPPING", order.status)
+    assert.same({ "create", "pay", "ship" }, { order.history[1].action, order.history[2].action, order.history[3].action })
+    assert.not_equal(unpaid, app:object("Receipts", key(id)))
+    assert.equal(2, #app:mailbox())
+    assert.equal(1, mails_for "is paid")
+  end)
+
+  it("of failures, refunds and cancellations tell the customer and change the receipt", function()
+    for word, subject in pairs { failed = "failed", cancelled = "is cancelled" } do
+      local id = support.created(app, { email = "ada@example.org" })
+      app:pay(id, word)
+      app:drain()
+      assert.equal(1, mails_for(id .. " " .. subject))
+      assert.equal(support.order(app, id).version, support.order(app, id).receipt.version)
+    end
+    local id = support.created(app, { email = "ada@example.org" })
+    app:pay(id, "paid")
+    app:pay(id, "refunded")
+    app:drain()
+    assert.equal("REFUNDED", support.order(app, id).status, "a refund before shipping stays a refund")
+    assert.equal(1, mails_for(id .. " is refunded"))
+  end)
+
+  it("send no mail without an address or a sender", function()
+    support.created(app)
+    app:drain()
+    assert.equal(0, #app:mailbox())
+    local silent <close> = testing.app()
+    support.created(silent, { email = "ada@example.org" })
+    silent:drain()
+    assert.equal(0, #silent:mailbox())
+    assert.equal(0, #silent:table "Idempotency")
+  end)
+
+  it("that come again change nothing and send no second mail", function()
+    local id = support.created(app, { email = "ada@example.org" })
+    support.settle(app)
+    local created = app:receive("OrderEvents")[1]
+    for _ = 1, 4 do app:send("OrderEvents", created) end
+    app:drain()
+    local bytes = app:object("Receipts", key(id))
+    app:pay(id, "paid")
+    support.settle(app)
+    local paid = app:receive("PaymentEvents")[1]
+    for _ = 1, 4 do app:send("PaymentEvents", paid) end
+    app:send("OrderEvents", created)
+    app:run_queues(200)
+    app:advance(61000) -- who met another one at work comes back
+    app:drain()
+    assert.equal(2, #app:mailbox())
+    assert.equal(3, support.order(app, id).version)
+    assert.not_equal(bytes, app:object("Receipts", key(id)))
+    assert.equal(0, app:queued "OrderEventsDLQ" + app:queued "PaymentEventsDLQ")
+  end)
+
+  it("wait for a mail that another run has begun, and send it when that run is surely dead", function()
+    local id = support.created(app, { email = "ada@example.org" })
+    support.settle(app)
+    local created = app:receive("OrderEvents")[1]
+    app:put("Idempotency", { key = "mail/" .. created.id, phase = "running", holder = "dead", lease_until = app:now() + 10000,
+      expires_at = app:now() // 1000 + 86400 })
+    app:send("OrderEvents", created)
+    app:run_queues(200)
+    assert.equal(0, #app:mailbox())
+    assert.equal(1, app:queued "OrderEvents")
+    app:advance(61000)
+    app:drain()
+    assert.equal(1, #app:mailbox())
+    assert.same({ key(id) }, app:objects "Receipts")
+  end)
+
+  it("that nobody understands end in the dead-letter queue, and harm no others", function()
+    local id = support.created(app)
+    app:send("OrderEvents", "not json")
+    app:send("OrderEvents", { id = "x", type = "order.created" })
+    app:send("OrderEvents", event("order.eaten", id))
+    app:send("OrderEvents", event("order.created", "nobody"))
+    for _ = 1, 8 do
+      app:run_queues(150)
+      app:advance(16 * 60 * 1000)
+    end
+    app:drain()
+    assert.equal(4, app:queued "OrderEventsDLQ")
+    assert.same({ key(id) }, app:objects "Receipts")
+  end)
+
+  it("from the dead-letter queue do their work once the cause is gone", function()
+    local lost = event("order.created", "late")
+    app:send("OrderEvents", lost)
+    for _ = 1, 8 do
+      app:run_queues(150)
+      app:advance(16 * 60 * 1000)
+    end
+    assert.equal(1, app:queued "OrderEventsDLQ")
+    app:post("/orders", { orderId = "late", customerName = "x", email = "x@example.org" })
+    for _, body in ipairs(app:receive "OrderEventsDLQ") do app:send("OrderEvents", body) end
+    app:drain()
+    assert.same({ key "late" }, app:objects "Receipts")
+    assert.equal(2, #app:mailbox(), "one of each event")
+  end)
+
+  it("carry names that need care into the mail", function()
+    support.created(app, { email = "ada@example.org", customer_name = "O'Neil <script> \"é\"" })
+    app:drain()
+    assert.equal(1, #app:mailbox())
+    assert.is_nil(json.encode(app:mailbox()[1].Raw):find("<script>", 1, true))
+  end)
+end)

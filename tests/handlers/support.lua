@@ -1,0 +1,76 @@
+-- What the specs of the order system share.
+local testing = require "perigee.testing"
+
+local support = {}
+
+support.MAX = math.maxinteger
+
+---The fields that a 400 answer complains about: path -> message.
+function support.fields(answer)
+  local out = {}
+  for _, field in ipairs(answer.json.error.fields or {}) do out[field.path] = field.message end
+  return out
+end
+
+---Lets what runs after replies end, without running the queues.
+function support.settle(app)
+  for _ = 1, 50 do app:get "/healthz" end
+end
+
+---A temporary directory; removed by support.clean().
+local made = {}
+function support.directory()
+  local path = os.tmpname()
+  assert(os.remove(path))
+  assert(os.execute(("mkdir '%s'"):format(path)))
+  made[#made + 1] = path
+  return path
+end
+
+function support.clean()
+  for _, path in ipairs(made) do os.execute(("rm -rf '%s'"):format(path)) end
+  made = {}
+end
+
+---A copy of the project's template, schemas and handlers, with the template changed by `edit`; returns the template's path.
+function support.project(edit)
+  local dir = support.directory()
+  assert(os.execute(("cp -r config handlers '%s'"):format(dir)))
+  local path = dir .. "/config/template.yaml"
+  local f = assert(io.open(path))
+  local before = f:read "a"
+  f:close()
+  local after = edit(before)
+  assert(after ~= before, "the template was not changed")
+  f = assert(io.open(path, "w"))
+  f:write(after)
+  f:close()
+  return path
+end
+
+---An order of goods, created; its id.
+function support.created(app, more)
+  local answer = app:post("/orders", testing.order(more))
+  assert(answer.status == 200, answer.body)
+  return answer.json.order_id
+end
+
+function support.order(app, id) return app:item("Orders", { order_id = id }) end
+
+---How often a counter of /metrics went up since the app was opened.
+function support.counter(app, name)
+  return math.tointeger(tonumber(app:get("/metrics").body:match("\n" .. name .. " (%d+)"))) or 0
+end
+
+---Runs queues and clock until every retry and lease had its time, whatever was made to fail.
+function support.outlast(app)
+  for _ = 1, 12 do
+    app:run_queues(150)
+    app:schedule "Relay"
+    if app:queued "OrderEvents" + app:queued "PaymentEvents" == 0 and #app:table "Outbox" == 0 then break end
+    app:advance(61000)
+  end
+  app:drain()
+end
+
+return support
