@@ -288,15 +288,16 @@ function Sheet:row_blocks(rows)
     local lines = self.doc:wrap(row.text, self.cols.text, { size = 10 })
     for from = 1, math.max(#lines, 1), ROW_LINES do
       local part = table.move(lines, from, math.min(#lines, from + ROW_LINES - 1), 1, {})
-      blocks[#blocks + 1] = { height = 12 + 13 * math.max(#part, 1), lines = part, row = from == 1 and row or nil,
-        ends = from + ROW_LINES > #lines }
+      local first, last = from == 1, from + ROW_LINES > #lines
+      blocks[#blocks + 1] = { height = 13 * math.max(#part, 1) + (first and 6 or 0) + (last and 6 or 0), lines = part,
+        row = first and row or nil, ends = last }
     end
   end
   return blocks
 end
 
 function Sheet:draw_row(block, y)
-  local c, row, base = self.cols, block.row, y + 16
+  local c, row, base = self.cols, block.row, y + (block.row and 16 or 10)
   for i, line in ipairs(block.lines) do self:text(LEFT + 10, base + 13 * (i - 1), line, { size = 10, color = INK }) end
   if row then
     self:text(c.quantity, base, row.quantity, { size = c.size, color = INK, align = "right" })

@@ -84,6 +84,7 @@ static int font_width(lua_State *L) {
 static int font_lines(lua_State *L) {
     struct font *f = luaL_checkudata(L, 1, FONT);
     struct str rest = check_str(L, 2), line;
+    lua_settop(L, 5);
     lua_newtable(L);
     for (lua_Integer i = 1; pdf_metrics_line(f->metrics, opt_metrics(L, 5), &rest, (float)luaL_checknumber(L, 3),
                                              (float)luaL_checknumber(L, 4), &line);
