@@ -1,16 +1,19 @@
-/* app: the SAM template (config/template.yaml) read once into plain structs: the only list of functions, routes, queues,
- * tables, indexes, buckets, schedules, environment and permissions. Immutable after app_load; owned by struct app.
+/* app: the SAM template (config/template.yaml) read once into plain structs: the only list of functions, routes,
+ * queues, tables, indexes, buckets, schedules, environment and permissions. Immutable after app_load; owned by struct
+ * app.
  *
- * Who calls it: perigee.c (start, `perigee check`); route and in read the structs. May fail: unreadable file, bad YAML, everything
- * unsupported or wrong; app_load gathers ALL problems, each "file:line: sentence", before it gives up.
+ * Who calls it: perigee.c (start, `perigee check`); route and in read the structs. May fail: unreadable file, bad YAML,
+ * everything unsupported or wrong; app_load gathers ALL problems, each "file:line: sentence", before it gives up.
  *
- * Supported: Transform AWS::Serverless-2016-10-31; Parameters (Default; overridden by app_options.parameters), Globals (Function, Api, HttpApi),
- * Conditions, Mappings, Outputs (checked, not used), Metadata, Description; intrinsics Ref, Fn::GetAtt, Sub, Join, If, Equals, Not, And, Or,
- * FindInMap, Select, Split in short and long form; pseudo parameters AWS::Region, AccountId, Partition, StackName, URLSuffix, NoValue.
- * Resources: AWS::Serverless::Function, ::Api, ::HttpApi, ::SimpleTable, AWS::DynamoDB::Table, AWS::SQS::Queue, AWS::SQS::QueuePolicy, AWS::S3::Bucket,
- * AWS::S3::BucketPolicy, AWS::SES::EmailIdentity, AWS::Logs::LogGroup, AWS::CloudWatch::Alarm, AWS::IAM::Role|Policy|ManagedPolicy.
- * Of each resource the properties are known by name: those that matter locally are used, those that only matter in the cloud (encryption,
- * alarms, tags, log retention, PITR, ...) are listed in the code as such and accepted; any other is an error naming it. */
+ * Supported: Transform AWS::Serverless-2016-10-31; Parameters (Default; overridden by app_options.parameters), Globals
+ * (Function, Api, HttpApi), Conditions, Mappings, Outputs (checked, not used), Metadata, Description; intrinsics Ref,
+ * Fn::GetAtt, Sub, Join, If, Equals, Not, And, Or, FindInMap, Select, Split in short and long form; pseudo parameters
+ * AWS::Region, AccountId, Partition, StackName, URLSuffix, NoValue. Resources: AWS::Serverless::Function, ::Api,
+ * ::HttpApi, ::SimpleTable, AWS::DynamoDB::Table, AWS::SQS::Queue, AWS::SQS::QueuePolicy, AWS::S3::Bucket,
+ * AWS::S3::BucketPolicy, AWS::SES::EmailIdentity, AWS::Logs::LogGroup, AWS::CloudWatch::Alarm,
+ * AWS::IAM::Role|Policy|ManagedPolicy. Of each resource the properties are known by name: those that matter locally are
+ * used, those that only matter in the cloud (encryption, alarms, tags, log retention, PITR, ...) are listed in the code
+ * as such and accepted; any other is an error naming it. */
 #ifndef PERIGEE_APP_H
 #define PERIGEE_APP_H
 #include "base/function.h"
@@ -34,17 +37,19 @@ struct app_route {
 };
 
 struct app_table {
-    struct str name;         /* physical: TableName, else the logical id */
+    struct str name; /* physical: TableName, else the logical id */
     struct str logical_id;
-    struct json create;      /* parameters of CreateTable, ready to send */
+    struct json create;       /* parameters of CreateTable, ready to send */
     struct str ttl_attribute; /* empty: none */
     int line;
 };
 
 struct app_queue {
     struct str name, logical_id;
-    struct json create; /* parameters of CreateQueue: {QueueName, Attributes:{VisibilityTimeout:"30", RedrivePolicy:"{...}", ...}} */
-    struct str dead_letter; /* physical name of the DLQ or empty; such queues come before those that name them in `queues` */
+    struct json create; /* parameters of CreateQueue: {QueueName, Attributes:{VisibilityTimeout:"30",
+                           RedrivePolicy:"{...}", ...}} */
+    struct str
+        dead_letter; /* physical name of the DLQ or empty; such queues come before those that name them in `queues` */
     int line;
 };
 
@@ -107,14 +112,15 @@ struct app {
     struct app_cors cors;
     const struct str *identities; /* SES identities (addresses or domains) */
     size_t n_identities;
-    /* Parameters named in Metadata.Perigee.RequireOffLoopback whose value is empty: the host refuses to listen off loopback. */
+    /* Parameters named in Metadata.Perigee.RequireOffLoopback whose value is empty: the host refuses to listen off
+     * loopback. */
     const struct str *unset_secrets;
     size_t n_unset_secrets;
 };
 
 /* On failure *ret_problems (in problems_arena) has every problem found and e the first. CodeUri is resolved against the
- * template's directory. Duplicate routes, unknown references, a feed's queue whose VisibilityTimeout is shorter than the function's Timeout,
- * a policy template that is not known, ... are problems. */
+ * template's directory. Duplicate routes, unknown references, a feed's queue whose VisibilityTimeout is shorter than
+ * the function's Timeout, a policy template that is not known, ... are problems. */
 int app_load(const struct app_options *o, struct arena *problems_arena, struct app_problem **ret_problems,
              size_t *ret_n_problems, struct app **ret, struct err *e);
 void app_free(struct app *a);

@@ -55,17 +55,27 @@ char *arena_cstr(struct arena *a, struct str s) {
     return p;
 }
 
-struct str arena_printf(struct arena *a, const char *fmt, ...) {
-    va_list ap, again;
-    va_start(ap, fmt);
+static struct str vprintf_to(struct arena *a, const char *fmt, va_list ap) {
+    char small[256]; /* most texts are short: they are formatted once */
+    va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    if (n < 0) fatal("bad format '%s'", fmt);
-    char *p = arena_alloc(a, (size_t)n + 1);
-    vsnprintf(p, (size_t)n + 1, fmt, again);
+    int n = vsnprintf(small, sizeof small, fmt, ap);
+    if (n < 0) fatal("vsnprintf failed");
+    struct str s = {arena_alloc(a, (size_t)n + 1), (size_t)n};
+    if (s.n < sizeof small)
+        memcpy((char *)s.p, small, s.n + 1);
+    else
+        vsnprintf((char *)s.p, s.n + 1, fmt, again);
     va_end(again);
+    return s;
+}
+
+struct str arena_printf(struct arena *a, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    struct str s = vprintf_to(a, fmt, ap);
     va_end(ap);
-    return (struct str){p, (size_t)n};
+    return s;
 }
 
 void arena_defer(struct arena *a, void (*fn)(void *ud), void *ud) {

@@ -1,0 +1,193 @@
+/* Reading of the template as a whole. Every station notes its problems and goes on, so that one run finds all. */
+#include "app/app.h"
+#include "app/template.h"
+#include "base/fs.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEMPLATE_MAX = 1024 * 1024 }; /* CloudFormation's limit for templates in S3 */
+
+/* ==== problems ==== */
+
+void template_problem(struct template *t, int line, struct str where, const char *fmt, ...) {
+    char sentence[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(sentence, sizeof sentence, fmt, ap);
+    va_end(ap);
+    struct str text = arena_printf(t->problems_arena, "%s:%d: %.*s%s%s", t->o->template_path, line, STR_ARG(where),
+                                   where.n ? ": " : "", sentence);
+    for (size_t i = 0; i < t->n_problems; i++)
+        if (str_eq(t->problems[i].text, text)) return;
+    t->problems = template_grow(t->problems_arena, t->problems, t->n_problems, &t->cap_problems, sizeof *t->problems);
+    t->problems[t->n_problems++] = (struct template_problem){text, line};
+}
+
+static int by_line(const void *x, const void *y) {
+    const struct template_problem *a = x, *b = y;
+    if (a->line != b->line) return a->line < b->line ? -1 : 1;
+    return str_cmp(a->text, b->text);
+}
+
+static int report(struct template *t, struct app_problem **ret, size_t *ret_n, struct err *e) {
+    if (t->n_problems) qsort(t->problems, t->n_problems, sizeof *t->problems, by_line);
+    struct app_problem *list = ARENA_ARRAY(t->problems_arena, struct app_problem, t->n_problems);
+    for (size_t i = 0; i < t->n_problems; i++) list[i].text = t->problems[i].text;
+    if (ret) *ret = list;
+    if (ret_n) *ret_n = t->n_problems;
+    return t->n_problems ? err_set(e, ERR_CONFIG, "%.*s", STR_ARG(list[0].text)) : 0;
+}
+
+/* ==== sections ==== */
+
+static const struct yaml *section(struct template *t, const char *key) {
+    return template_map(t, t->root, key, STR(""));
+}
+
+static void check_header(struct template *t) {
+    struct str transform = STR("");
+    const struct yaml *v = yaml_get(t->root, "Transform");
+    template_check_keys(t, t->root, STR(""),
+                        "AWSTemplateFormatVersion Transform Parameters Globals Conditions Mappings Resources Outputs "
+                        "Metadata",
+                        "Description");
+    if (!v)
+        template_problem(t, 1, STR("Transform"), "is missing (AWS::Serverless-2016-10-31)");
+    else if (template_text(t, t->root, "Transform", STR(""), &transform) &&
+             !str_is(transform, "AWS::Serverless-2016-10-31"))
+        template_problem(t, v->line, STR("Transform"), "%s is not supported", transform.p);
+    if (!t->resources) template_problem(t, 1, STR("Resources"), "is missing");
+}
+
+static void check_conditions(struct template *t) {
+    for (size_t i = 0; t->conditions && i < t->conditions->n; i++)
+        template_condition(t, t->conditions->keys[i]->text, t->conditions->keys[i]->line, STR("Conditions"));
+}
+
+static void check_mappings(struct template *t) {
+    for (size_t i = 0; t->mappings && i < t->mappings->n; i++) {
+        const struct yaml *m = t->mappings->items[i];
+        struct str where = template_path(t, STR("Mappings"), t->mappings->keys[i]->text.p);
+        if (m->type != YAML_MAP) template_problem(t, m->line, where, "must be a map");
+        for (size_t k = 0; m->type == YAML_MAP && k < m->n; k++)
+            if (m->items[k]->type != YAML_MAP) template_problem(t, m->items[k]->line, where, "must be a map of maps");
+    }
+}
+
+/* Outputs are not used, but what they name must exist. */
+static void check_outputs(struct template *t) {
+    const struct yaml *list = section(t, "Outputs");
+    for (size_t i = 0; list && i < list->n; i++) {
+        const struct yaml *o = list->items[i], *condition = yaml_get(o, "Condition");
+        struct str where = template_path(t, STR("Outputs"), list->keys[i]->text.p);
+        template_check_keys(t, o, where, "Value Condition", "Description Export");
+        if (condition && condition->type == YAML_SCALAR &&
+            !template_condition(t, condition->text, condition->line, where))
+            continue;
+        if (!yaml_get(o, "Value"))
+            template_problem(t, o->line, where, "needs a Value");
+        else
+            template_resolve(t, o, where);
+    }
+}
+
+/* Metadata.Perigee.RequireOffLoopback: parameters that must not be empty off loopback. Other metadata is free. */
+static void read_metadata(struct template *t) {
+    const struct yaml *metadata = section(t, "Metadata"), *own = NULL, *list = NULL;
+    struct str where = STR("Metadata.Perigee"), *names, *unset;
+    size_t n;
+    if (metadata) own = template_map(t, metadata, "Perigee", STR("Metadata"));
+    if (!own) return;
+    template_check_keys(t, own, where, "RequireOffLoopback", NULL);
+    list = template_seq(t, own, "RequireOffLoopback", where);
+    where = template_path(t, where, "RequireOffLoopback");
+    if (!list || template_texts(t, list, where, &names, &n)) return;
+    unset = ARENA_ARRAY(t->a, struct str, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct yaml *value = template_parameter(t, names[i], list->line);
+        if (!value)
+            template_problem(t, list->items[i]->line, where, "there is no parameter %.*s", STR_ARG(names[i]));
+        else if (value->type == YAML_SCALAR && !value->text.n)
+            unset[t->app->n_unset_secrets++] = names[i];
+    }
+    t->app->unset_secrets = unset;
+}
+
+static void read_sections(struct template *t) {
+    t->parameters = section(t, "Parameters");
+    t->conditions = section(t, "Conditions");
+    t->mappings = section(t, "Mappings");
+    t->globals = section(t, "Globals");
+    t->resources = section(t, "Resources");
+    check_header(t);
+    template_check_parameters(t);
+    check_mappings(t);
+    check_conditions(t);
+    template_check_resources(t);
+    template_read_stores(t);
+    template_read_functions(t);
+    template_read_cors(t);
+    check_outputs(t);
+    read_metadata(t);
+}
+
+/* ==== the app ==== */
+
+static int parse(struct template *t, struct err *e) {
+    struct buf text = BUF_MAX(TEMPLATE_MAX);
+    struct yaml *root = NULL;
+    int rc = -1;
+    if (fs_read(t->o->template_path, &text, e)) goto out;
+    if (yaml_parse(t->a, arena_str(t->a, buf_view(&text)), t->o->template_path, &root, e)) goto out;
+    if (root->type != YAML_MAP) {
+        err_set(e, ERR_CONFIG, "%s:%d: the template must be a map", t->o->template_path, root->line);
+        goto out;
+    }
+    t->root = root;
+    rc = 0;
+out:
+    buf_free(&text);
+    return rc;
+}
+
+int app_load(const struct app_options *o, struct arena *problems_arena, struct app_problem **ret_problems,
+             size_t *ret_n_problems, struct app **ret, struct err *e) {
+    struct err local = {0};
+    struct app *a = calloc(1, sizeof *a);
+    if (!a) fatal("out of memory reading %s", o->template_path);
+    struct template t = {.app = a, .a = &a->arena, .problems_arena = problems_arena, .o = o};
+    int rc = -1;
+    if (!e) e = &local;
+    a->cors.max_age_s = -1;
+    a->template_path = arena_str(&a->arena, str_c(o->template_path));
+    a->dir = arena_str(&a->arena, fs_dirname(a->template_path));
+    if (parse(&t, e)) { /* the only problem there is then; its text names the place */
+        struct app_problem *only = ARENA_NEW(problems_arena, struct app_problem);
+        only->text = arena_str(problems_arena, str_c(e->msg));
+        if (ret_problems) *ret_problems = only;
+        if (ret_n_problems) *ret_n_problems = 1;
+        goto out;
+    }
+    read_sections(&t);
+    rc = report(&t, ret_problems, ret_n_problems, e);
+out:
+    if (rc)
+        app_free(a);
+    else
+        *ret = a;
+    return rc;
+}
+
+void app_free(struct app *a) {
+    if (!a) return;
+    arena_free(&a->arena);
+    free(a);
+}
+
+const struct function *app_function(const struct app *a, struct str name) {
+    for (size_t i = 0; i < a->n_functions; i++)
+        if (str_eq(a->functions[i].name, name)) return &a->functions[i];
+    return NULL;
+}
