@@ -1,0 +1,83 @@
+# shellcheck shell=bash disable=SC2034
+# Shared by orders.sh and receipts.sh (sourced). Everything listens on loopback, lives below build/bench.XXXXXX on the same disk as the
+# project, and ends with the script.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+server_pid=
+
+say() { printf '== %s\n' "$*" >&2; }
+
+build() {
+  say "building build/release"
+  [ -f build/release/build.ninja ] || cmake --preset release >&2
+  cmake --build build/release --target perigee perigee_load perigee_bare >&2
+  perigee=$root/build/release/perigee
+  load=$(find "$root/build/release" -name perigee_load -type f | head -n 1)
+  bare=$(find "$root/build/release" -name perigee_bare -type f | head -n 1)
+}
+
+stop_server() {
+  [ -n "$server_pid" ] || return 0
+  kill -TERM "$server_pid" 2>/dev/null || true
+  for _ in $(seq 150); do
+    kill -0 "$server_pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  if kill -0 "$server_pid" 2>/dev/null; then
+    echo "bench: the server did not stop within 15 s" >&2
+    kill -KILL "$server_pid"
+  fi
+  wait "$server_pid" 2>/dev/null || true
+  server_pid=
+}
+
+cleanup() {
+  stop_server
+  [ -z "${work:-}" ] || rm -rf "$work"
+}
+
+# A copy of the application in $work/app; `begin no-consumers` switches its queue feeds and schedules off.
+begin() {
+  mkdir -p build
+  work=$(mktemp -d "$root/build/bench.XXXXXX")
+  trap cleanup EXIT
+  trap 'exit 130' INT TERM
+  mkdir -p "$work/app"
+  cp -r config handlers "$work/app/"
+  if [ "${1:-}" = no-consumers ]; then
+    awk '{ print } /^ *Type: (SQS|Schedule)$/ { off = 1 }
+      off && /^ *Properties:$/ { match($0, /^ */); printf "%*sEnabled: false\n", RLENGTH + 2, ""; off = 0 }' \
+      config/template.yaml >"$work/app/config/template.yaml"
+    grep -q 'Enabled: false' "$work/app/config/template.yaml"
+  fi
+}
+
+# start_server DATA [ARGUMENT...]: sets server_pid and port from the ready line.
+start_server() {
+  local data=$1 line=
+  shift
+  mkfifo "$work/ready"
+  "$perigee" serve --template "$work/app/config/template.yaml" --host 127.0.0.1 --port 0 --cloud-port 0 --data "$data" --no-reload \
+    "$@" >"$work/ready" 2>>"$work/log" &
+  server_pid=$!
+  exec 3<"$work/ready"
+  rm "$work/ready"
+  if ! read -r -t 60 line <&3 || [ "${line#perigee: ready http=}" = "$line" ]; then
+    echo "bench: the server did not say that it is ready: '$line'" >&2
+    tail -n 20 "$work/log" >&2
+    exit 1
+  fi
+  port=$(printf '%s\n' "$line" | sed -n 's#.* http=http://[^ ]*:\([0-9]*\) .*#\1#p')
+  say "$line"
+}
+
+# field NAME: that number of the JSON line on stdin.
+field() { sed -n "s/.*\"$1\":\\([-0-9.]*\\).*/\\1/p"; }
+
+# CPU time of the server so far in ms, resident memory in MiB.
+cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) * 1000 / hz }' "/proc/$server_pid/stat"; }
+rss_mib() { awk '/^VmRSS:/ { printf "%.1f", $2 / 1024 }' "/proc/$server_pid/status"; }
+
+# median of the numbers on stdin.
+median() { sort -n | awk '{ v[NR] = $1 } END { if (NR == 0) print 0; else if (NR % 2) print v[(NR + 1) / 2]; else print (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
