@@ -12,6 +12,8 @@
 static void arrived(void *ud) {
     struct local_op *op = ud;
     op->conn->in_flight--;
+    if (op->after) op->after(op->after_ud);
+    op->after = NULL;
     if (op->undo && op->call && op->call->cancelled) {
         op->run = op->undo;
         op->undo = NULL;

@@ -65,6 +65,9 @@ struct local_op {
     /* what to run when the result cannot be delivered any more (set by the operation on each run) */
     int (*undo)(struct local_op *op, struct local_tx *tx, struct err *e);
     void *undo_ud;
+    /* loop thread, after the commit, before done; set like undo */
+    void (*after)(void *ud);
+    void *after_ud;
 };
 
 /* Loop thread: hands op over at the end of the turn. */
@@ -78,6 +81,9 @@ void local_touch(struct local_tx *tx, int64_t queue);
 /* Inside an operation: undo(op, ...) is to run if the caller was gone when the result came. */
 void local_on_undelivered(struct local_tx *tx, int (*undo)(struct local_op *, struct local_tx *, struct err *),
                           void *ud);
+
+/* Inside an operation: fn(ud) runs on the loop's thread after a successful commit. */
+void local_after_commit(struct local_tx *tx, void (*fn)(void *ud), void *ud);
 
 /* meta table: small values by name. 1: found; 0: not; -1. */
 int meta_get(struct db *db, struct arena *a, const char *name, struct str *ret, struct err *e);

@@ -70,13 +70,10 @@ static void finish_all(struct writer *w, struct list *group, const struct err *e
         if (e) {
             op->err = *e;
             op->undo = NULL;
-            op->parked = false;
+            op->after = NULL;
             if (op->call) op->call->result = json_make_obj();
         }
-        if (op->parked)
-            list_add(&w->waiters, &op->node);
-        else
-            finish(w, op);
+        finish(w, op);
     }
 }
 
@@ -105,12 +102,16 @@ static int run_one(struct writer *w, struct local_op *op) {
     op->err = (struct err){0};
     op->parked = false;
     op->undo = NULL;
+    op->after = NULL;
     if (op->queue && atomic_load(&op->cancelled)) return err_set(&op->err, ERR_CANCELLED, "the caller is gone");
     w->current = op;
     int rc = op->run(op, &tx, &op->err);
     w->current = NULL;
     memcpy(w->service, tx.service, sizeof tx.service);
-    if (rc) op->parked = false;
+    if (rc) {
+        op->parked = false;
+        op->after = NULL;
+    }
     return rc;
 }
 
@@ -126,15 +127,29 @@ static int run_guarded(struct writer *w, struct local_op *op, struct err *e) {
     return -1;
 }
 
-/* 0: every operation has its result, nothing is committed yet. 1: one failed half-way, guards are needed. -1: all
- * failed. */
+/* What parked waits at once, so that a later operation of the same group can wake it. */
+static void leave_if_parked(struct writer *w, struct local_op *op) {
+    if (!op->parked) return;
+    list_del(&op->node);
+    list_add(&w->waiters, &op->node);
+}
+
+/* What those that wait have seen may be what was just rolled back. */
+static void recheck_waiters(struct writer *w) {
+    for (struct list *n = w->waiters.next; n != &w->waiters; n = n->next)
+        CONTAINER(n, struct local_op, node)->due_ms = 1;
+}
+
+static int begin_group(struct writer *w, struct err *e) {
+    if (w->services_lost) forget_services(w);
+    if (w->services_lost) return err_set(e, ERR_IO, "the store's caches cannot be opened");
+    return db_begin(w->db, e);
+}
+
+/* 0: committed. 1: one failed half-way, guards are needed. -1: all failed. */
 static int run_group(struct writer *w, struct list *group, bool guarded, struct err *e) {
-    if (w->services_lost) {
-        forget_services(w);
-        if (w->services_lost) return err_set(e, ERR_IO, "the store's caches cannot be opened");
-    }
-    if (db_begin(w->db, e)) return -1;
-    for (struct list *n = group->next; n != group; n = n->next) {
+    if (begin_group(w, e)) return -1;
+    for (struct list *n = group->next, *next; n != group; n = next) {
         struct local_op *op = CONTAINER(n, struct local_op, node);
         uint64_t before = db_writes(w->db);
         if (guarded) {
@@ -142,6 +157,8 @@ static int run_group(struct writer *w, struct list *group, bool guarded, struct 
         } else if (run_one(w, op) && db_writes(w->db) != before) {
             return 1;
         }
+        next = n->next; /* what op woke was added at the end */
+        leave_if_parked(w, op);
     }
     return db_commit(w->db, e);
 }
@@ -159,12 +176,14 @@ static void commit_group(struct writer *w, struct list *group) {
     int rc = run_group(w, group, false, &e);
     if (rc == 1) {
         db_rollback(w->db);
+        recheck_waiters(w);
         forget_services(w);
         rc = run_group(w, group, true, &e);
     }
     w->group = NULL;
     if (rc) {
         db_rollback(w->db);
+        recheck_waiters(w);
         forget_services(w);
         log_event(w->local->log, LOG_ERROR, "store: commit failed", "s", "error", e.msg);
     } else {
@@ -201,6 +220,12 @@ void local_on_undelivered(struct local_tx *tx, int (*undo)(struct local_op *, st
     struct local_op *op = tx->local->writer->current;
     op->undo = undo;
     op->undo_ud = ud;
+}
+
+void local_after_commit(struct local_tx *tx, void (*fn)(void *ud), void *ud) {
+    struct local_op *op = tx->local->writer->current;
+    op->after = fn;
+    op->after_ud = ud;
 }
 
 /* Moves to the group what is worth another run, or must end. */

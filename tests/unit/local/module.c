@@ -507,4 +507,6 @@ static int luaopen_t_local(lua_State *L) {
     return 1;
 }
 
-const luaL_Reg test_modules[] = {{"t.local", luaopen_t_local}, {NULL, NULL}};
+int luaopen_t_dynamo(lua_State *L); /* dynamo_module.c */
+
+const luaL_Reg test_modules[] = {{"t.local", luaopen_t_local}, {"t.dynamo", luaopen_t_dynamo}, {NULL, NULL}};
