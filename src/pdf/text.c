@@ -10,9 +10,13 @@
 static size_t decode(struct str s, uint32_t *ret) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     uint8_t b = (uint8_t)*s.p;
-    size_t n = b < 0x80 ? 1 : b >= 0xc2 && b < 0xe0 ? 2 : (b & 0xf0) == 0xe0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 0;
+    if (b < 0x80) {
+        *ret = b;
+        return 1;
+    }
+    size_t n = b >= 0xc2 && b < 0xe0 ? 2 : (b & 0xf0) == 0xe0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 0;
     if (!n || n > s.n) return 0;
-    uint32_t c = n == 1 ? b : b & (0x7fu >> n);
+    uint32_t c = b & (0x7fu >> n);
     for (size_t i = 1; i < n; i++) {
         if (((uint8_t)s.p[i] & 0xc0) != 0x80) return 0;
         c = c << 6 | ((uint8_t)s.p[i] & 0x3f);
@@ -23,12 +27,14 @@ static size_t decode(struct str s, uint32_t *ret) {
 }
 
 static bool is_control(uint32_t c) {
+    if (c >= 0x20 && c < 0x7f) return false;
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c & 0xfffe) == 0xfffe || c == 0x2028 || c == 0x2029 ||
            (c >= 0xfdd0 && c <= 0xfdef);
 }
 
 /* Default_Ignorable_Code_Point of the Unicode Character Database, as far as assigned. */
 static bool is_invisible(uint32_t c) {
+    if (c < 0xad) return false;
     return c == 0xad || c == 0x34f || c == 0x61c || (c >= 0x115f && c <= 0x1160) || (c >= 0x17b4 && c <= 0x17b5) ||
            (c >= 0x180b && c <= 0x180f) || (c >= 0x200b && c <= 0x200f) || (c >= 0x202a && c <= 0x202e) ||
            (c >= 0x2060 && c <= 0x206f) || c == 0x3164 || (c >= 0xfe00 && c <= 0xfe0f) || c == 0xfeff || c == 0xffa0 ||
@@ -40,8 +46,9 @@ enum kind { VISIBLE, BAD, INVISIBLE };
 /* Takes one character off *rest, which is not empty. */
 static enum kind take(struct str *rest, uint32_t *ret) {
     uint32_t c = REPLACEMENT;
-    size_t n = decode(*rest, &c);
-    *rest = str_from(*rest, n ? n : 1);
+    size_t n = decode(*rest, &c), used = n ? n : 1;
+    rest->p += used;
+    rest->n -= used;
     if (c == '\t') c = ' ';
     bool bad = !n || is_control(c);
     *ret = bad ? REPLACEMENT : c;
