@@ -1,5 +1,5 @@
-/* perigee.file: the files that were loaded with the present version (config/schemas/*.json, *.lua), by their path below
- * the project's directory. Nothing else of the disk can be read. */
+/* perigee.file: the files that were loaded with the present version (the schemas of config/schemas, Lua sources), by
+ * their path below the project's directory. Nothing else of the disk can be read. */
 #include "script/lib/lib.h"
 
 /* read(path) -> text | nil, err */
