@@ -13,7 +13,7 @@ local http = {}
 ---@class perigee.Response
 ---@field status integer
 ---@field headers table<string, string>
----@field body string bytes, ready to send
+---@field body string? bytes, ready to send
 local Response = { __name = "perigee.response" }
 Response.__index = Response
 
@@ -39,7 +39,7 @@ function http.response(status, body, headers)
   elseif body ~= nil and type(body) ~= "string" then
     error(("a body is a table, a string or nil, not a %s"):format(type(body)), 2)
   end
-  return setmetatable({ status = status, headers = out, body = body or "" }, Response)
+  return setmetatable({ status = status, headers = out, body = body }, Response)
 end
 
 ---An answer whose body is JSON text already.

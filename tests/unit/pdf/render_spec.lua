@@ -131,6 +131,16 @@ describe("a document", function()
         assert_sound(bytes)
     end)
 
+    it("composes letters and marks, several too, wherever a line is broken", function()
+        local bytes, missing = render{text("Jose\u{301} n\u{303} Vie\u{323}\u{302}t \u{438}\u{306} q\u{301}"),
+                                      text(("e\u{301}"):rep(60), {y = 200, w = 100})}
+        assert.equal(0, missing)
+        local plain = text_of(bytes)
+        assert.equal("José ñ Việt й q\u{301}", plain:match("^[^\n]+"))
+        assert.equal(60, select(2, plain:gsub("é", "")) - 1)
+        assert.falsy(plain:find("e\u{301}", 1, true))
+    end)
+
     it("needs no escaping: parentheses, backslashes, percent signs", function()
         assert.equal([[a(b)) \ %d <</x]], text_of((render{text([[a(b)) \ %d <</x]])})))
     end)
