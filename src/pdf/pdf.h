@@ -5,10 +5,11 @@
  * rendering can run on a pool thread without touching Lua. Everything pdf_render needs is inside struct pdf_doc.
  * Units: points (1/72 inch); origin is the TOP left corner, y grows downwards. Colours: 0xRRGGBB.
  * Same doc, same bytes: no clock, no random; the creation date is given. Failure: ERR_PDF with nouns; nothing is drawn
- * in boxes silently: characters that no font of the doc has are replaced by '?' (U+FFFD where the font has it) and counted;
- * so are bytes that are no UTF-8, NUL and other controls. '\n' ("\r\n", "\r") ends a line, a tab is a space; code points that
- * are invisible by definition (zero-width, direction marks, variation selectors, soft hyphen) are left out.
- * Not done: shaping and bidirectional text (Arabic, Hebrew, Indic scripts come out in logical order), kerning.
+ * in boxes silently: characters that no font of the doc has are replaced by '?' (U+FFFD where the font has it) and
+ * counted; so are bytes that are no UTF-8, NUL and other controls. '\n' ("\r\n", "\r") ends a line, a tab is a space;
+ * code points that are invisible by definition (zero-width, direction marks, variation selectors, soft hyphen) are left
+ * out. A letter and combining marks become the composed character where Unicode has one (below U+2000). Not done:
+ * shaping and bidirectional text (Arabic, Hebrew, Indic scripts come out in logical order), kerning.
  *
  * Fonts: TrueType outlines (.ttf, or the first face of a .ttc); each document embeds only the glyphs that it uses. */
 #ifndef PERIGEE_PDF_H
@@ -18,7 +19,7 @@
 
 enum pdf_align { PDF_LEFT, PDF_CENTER, PDF_RIGHT };
 
-struct pdf_font { /* a TrueType file; index in the doc's array is the font number */
+struct pdf_font {         /* a TrueType file; index in the doc's array is the font number */
     struct str name;      /* "regular", "bold", ... as ops name it */
     struct str data;      /* the file's bytes: immutable, shared, outliving the doc; same p: the same face */
     const char *fallback; /* name of the font that is tried for characters this one lacks (and so on), or NULL */
@@ -27,17 +28,18 @@ struct pdf_font { /* a TrueType file; index in the doc's array is the font numbe
 enum pdf_kind { PDF_PAGE, PDF_TEXT, PDF_RECT, PDF_LINE, PDF_QR };
 struct pdf_op {
     enum pdf_kind kind;
-    float x, y, w, h;      /* TEXT: x,y = left/right/center edge per align, y = baseline of the first line; w: wrap width, 0 = no wrap */
-                           /* LINE: w,h = the other end; RECT: the top left corner and the extent; QR: the top left
-                            * corner, w = the side without the quiet zone of 4 modules, h unused */
-    uint32_t color;        /* fill (TEXT, RECT, QR) or stroke (LINE) */
-    bool stroke;           /* RECT: outline instead of fill */
-    float width;           /* line width */
-    float radius;          /* RECT corners */
-    float size, leading;   /* TEXT: font size, line distance (0: 1.25 * size) */
-    int font;              /* index */
+    float x, y, w, h; /* TEXT: x,y = left/right/center edge per align, y = baseline of the first line; w: wrap width, 0
+                         = no wrap */
+                      /* LINE: w,h = the other end; RECT: the top left corner and the extent; QR: the top left
+                       * corner, w = the side without the quiet zone of 4 modules, h unused */
+    uint32_t color;   /* fill (TEXT, RECT, QR) or stroke (LINE) */
+    bool stroke;      /* RECT: outline instead of fill */
+    float width;      /* line width */
+    float radius;     /* RECT corners */
+    float size, leading; /* TEXT: font size, line distance (0: 1.25 * size) */
+    int font;            /* index */
     enum pdf_align align;
-    struct str text;       /* TEXT: UTF-8; QR: the content, error level M */
+    struct str text; /* TEXT: UTF-8; QR: the content, error level M */
 };
 
 struct pdf_doc {
@@ -56,7 +58,8 @@ int pdf_render(const struct pdf_doc *doc, struct buf *out, size_t *ret_missing, 
 
 /* Metrics, for layout before rendering. A measure is immutable once open and may be shared by threads. */
 struct pdf_metrics;
-int pdf_metrics_open(struct str ttf, struct pdf_metrics **ret, struct err *e); /* parses cmap and hmtx; data must outlive it */
+int pdf_metrics_open(struct str ttf, struct pdf_metrics **ret,
+                     struct err *e); /* parses cmap and hmtx; data must outlive it */
 void pdf_metrics_free(struct pdf_metrics *m);
 bool pdf_metrics_has(const struct pdf_metrics *m, uint32_t codepoint);
 /* Width of one line of UTF-8 at that size; characters it lacks count as those of `fallback` (may be NULL). */

@@ -41,6 +41,40 @@ static bool is_invisible(uint32_t c) {
            (c >= 0x1bca0 && c <= 0x1bca3) || (c >= 0xe0000 && c <= 0xe0fff);
 }
 
+/* ---- composition ---- */
+
+struct composition {
+    uint16_t base, mark, composed;
+};
+static const struct composition compositions[] = {
+#define COMPOSE(base, mark, composed) {base, mark, composed},
+#include "pdf/compose.def"
+#undef COMPOSE
+};
+
+static int by_base_and_mark(const void *x, const void *y) {
+    const struct composition *a = x, *b = y;
+    return a->base != b->base ? a->base - b->base : a->mark - b->mark;
+}
+
+/* A letter and the combining marks behind it as one character where there is one (normal form C): fonts place such a
+ * letter well, and a mark of its own not at all. */
+static uint32_t compose(struct str *rest, uint32_t c) {
+    uint32_t mark;
+    while (rest->n > 1 && ((uint8_t)*rest->p == 0xcc || (uint8_t)*rest->p == 0xcd)) { /* U+0300..U+037F */
+        size_t n = decode(*rest, &mark);
+        struct composition key = {(uint16_t)c, (uint16_t)mark, 0};
+        const struct composition *found =
+            !n || c > 0xffff
+                ? NULL
+                : bsearch(&key, compositions, sizeof compositions / sizeof key, sizeof key, by_base_and_mark);
+        if (!found) break;
+        c = found->composed;
+        *rest = str_from(*rest, n);
+    }
+    return c;
+}
+
 enum kind { VISIBLE, BAD, INVISIBLE };
 
 /* Takes one character off *rest, which is not empty. */
@@ -51,7 +85,7 @@ static enum kind take(struct str *rest, uint32_t *ret) {
     rest->n -= used;
     if (c == '\t') c = ' ';
     bool bad = !n || is_control(c);
-    *ret = bad ? REPLACEMENT : c;
+    *ret = bad ? REPLACEMENT : compose(rest, c);
     return bad ? BAD : is_invisible(c) ? INVISIBLE : VISIBLE;
 }
 
