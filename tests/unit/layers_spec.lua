@@ -7,11 +7,11 @@ local may_include = {
     pdf = { "base" },
     loop = { "base" },
     app = { "base" },
-    aws = { "base", "loop", "sign" },
+    aws = { "base", "loop" },
     remote = { "base", "loop", "sign", "aws" },
     ["local"] = { "base", "loop", "sign", "aws" },
     script = { "base", "loop", "aws", "sign", "pdf" },
-    route = { "base", "loop", "app", "script", "local" },
+    route = { "base", "app", "script", "local" },
     ["in"] = { "base", "loop", "app", "aws", "route" },
 }
 
