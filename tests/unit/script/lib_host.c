@@ -50,6 +50,13 @@ static int open_stock(lua_State *L) {
     return 1;
 }
 
+/* Our pattern functions, which a trusted script's strings do not have. */
+static int open_pattern(lua_State *L) {
+    lua_newtable(L);
+    script_open_pattern(L);
+    return 1;
+}
+
 static void sink(void *ud, enum log_level level, struct str line) {
     struct host *h = ud;
     (void)level;
@@ -119,7 +126,8 @@ static const struct aws_backend_ops fake_ops = {fake_start, fake_cancel, fake_pr
 /* ==== run ==== */
 
 static int host_open(struct host *h, const char *root, struct err *e) {
-    static const struct script_module modules[] = {{"t.report", open_report}, {"t.stock", open_stock}, {NULL, NULL}};
+    static const struct script_module modules[] = {
+        {"t.report", open_report}, {"t.stock", open_stock}, {"t.pattern", open_pattern}, {NULL, NULL}};
     h->lines = h->reports = BUF_MAX(64 << 20);
     h->log = (struct log){.fd = -1, .level = LOG_DEBUG, .sink = sink, .ud = h};
     h->backend = (struct aws_backend){&fake_ops, {STR("us-east-1"), STR("000000000000"), STR("aws")}};
