@@ -21,6 +21,9 @@ struct host {
     struct script *script;
     struct aws_backend backend;
     int cancelled, started;
+    bool sandboxed;
+    bool replied;
+    struct err reply;
 };
 
 static struct host *current; /* the host whose chunk runs */
@@ -141,7 +144,7 @@ static int host_open(struct host *h, const char *root, struct err *e) {
                               .metrics = &h->metrics,
                               .root_dir = root,
                               .development = true,
-                              .trusted = true,
+                              .trusted = !h->sandboxed,
                               .modules = modules};
     return script_open(&c, &h->script, e);
 }
@@ -152,6 +155,16 @@ static void host_close(struct host *h) {
     if (h->loop) {
         loop_once(h->loop, 0);
         loop_close(h->loop);
+    }
+}
+
+static void push_reports(lua_State *L, const struct host *h) {
+    struct str rest = buf_view(&h->reports);
+    lua_newtable(L);
+    for (lua_Integer i = 1; rest.n; i++) {
+        struct str one = str_cut(&rest, '\x1e');
+        lua_pushlstring(L, one.n ? one.p : "", one.n);
+        lua_rawseti(L, -2, i);
     }
 }
 
@@ -166,13 +179,7 @@ static int run(lua_State *L) {
     if (!rc) rc = script_run_text(h->script, "@chunk", str_n(chunk, n), 0, NULL, &e);
     host_close(h);
     current = outer;
-    lua_newtable(L);
-    struct str rest = buf_view(&h->reports);
-    for (lua_Integer i = 1; rest.n; i++) {
-        struct str one = str_cut(&rest, '\x1e');
-        lua_pushlstring(L, one.n ? one.p : "", one.n);
-        lua_rawseti(L, -2, i);
-    }
+    push_reports(L, h);
     lua_pushlstring(L, h->lines.n ? h->lines.p : "", h->lines.n);
     if (rc)
         lua_pushstring(L, e.msg);
@@ -184,8 +191,78 @@ static int run(lua_State *L) {
     return 3;
 }
 
+/* ==== jobs ==== */
+
+static void reply(void *ud, struct script_reply *r) {
+    struct host *h = ud;
+    h->replied = true;
+    h->reply = r->err;
+}
+
+static int load(struct host *h, const struct function *f, struct err *e) {
+    struct script_sources *sources = NULL;
+    struct buf trace = BUF_MAX(1 << 20);
+    int rc = script_sources_read(f, 1, NULL, ".", &sources, e);
+    if (!rc) rc = script_load(h->script, sources, f, 1, &trace, e);
+    if (!rc) script_commit(h->script, true);
+    script_sources_unref(sources);
+    buf_free(&trace);
+    return rc;
+}
+
+/* Runs until the reply, or cancels after so many turns of the loop. */
+static void run_job(struct host *h, const struct function *f, lua_Integer cancel_after) {
+    struct json event = json_make_obj();
+    struct script_job job = {
+        .kind = SCRIPT_EVENT, .function = f, .request_id = STR("req-1"), .trace_id = STR("t"), .event = event};
+    struct script_handle *handle = NULL;
+    if (script_start(h->script, &job, reply, h, &handle)) return;
+    for (lua_Integer turn = 0; !h->replied; turn++) {
+        if (turn == cancel_after) {
+            script_cancel(h->script, handle);
+            break;
+        }
+        loop_once(h->loop, 20);
+        script_watch_tick(h->script);
+    }
+    for (int i = 0; i < 20 && script_jobs(h->script); i++) loop_once(h->loop, 20);
+}
+
+/* job(directory, module, timeout_ms, cancel_after or -1) -> {reports}, code, message, log: the handler `run` of a
+ * sandboxed module. */
+static int job(lua_State *L) {
+    const char *dir = luaL_checkstring(L, 1), *module = luaL_checkstring(L, 2);
+    struct function f = {.name = STR("F"),
+                         .code_dir = str_c(dir),
+                         .module = str_c(module),
+                         .field = STR("run"),
+                         .line = 1,
+                         .timeout_ms = (uint32_t)luaL_checkinteger(L, 3),
+                         .memory_bytes = 128 << 20,
+                         .policy = {.allow_all = true}};
+    lua_Integer cancel_after = luaL_checkinteger(L, 4);
+    struct host *h = calloc(1, sizeof *h), *outer = current;
+    struct err e = {0};
+    h->sandboxed = true;
+    current = h;
+    if (!host_open(h, ".", &e) && !load(h, &f, &e))
+        run_job(h, &f, cancel_after);
+    else
+        h->reply = e;
+    host_close(h);
+    current = outer;
+    push_reports(L, h);
+    lua_pushstring(L, h->reply.code ? err_name(h->reply.code) : h->replied ? "ok" : "no reply");
+    lua_pushstring(L, h->reply.msg);
+    lua_pushlstring(L, h->lines.n ? h->lines.p : "", h->lines.n);
+    buf_free(&h->lines);
+    buf_free(&h->reports);
+    free(h);
+    return 4;
+}
+
 int luaopen_t_lib(lua_State *L) {
-    static const luaL_Reg functions[] = {{"run", run}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"run", run}, {"job", job}, {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

@@ -1,0 +1,98 @@
+-- The modules inside sandboxed jobs: waiting, being cancelled, running out of time.
+local lib = assert(package.loadlib("", "luaopen_t_lib"))()
+
+local DIR = os.tmpname()
+os.remove(DIR)
+assert(os.execute("mkdir " .. DIR))
+local count = 0
+
+-- Runs `body` as the handler; its reports, the reply's code and message.
+local function job(body, options)
+  options = options or {}
+  count = count + 1
+  local file = assert(io.open(("%s/h%d.lua"):format(DIR, count), "w"))
+  file:write('local report = require "t.report"\nreturn { run = function(event, context)\n', body, "\nend }\n")
+  file:close()
+  return lib.job(DIR, "h" .. count, options.timeout or 10000, options.cancel or -1)
+end
+
+describe("inside a job", function()
+  teardown(function() os.execute("rm -r " .. DIR) end)
+
+  it("AWS calls wait and go on with their results", function()
+    local r, code, message = job [[
+      local aws = require "perigee.aws"
+      for i = 1, 50 do
+        local out = assert(aws.dynamodb:get_item { FakePending = 1, FakeResult = '{"Item":{"n":{"N":"' .. i .. '"}}}' })
+        assert(out.Item.n == i)
+      end
+      local _, err = aws.sqs:send_message { FakePending = 1, FakeError = "QueueDoesNotExist" }
+      report(err.code) report(err.service) report(err.action)]]
+    assert.same({ "ok", "" }, { code, message })
+    assert.same({ "QueueDoesNotExist", "sqs", "SendMessage" }, r)
+  end)
+
+  it("calls that a C boundary keeps from waiting say so", function()
+    local r, code = job [[
+      local aws = require "perigee.aws"
+      report(select(2, pcall(table.sort, { 1, 2, 3 }, function() aws.dynamodb:get_item { FakePending = 1 } end)))]]
+    assert.equal("ok", code)
+    assert.matches("not possible inside", r[1])
+  end)
+
+  it("a cancelled job leaves a pending call, a sleep and a rendering behind without harm", function()
+    for _, body in ipairs {
+      'require("perigee.time").sleep(60000)',
+      'require("perigee.aws").dynamodb:get_item { FakePending = 1 }',
+      [[local d = assert(require("perigee.pdf").document { fonts = { regular = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf" } })
+        for i = 1, 200 do d:page() d:text(10, 20, ("words "):rep(500), { width = 500 }) end
+        d:render()]],
+    } do
+      for turns = 0, 1 do
+        local _, code = job(body, { cancel = turns })
+        assert.is_true(code == "no reply" or code == "ok", code)
+      end
+    end
+  end)
+
+  it("a sleep ends with the job's time", function()
+    local _, code = job('require("perigee.time").sleep(60000)', { timeout = 200 })
+    assert.equal("RequestTimeout", code)
+  end)
+
+  it("a pattern that would never end is stopped", function()
+    local _, code = job('return ("a"):rep(1e6):find((".-"):rep(30) .. "b")', { timeout = 300 })
+    assert.is_true(code == "LimitExceeded" or code == "RequestTimeout", code)
+  end)
+
+  it("string.rep cannot take more than its cap", function()
+    local r, code = job 'report(select(2, pcall(string.rep, "x", 1e10)))'
+    assert.equal("ok", code)
+    assert.matches("too large", r[1])
+  end)
+
+  it("documents render while the job waits", function()
+    local r, code, message = job [[
+      local d = assert(require("perigee.pdf").document { fonts = { regular = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf" } })
+      d:text(10, 20, "hello")
+      report(assert(d:render()):sub(1, 5)) report(assert(d:render()):sub(1, 5))]]
+    assert.same({ "ok", "" }, { code, message })
+    assert.same({ "%PDF-", "%PDF-" }, r)
+  end)
+
+  it("files of the version can be read, others cannot", function()
+    local r = job [[
+      local file = require "perigee.file"
+      report((file.read "/etc/passwd")) report((file.read "../x")) report((file.read "nothing.json"))]]
+    assert.same({ "nil", "nil", "nil" }, r)
+  end)
+
+  it("log lines carry the request", function()
+    local _, code, _, log = job 'require("perigee.log").info("made", { n = 1 })'
+    assert.equal("ok", code)
+    assert.matches('"msg":"made"', log)
+    assert.matches('"request_id":"req%-1"', log)
+    assert.matches('"function":"F"', log)
+    assert.matches('"n":1', log)
+  end)
+end)
