@@ -249,7 +249,7 @@ static int check(const struct json *v, const struct place *at, struct err *e) {
     return 0;
 }
 
-int conv_check(const struct json *v, struct err *e) {
+int script_check_json(const struct json *v, struct err *e) {
     return check(v, NULL, e);
 }
 

@@ -8,8 +8,6 @@ enum { CONV_DEPTH = 100 };         /* of Lua values that are encoded */
 
 /* As script_to_json; strings are borrowed from Lua: the document lives as long as the value at idx, unchanged. */
 int conv_to_json(lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e);
-/* -1 and e naming the path when a number of the document has no Lua value (an integer out of int64, 1e999). */
-int conv_check(const struct json *v, struct err *e);
 /* The message of an error table or string at idx without calling metamethods; may raise (memory). Leaves the text's
  * value pushed. */
 struct str conv_push_message(lua_State *L, int idx);

@@ -1,0 +1,341 @@
+/* require: modules of a function come from its snapshot, perigee.* from the host, others from Lua's own paths. */
+#include "base/fs.h"
+#include "script/embedded.h"
+#include "script/state.h"
+#include <string.h>
+
+enum { VERSION = 1, UNIT, ENV, LOADED, LOADING }; /* upvalues of require_function */
+#define SCOPE_NAME "perigee.loading"
+
+/* ==== the time while a module's body runs ==== */
+
+struct scope {
+    struct script *s;
+    struct job *job;
+    lua_Integer serial;
+    bool open;
+};
+
+static int scope_close(lua_State *L) {
+    struct scope *c = luaL_checkudata(L, 1, SCOPE_NAME);
+    if (!c->open) return 0;
+    c->open = false;
+    if (!c->job)
+        c->s->loading--;
+    else if (c->job->serial == c->serial)
+        c->job->loading--;
+    lua_settop(L, 1);
+    lua_getiuservalue(L, 1, 1);
+    lua_getiuservalue(L, 1, 2);
+    lua_pushnil(L);
+    lua_rawset(L, 2);
+    return 0;
+}
+
+/* Stack: 1 name, 2 chunk; afterwards 2 scope, 3 chunk. */
+static void insert_scope(lua_State *L) {
+    struct script *s = script_of(L);
+    lua_Integer serial = s->running ? s->running->serial : 0;
+    lua_pushvalue(L, 1);
+    lua_pushinteger(L, serial);
+    lua_rawset(L, lua_upvalueindex(LOADING));
+    struct scope *c = lua_newuserdatauv(L, sizeof *c, 2);
+    *c = (struct scope){.s = s, .job = s->running, .serial = serial};
+    lua_pushvalue(L, lua_upvalueindex(LOADING));
+    lua_setiuservalue(L, -2, 1);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 2);
+    if (luaL_newmetatable(L, SCOPE_NAME)) {
+        lua_pushcfunction(L, scope_close);
+        lua_setfield(L, -2, "__close");
+    }
+    lua_setmetatable(L, -2);
+    lua_insert(L, 2);
+    lua_toclose(L, 2);
+    c->open = true;
+    if (c->job)
+        c->job->loading++;
+    else
+        s->loading++;
+}
+
+/* ==== finding a module's text ==== */
+
+struct found {
+    struct str text, chunk;
+};
+
+/* "a.b" -> "a/b.lua" or "a/b/init.lua" */
+static const struct source *in_snapshot(lua_State *L, const struct script_sources *src, struct str root,
+                                        const char *name, const char *suffix) {
+    size_t n;
+    const char *path = luaL_gsub(L, name, ".", "/");
+    lua_pushfstring(L, "%s%s", path, suffix);
+    const char *p = lua_tolstring(L, -1, &n);
+    const struct source *f = sources_find(src, root, str_n(p, n));
+    lua_pop(L, 2);
+    return f;
+}
+
+static bool find_source(lua_State *L, const struct script_sources *src, struct str root, const char *name,
+                        struct found *ret) {
+    const struct source *f = NULL;
+    if (!src || !root.n) return false;
+    f = in_snapshot(L, src, root, name, ".lua");
+    if (!f) f = in_snapshot(L, src, root, name, "/init.lua");
+    if (f) *ret = (struct found){f->text, f->chunk};
+    return f;
+}
+
+static bool find_embedded(const char *name, struct found *ret) {
+    for (const struct embedded_module *m = embedded_modules; m->name; m++)
+        if (strcmp(m->name, name) == 0) {
+            *ret = (struct found){str_n(m->source, m->n), str_c(name)};
+            return true;
+        }
+    return false;
+}
+
+static void load_chunk(lua_State *L, const struct found *f, const char *prefix) {
+    lua_pushstring(L, prefix);
+    lua_pushlstring(L, f->chunk.p, f->chunk.n);
+    lua_concat(L, 2);
+    struct str text = f->text;
+    if (text.n && text.p[0] == '#') { /* "#!/usr/bin/env lua"; the newline stays for the line numbers */
+        ptrdiff_t end = str_chr(text, '\n', 0);
+        text = str_from(text, end < 0 ? text.n : (size_t)end);
+    }
+    int rc = luaL_loadbufferx(L, text.p ? text.p : "", text.n, lua_tostring(L, -1), "t");
+    lua_remove(L, -2);
+    if (rc) lua_error(L);
+}
+
+/* ==== C modules ==== */
+
+static int open_module(lua_State *L, struct script *s, const char *name, lua_CFunction open) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->clibs_ref);
+    lua_pushcfunction(L, open);
+    lua_pushstring(L, name);
+    lua_call(L, 1, 1);
+    lua_setfield(L, -2, name);
+    lua_pop(L, 1);
+    return 0;
+}
+
+void require_clibs(lua_State *L, struct script *s) {
+    static const luaL_Reg modules[] = {
+        {"perigee.json", script_open_json},
+        {"perigee.log", script_open_log},
+        {"perigee.time", script_open_time},
+        {"perigee.pdf", script_open_pdf},
+        {"perigee.crypto", script_open_crypto},
+        {"perigee.aws.core", script_open_aws},
+        {"perigee.file", script_open_file},
+        {"perigee.parallel", coro_open_parallel},
+        {NULL, NULL},
+    };
+    for (const luaL_Reg *m = modules; m->name; m++) open_module(L, s, m->name, m->func);
+    for (const struct script_module *m = s->c.modules; m && m->name; m++) open_module(L, s, m->name, m->open);
+}
+
+/* Pushes the C module, or nothing. */
+static bool push_clib(lua_State *L, struct script *s, const char *name) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, s->clibs_ref);
+    lua_getfield(L, -1, name);
+    lua_remove(L, -2);
+    if (!lua_isnil(L, -1)) return true;
+    lua_pop(L, 1);
+    return false;
+}
+
+/* By Lua's own searchers of C modules (package.cpath); the value is shared by all functions. Pushes it, or where it was
+ * looked for. */
+static bool push_external(lua_State *L, struct script *s, const char *name) {
+    int top = lua_gettop(L);
+    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, "package");
+    lua_getfield(L, -1, "searchers");
+    lua_pushliteral(L, "");
+    for (int i = 3; i <= 4; i++) {
+        lua_rawgeti(L, top + 3, i);
+        lua_pushstring(L, name);
+        lua_call(L, 1, 2);
+        if (lua_type(L, -2) == LUA_TFUNCTION) {
+            lua_pushstring(L, name);
+            lua_insert(L, -2);
+            lua_call(L, 2, 1);
+            if (lua_isnil(L, -1)) lua_pop(L, 1), lua_pushboolean(L, true);
+            lua_rawgeti(L, LUA_REGISTRYINDEX, s->clibs_ref);
+            lua_pushvalue(L, -2);
+            lua_setfield(L, -2, name);
+            lua_pop(L, 1);
+            lua_replace(L, top + 1);
+            lua_settop(L, top + 1);
+            return true;
+        }
+        lua_pop(L, 1);
+        if (lua_type(L, -1) == LUA_TSTRING)
+            lua_concat(L, 2);
+        else
+            lua_pop(L, 1);
+    }
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+    return false;
+}
+
+/* A Lua file on package.path: pushes the chunk, or where it was looked for. */
+static bool push_system_chunk(lua_State *L, const char *name) {
+    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, "package");
+    lua_getfield(L, -1, "searchpath");
+    lua_pushstring(L, name);
+    lua_getfield(L, -3, "path");
+    lua_call(L, 2, 2);
+    lua_remove(L, -3);
+    lua_remove(L, -3);
+    if (lua_isnil(L, -2)) {
+        lua_remove(L, -2);
+        return false;
+    }
+    lua_pop(L, 1);
+    if (luaL_loadfilex(L, lua_tostring(L, -1), "t")) lua_error(L);
+    lua_remove(L, -2);
+    return true;
+}
+
+/* ==== require ==== */
+
+/* Stack: 1 name, 2 scope, 3 the body's result. */
+static int body_done(lua_State *L, int status, lua_KContext ctx) {
+    (void)status, (void)ctx;
+    const char *name = lua_tostring(L, 1);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        if (lua_getfield(L, lua_upvalueindex(LOADED), name) == LUA_TNIL) lua_pop(L, 1), lua_pushboolean(L, true);
+    }
+    lua_pushvalue(L, -1);
+    lua_setfield(L, lua_upvalueindex(LOADED), name);
+    return 1;
+}
+
+/* Stack: 1 name, 2 chunk. */
+static int run_body(lua_State *L) {
+    struct script *s = script_of(L);
+    lua_pushvalue(L, 1);
+    if (lua_rawget(L, lua_upvalueindex(LOADING)) == LUA_TNUMBER &&
+        lua_tointeger(L, -1) == (s->running ? s->running->serial : 0))
+        return luaL_error(L, "the module '%s' requires itself (directly or through others)", lua_tostring(L, 1));
+    lua_pop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(ENV));
+    if (!lua_setupvalue(L, 2, 1)) lua_pop(L, 1);
+    insert_scope(L);
+    lua_pushvalue(L, 1);
+    lua_callk(L, 1, 1, 0, body_done);
+    return body_done(L, LUA_OK, 0);
+}
+
+static int missing(lua_State *L, const struct unit *u) {
+    if (u) {
+        lua_pushlstring(L, u->fn.code_dir.p, u->fn.code_dir.n);
+        return luaL_error(L, "module '%s' not found: no such file below '%s', nor%s%s", lua_tostring(L, 1),
+                          lua_tostring(L, -1), lua_tostring(L, 2), lua_tostring(L, 3));
+    }
+    return luaL_error(L, "module '%s' not found", lua_tostring(L, 1));
+}
+
+static bool is_ours(const char *name) {
+    return strncmp(name, "perigee.", 8) == 0;
+}
+
+/* perigee.x for a function: by the version's own require. */
+static int by_version(lua_State *L, struct version *v) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, v->env_ref);
+    lua_getfield(L, -1, "require");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static int require_shared(lua_State *L, struct version *v, const char *name) {
+    struct found f;
+    if (push_clib(L, v->s, name)) return 1;
+    if (v->s->c.lua_dir && find_source(L, v->sources, str_c(v->s->c.lua_dir), name, &f)) {
+        load_chunk(L, &f, "@");
+        return run_body(L);
+    }
+    if (!is_ours(name)) return -1;
+    if (!find_embedded(name, &f)) return luaL_error(L, "there is no module '%s'", name);
+    load_chunk(L, &f, "=");
+    return run_body(L);
+}
+
+int require_function(lua_State *L) {
+    struct version *v = *(struct version **)lua_touserdata(L, lua_upvalueindex(VERSION));
+    struct unit *u = lua_touserdata(L, lua_upvalueindex(UNIT));
+    const char *name = luaL_checkstring(L, 1);
+    struct found f;
+    lua_settop(L, 1);
+    if (lua_getfield(L, lua_upvalueindex(LOADED), name) != LUA_TNIL) return 1;
+    lua_settop(L, 1);
+    if (u && find_source(L, v->sources, u->fn.code_dir, name, &f)) {
+        load_chunk(L, &f, "@");
+        return run_body(L);
+    }
+    if (u && is_ours(name)) return by_version(L, v);
+    int rc = require_shared(L, v, name);
+    if (rc >= 0) return rc;
+    lua_settop(L, 1);
+    if (lua_getfield(L, lua_upvalueindex(ENV), name) == LUA_TTABLE && strchr("cmostu", *name))
+        return 1; /* string, table, ... */
+    lua_settop(L, 1);
+    if (push_system_chunk(L, name)) return run_body(L);
+    if (push_external(L, v->s, name)) return 1;
+    return missing(L, u);
+}
+
+/* ==== trusted states: one more of package.searchers, before those of files ==== */
+
+/* A loader that returns its data. */
+static int preloaded(lua_State *L) {
+    lua_settop(L, 2);
+    return 1;
+}
+
+static int searcher(lua_State *L) {
+    struct script *s = script_of(L);
+    const char *name = luaL_checkstring(L, 1);
+    struct found f;
+    if (push_clib(L, s, name)) {
+        lua_pushcfunction(L, preloaded);
+        lua_insert(L, -2);
+        return 2;
+    }
+    if (!is_ours(name)) return 0;
+    const char *dir = s->c.lua_dir;
+    if (dir) {
+        lua_pushfstring(L, "%s/%s.lua", dir, luaL_gsub(L, name, ".", "/"));
+        if (fs_is_file(lua_tostring(L, -1))) {
+            if (luaL_loadfilex(L, lua_tostring(L, -1), "t")) return lua_error(L);
+            lua_pushvalue(L, -2);
+            return 2;
+        }
+    }
+    if (!find_embedded(name, &f)) return 0;
+    load_chunk(L, &f, "=");
+    lua_pushliteral(L, ":embedded:");
+    return 2;
+}
+
+void require_open(lua_State *L) {
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "searchers");
+    lua_Integer n = luaL_len(L, -1);
+    for (lua_Integer i = n; i >= 2; i--) {
+        lua_rawgeti(L, -1, i);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushcfunction(L, searcher);
+    lua_rawseti(L, -2, 2);
+    lua_pop(L, 2);
+}

@@ -1,0 +1,161 @@
+/* sources: an immutable snapshot of the handlers' files. Shared by all workers. */
+#include "base/crypto.h"
+#include "base/fs.h"
+#include "base/map.h"
+#include "script/state.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_MAX = 8 << 20 };
+#define SCHEMAS "config/schemas"
+
+struct script_sources {
+    _Atomic size_t refs;
+    struct arena arena;
+    struct source *files;
+    size_t n, cap;
+    const char **dirs;
+    size_t n_dirs;
+    struct map by_chunk; /* struct source */
+    char version[17];
+};
+
+/* `path` as people write it: without "./", and relative to the project's directory. */
+static struct str short_path(struct str path, const char *root_dir) {
+    struct str root = str_c(root_dir);
+    while (root.n > 1 && root.p[root.n - 1] == '/') root.n--;
+    if (root.n && !str_is(root, ".") && str_starts(path, root) && path.n > root.n && path.p[root.n] == '/')
+        path = str_from(path, root.n + 1);
+    while (str_starts(path, STR("./"))) path = str_from(path, 2);
+    return path;
+}
+
+static struct source *add(struct script_sources *s) {
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? s->cap * 2 : 32;
+        struct source *files = ARENA_ARRAY(&s->arena, struct source, cap);
+        if (s->n) memcpy(files, s->files, s->n * sizeof *files);
+        s->files = files;
+        s->cap = cap;
+    }
+    return &s->files[s->n++];
+}
+
+static int read_file(struct script_sources *s, struct str root, struct str name, const char *root_dir, struct err *e) {
+    struct buf text = BUF_MAX(FILE_MAX);
+    struct str path = fs_join(&s->arena, root, name);
+    int rc = fs_read(arena_cstr(&s->arena, path), &text, e);
+    if (!rc) {
+        struct source *f = add(s);
+        *f = (struct source){root, name, short_path(path, root_dir), arena_str(&s->arena, buf_view(&text))};
+    }
+    buf_free(&text);
+    return rc;
+}
+
+/* Files below root/sub that end in suffix; a root that was read already is skipped. */
+static int read_root(struct script_sources *s, struct str root, const char *sub, const char *suffix,
+                     const char *root_dir, struct err *e) {
+    struct str *names;
+    size_t n;
+    root = arena_str(&s->arena, root);
+    struct str dir = *sub ? fs_join(&s->arena, root, str_c(sub)) : root;
+    if (fs_list(&s->arena, arena_cstr(&s->arena, dir), suffix, &names, &n, e)) return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct str name = *sub ? fs_join(&s->arena, str_c(sub), names[i]) : names[i];
+        if (read_file(s, root, name, root_dir, e)) return -1;
+    }
+    return 0;
+}
+
+static bool seen_before(const struct function *f, size_t i) {
+    for (size_t k = 0; k < i; k++)
+        if (str_eq(f[k].code_dir, f[i].code_dir)) return true;
+    return false;
+}
+
+static void set_version(struct script_sources *s) {
+    uint8_t hash[32];
+    struct crypto_digest *d = crypto_digest_new("sha256");
+    for (size_t i = 0; i < s->n; i++) {
+        uint64_t n[2] = {s->files[i].chunk.n, s->files[i].text.n};
+        crypto_digest_add(d, str_n((const char *)n, sizeof n));
+        crypto_digest_add(d, s->files[i].chunk);
+        crypto_digest_add(d, s->files[i].text);
+    }
+    crypto_digest_end(d, hash);
+    crypto_hex_to(s->version, hash, 8);
+    s->version[16] = 0;
+}
+
+static void add_dir(struct script_sources *s, struct map *seen, struct str dir) {
+    if (!dir.n) dir = STR(".");
+    if (map_get(seen, dir)) return;
+    const char *copy = arena_cstr(&s->arena, dir);
+    map_put(seen, str_c(copy), s);
+    s->dirs[s->n_dirs++] = copy;
+}
+
+static void set_dirs(struct script_sources *s, const struct function *f, size_t n, const char *lua_dir,
+                     const char *root_dir) {
+    struct map seen = {0};
+    s->dirs = ARENA_ARRAY(&s->arena, const char *, n + s->n + 2);
+    for (size_t i = 0; i < n; i++) add_dir(s, &seen, f[i].code_dir);
+    for (size_t i = 0; i < s->n; i++)
+        add_dir(s, &seen, fs_dirname(fs_join(&s->arena, s->files[i].root, s->files[i].name)));
+    if (lua_dir && fs_is_dir(lua_dir)) add_dir(s, &seen, str_c(lua_dir));
+    struct str schemas = fs_join(&s->arena, str_c(root_dir ? root_dir : "."), STR(SCHEMAS));
+    if (fs_is_dir(arena_cstr(&s->arena, schemas))) add_dir(s, &seen, schemas);
+    map_free(&seen);
+}
+
+int script_sources_read(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
+                        struct script_sources **ret, struct err *e) {
+    struct script_sources *s = calloc(1, sizeof *s);
+    int rc = -1;
+    if (!s) fatal("out of memory for the handlers' sources");
+    atomic_init(&s->refs, 1);
+    for (size_t i = 0; i < n; i++)
+        if (!seen_before(functions, i) && read_root(s, functions[i].code_dir, "", ".lua", root_dir, e)) goto out;
+    if (lua_dir && read_root(s, str_c(lua_dir), "", ".lua", root_dir, e)) goto out;
+    if (read_root(s, str_c(root_dir ? root_dir : "."), SCHEMAS, ".json", root_dir, e)) goto out;
+    for (size_t i = 0; i < s->n; i++) map_put(&s->by_chunk, s->files[i].chunk, &s->files[i]);
+    set_version(s);
+    set_dirs(s, functions, n, lua_dir, root_dir);
+    *ret = s;
+    rc = 0;
+out:
+    if (rc) script_sources_unref(s);
+    return rc;
+}
+
+struct script_sources *script_sources_ref(struct script_sources *s) {
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void script_sources_unref(struct script_sources *s) {
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    map_free(&s->by_chunk);
+    arena_free(&s->arena);
+    free(s);
+}
+
+const char *script_sources_version(const struct script_sources *s) {
+    return s->version;
+}
+
+size_t script_sources_dirs(const struct script_sources *s, const char *const **ret) {
+    *ret = s->dirs;
+    return s->n_dirs;
+}
+
+const struct source *sources_find(const struct script_sources *s, struct str root, struct str name) {
+    for (size_t i = 0; i < s->n; i++)
+        if (str_eq(s->files[i].name, name) && str_eq(s->files[i].root, root)) return &s->files[i];
+    return NULL;
+}
+
+const struct source *sources_chunk(const struct script_sources *s, struct str chunk) {
+    return map_get(&s->by_chunk, chunk);
+}

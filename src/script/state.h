@@ -1,0 +1,189 @@
+/* state (private to script/): a worker's Lua and its parts.
+ *
+ * Two doors lead from C into Lua: state_door (lua_pcall of a light C function on the main thread) and job_resume_lua
+ * (lua_resume). Everything that may raise runs behind one of them. Lua may be left in three ways: return, raise, and
+ * yield. A job that must end (deadline, limit, cancel) is left by a yield wherever that is possible, because a yield
+ * can neither be caught nor runs message handlers; see limits.c. */
+#ifndef PERIGEE_SCRIPT_STATE_H
+#define PERIGEE_SCRIPT_STATE_H
+#include "base/list.h"
+#include "script/conv.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+/*                      +-------- preempted or woken -------+
+ *                      v                                   |
+ *   IDLE -> NEW -> RUNNING -> WAITING -> READY -> RUNNING -+
+ *                      |         |         |
+ *                      +---------+---------+-> DONE | CANCELLED -> IDLE  */
+enum job_state { JOB_IDLE, JOB_NEW, JOB_RUNNING, JOB_WAITING, JOB_READY, JOB_DONE, JOB_CANCELLED };
+
+/* Why a coroutine of ours has yielded; set by who yields, taken by who resumed it. YIELD_NONE: the handler's own
+ * coroutine.yield. */
+enum yield { YIELD_NONE, YIELD_WAIT, YIELD_PREEMPT, YIELD_STOP };
+
+struct version {
+    struct script *s;
+    size_t refs; /* jobs, and one for being present or prepared */
+    struct script_sources *sources;
+    struct arena arena;
+    struct unit *units;
+    size_t n;
+    bool sealed;    /* shared modules may not make globals any more */
+    int box_ref;    /* userdata that frees this struct; functions of the version hold it */
+    int shared_ref; /* table: loaded perigee.* Lua modules by name */
+    int env_ref;    /* their globals */
+    char id[17];
+};
+struct unit { /* one function of a version */
+    struct version *version;
+    struct function fn; /* copied, but for the policy's statements */
+    int handler_ref;
+    int loaded_ref; /* its modules by name */
+    int env_ref;    /* its globals */
+    bool sealed;    /* loaded: undeclared globals are errors from now on */
+};
+
+struct job {
+    struct list node;
+    struct script *s;
+    enum job_state state;
+    lua_State *co;
+    int slot;   /* 1-based: where the coroutine and what belongs to the job are anchored */
+    bool fresh; /* the coroutine may not be used again */
+    lua_Integer serial;
+    struct unit *unit;
+    struct script_job in;
+    struct arena arena;
+    script_reply_fn *reply;
+    void *ud;
+    bool *ret_replied; /* script_start's */
+    bool replied, silent, has_after, in_after, warned;
+    struct list waits; /* script_wait.node */
+    struct loop_task task;
+    struct loop_timer deadline;
+    uint64_t deadline_ms;
+    uint64_t cpu_ns, cpu_max_ns, resumed_ns,
+        thread_ns; /* thread_ns: thread CPU clock at the last interruption of this resume; 0: none yet */
+    uint64_t instructions;
+    int64_t bytes, bytes_max; /* bytes_max 0: no limit */
+    bool denied_job, denied_state;
+    uint32_t aws_calls;
+    int loading;     /* depth of module bodies */
+    struct err stop; /* the job must end with this */
+    struct err err;  /* how it ended */
+    struct buf trace;
+    struct http_response response;
+};
+
+struct script {
+    struct script_config c;
+    lua_State *L;
+    uint64_t bytes;
+    unsigned deny;    /* growing allocations still to be refused */
+    uint64_t fail_in; /* tests: the n-th allocation from now fails; 0: none */
+    struct job *running;
+    lua_State *volatile current; /* whose code runs; read by the signal handler */
+    bool chain_ok;               /* all resumers of `current` can yield */
+    lua_State *spin_root;        /* trusted, outside of jobs: runs perigee.parallel by spinning the loop */
+    enum yield yield;
+    struct script_wait *yield_wait; /* with YIELD_WAIT: the one wait; NULL: several */
+    /* the watch: seq is odd while Lua runs */
+    _Atomic uint64_t seq;
+    _Atomic bool interrupt;
+    _Atomic pthread_t thread;
+    _Atomic uint64_t seen_seq, seen_ms;
+    int hook_count;         /* of the permanent hook; 0: none */
+    uint64_t load_until_ms; /* while versions are loaded outside of jobs; 0: no limit */
+    int loading;
+    const struct unit *loading_unit;
+    struct version *loading_version;
+
+    struct list jobs, ready, idle; /* job.node */
+    size_t n_jobs, n_idle;
+    int n_slots;
+    lua_Integer serial;
+    struct loop_task ready_task;
+    bool ready_posted;
+    struct version *present, *prepared;
+    struct arena kept;          /* files that trusted scripts have read */
+    int threads_ref, after_ref; /* tables by slot */
+    int clibs_ref, base_ref;    /* C modules by name; pristine globals */
+    int objects_ref;            /* metatables of request, headers, message, context: 1.. */
+};
+
+/* -- state.c -- */
+/* script_open, with the n-th allocation of Lua failing (0: none). */
+int state_open(const struct script_config *c, uint64_t fail_at, struct script **ret, struct err *e);
+/* Calls fn(L) with ud as a light userdata argument, protected. -1 and e (its message) when it raised. */
+int state_door(struct script *s, lua_CFunction fn, void *ud, struct err *e);
+void state_error(lua_State *L, int idx, struct err *e); /* the error value at idx -> e; raises nothing */
+
+/* -- sandbox.c -- */
+void sandbox_open(lua_State *L,
+                  struct script *s); /* the base table of a sandboxed state, or patches for a trusted one */
+/* Pushes a new table of globals; the table of loaded modules is at the top and stays. unit NULL: for shared modules.
+ * require and load are bound to it. */
+void sandbox_push_env(lua_State *L, struct version *v, struct unit *u);
+
+/* -- require.c -- */
+int require_function(
+    lua_State *L); /* upvalues: the version's box, unit or NULL, environment, loaded table, loading table */
+void require_open(lua_State *L); /* package.searchers of a trusted state */
+void require_clibs(lua_State *L, struct script *s);
+
+/* -- version.c -- */
+void version_unref(struct version *v);
+
+/* -- sources.c -- */
+struct source {
+    struct str root, name, chunk, text; /* directory; path below it; path for people; content */
+};
+const struct source *sources_find(const struct script_sources *s, struct str root, struct str name);
+const struct source *sources_chunk(const struct script_sources *s, struct str chunk); /* by path for people */
+
+/* -- job.c -- */
+/* The only lua_resume. from NULL: by the host. */
+int job_resume_lua(struct script *s, lua_State *co, lua_State *from, int nargs, int *ret_n);
+void job_open(struct script *s);
+/* Cancels what it waits for and ends a job that is not running. */
+void job_abort(struct job *j);
+void job_wake(struct job *j);
+
+/* -- coro.c -- */
+void coro_open(lua_State *L); /* pushes the coroutine library */
+int coro_open_parallel(lua_State *L);
+void coro_mark_main(lua_State *co); /* the coroutine of a job */
+
+/* -- limits.c -- */
+void limits_hook(lua_State *L, lua_Debug *ar);
+void limits_reset_hook(struct script *s, lua_State *L);
+/* Records why the job must end (the first reason stays). */
+void limits_stop(struct job *j, enum err_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Ends the running job from a C function: does not return. */
+_Noreturn void limits_leave(lua_State *L);
+/* Sets j->stop when a limit is passed. */
+void limits_check(struct job *j);
+void limits_resumed(struct job *j);
+void limits_suspended(struct job *j);
+int limits_install(struct script *s, struct err *e);
+enum { LIMITS_LOAD_MS = 10000 };
+
+/* -- trace.c -- */
+/* Message and frames of L with their source lines. Uses no Lua memory. */
+void trace_write(struct buf *b, struct script *s, const struct script_sources *sources, lua_State *L, struct str msg,
+                 int level);
+
+/* -- request.c -- */
+void request_open(lua_State *L, struct script *s);
+/* Pushes what the handler is called with; returns how many. */
+int request_push(lua_State *L, struct job *j);
+/* Copies what is borrowed. */
+void request_keep(struct job *j);
+
+/* -- reply.c -- */
+/* The handler's results from index `first` on -> j->response, or j->err. */
+void reply_convert(lua_State *L, struct job *j, int first);
+
+#endif
