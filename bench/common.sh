@@ -8,13 +8,18 @@ server_pid=
 
 say() { printf '== %s\n' "$*" >&2; }
 
+# PERIGEE_BENCH_BUILD: a build directory that is there already, instead of build/release.
 build() {
-  say "building build/release"
-  [ -f build/release/build.ninja ] || cmake --preset release >&2
-  cmake --build build/release --target perigee perigee_load perigee_bare >&2
-  perigee=$root/build/release/perigee
-  load=$(find "$root/build/release" -name perigee_load -type f | head -n 1)
-  bare=$(find "$root/build/release" -name perigee_bare -type f | head -n 1)
+  local dir=${PERIGEE_BENCH_BUILD:-}
+  if [ -z "$dir" ]; then
+    dir=$root/build/release
+    say "building build/release"
+    [ -f build/release/build.ninja ] || cmake --preset release >&2
+    cmake --build build/release --target perigee perigee_load perigee_bare >&2
+  fi
+  perigee=$dir/perigee
+  load=$(find "$dir" -name perigee_load -type f | head -n 1)
+  bare=$(find "$dir" -name perigee_bare -type f | head -n 1)
 }
 
 stop_server() {
@@ -28,12 +33,18 @@ stop_server() {
     echo "bench: the server did not stop within 15 s" >&2
     kill -KILL "$server_pid"
   fi
-  wait "$server_pid" 2>/dev/null || true
+  local status=0
+  wait "$server_pid" || status=$?
   server_pid=
+  if [ "$status" != 0 ]; then
+    echo "bench: the server ended with status $status" >&2
+    tail -n 5 "$work/log" >&2
+    return 1
+  fi
 }
 
 cleanup() {
-  stop_server
+  stop_server || true
   [ -z "${work:-}" ] || rm -rf "$work"
 }
 

@@ -8,10 +8,14 @@
 . "$(dirname "$0")/common.sh"
 
 feeds=no-consumers
+consumers=off
 key=()
 for arg in "$@"; do
   case $arg in
-  --consumers) feeds= ;;
+  --consumers)
+    feeds=consumers
+    consumers=on
+    ;;
   --key) key=(--key) ;;
   *)
     sed -n '2,6s/^# //p' "$0" >&2
@@ -67,7 +71,7 @@ sync=$("$bare" --dir "$work/sync" --sync --seconds 2 | field syncs_per_s)
 column() { awk -v c="$1" -v f="$2" '$1 == c { print $f }' "$work/results" | median; }
 ratio() { awk -v c="$1" -v a="$2" -v b="$3" '$1 == c { print $a / $b }' "$work/results" | median; }
 echo
-echo "POST /orders, durable (${key[*]:-no key}, consumers ${feeds:+off}${feeds:-on}), medians of $rounds rounds of $seconds s; $(nproc) cores; $sync fdatasync/s"
+echo "POST /orders, durable (${key[*]:-no key}, consumers $consumers), medians of $rounds rounds of $seconds s; $(nproc) cores; $sync fdatasync/s"
 printf '%8s %12s %12s %8s %10s %10s %12s %14s %12s\n' clients bare/s perigee/s ratio p50_ms p99_ms commit_p50 p99/commit cpu_us/order
 for c in $clients; do
   printf '%8s %12.0f %12.0f %8.2f %10.2f %10.2f %12.2f %14.2f %12.1f\n' "$c" "$(column "$c" 3)" "$(column "$c" 5)" "$(ratio "$c" 5 3)" \
