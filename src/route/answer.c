@@ -1,0 +1,68 @@
+#include "base/now.h"
+#include "route/insides.h"
+
+static void member(struct buf *b, const char *name, struct str value) {
+    buf_printf(b, ",\"%s\":", name);
+    json_write_str(b, value);
+}
+
+static void write_error(struct http_response *res, const struct http_request *req, const char *code, struct str message,
+                        struct str traceback) {
+    buf_clear(&res->body);
+    buf_c(&res->body, "{\"error\":{\"code\":");
+    json_write_str(&res->body, str_c(code));
+    member(&res->body, "message", message);
+    if (traceback.n) member(&res->body, "traceback", traceback);
+    member(&res->body, "request_id", req->request_id);
+    buf_c(&res->body, "}}");
+    http_set(res, STR("Content-Type"), STR("application/json; charset=utf-8"), NULL);
+}
+
+void answer_error(struct http_response *res, const struct http_request *req, int status, const char *code,
+                  const char *message) {
+    http_response_init(res, status);
+    write_error(res, req, code, str_c(message), STR_NONE);
+}
+
+static int failure_status(enum err_code code) {
+    if (code == ERR_TIMEOUT) return 504;
+    return code == ERR_UNAVAILABLE || code == ERR_CANCELLED ? 503 : 500;
+}
+
+static const char *public_message(int status) {
+    if (status == 504) return "the request took too long";
+    return status == 503 ? "the service cannot take this request now; try again" : "the request could not be handled";
+}
+
+void answer_failure(struct http_response *res, const struct http_request *req, const struct script_reply *why,
+                    bool show) {
+    int status = failure_status(why->err.code);
+    http_response_init(res, status);
+    const char *message = show ? why->err.msg : public_message(status);
+    write_error(res, req, err_name(why->err.code), str_c(message), show ? why->traceback : STR_NONE);
+    if (status == 503) http_set(res, STR("Retry-After"), STR("1"), NULL);
+}
+
+static void log_request(const struct route_ticket *t, const struct http_response *res) {
+    const struct http_request *q = t->req;
+    double ms = (double)(now_mono_ns() - t->start_ns) / 1e6;
+    log_event(t->route->cfg.log, LOG_INFO, "request done", "SSifSSS", "method", q->method, "path", q->path, "status",
+              (int64_t)res->status, "duration_ms", ms, "request_id", q->request_id, "function",
+              t->function ? t->function->name : STR("-"), "trace_id", q->trace_id);
+}
+
+void answer_send(struct route_ticket *t, struct http_response *res) {
+    const struct app_cors *cors = &t->route->cfg.app->cors;
+    if (!head_has(res, STR("X-Request-Id"))) http_set(res, STR("X-Request-Id"), t->req->request_id, NULL);
+    if (cors_enabled(cors)) cors_add(cors, t->req, res);
+    log_request(t, res);
+    t->replied = true;
+    t->reply(t->ud, res);
+}
+
+void answer_log_failure(const struct route_ticket *t, struct str request_id, struct str trace_id,
+                        const struct script_reply *why) {
+    log_event(t->route->cfg.log, LOG_ERROR, "handler failed", "SSssSSs", "request_id", request_id, "function",
+              t->function->name, "code", err_name(why->err.code), "error", why->err.msg, "traceback", why->traceback,
+              "trace_id", trace_id, "version", why->version);
+}

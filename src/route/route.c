@@ -1,0 +1,205 @@
+/* route: from a request to its function's job, and the job's reply back. */
+#include "route/route.h"
+#include "base/now.h"
+#include "route/insides.h"
+#include <stdlib.h>
+
+// ---- tickets ----
+
+struct route_ticket *ticket_new(struct route *r) {
+    struct list *n = list_pop(&r->spare);
+    struct route_ticket *t = n ? CONTAINER(n, struct route_ticket, node) : malloc(sizeof *t);
+    if (!t) fatal("out of memory for a request");
+    *t = (struct route_ticket){.route = r, .start_ns = now_mono_ns(), .starting = true};
+    list_add(&r->live, &t->node);
+    return t;
+}
+
+void ticket_free(struct route_ticket *t) {
+    list_del(&t->node);
+    list_add(&t->route->spare, &t->node);
+}
+
+/* At the end of the starting call: NULL when all is done. */
+static struct route_ticket *hold(struct route_ticket *t) {
+    t->starting = false;
+    if (!t->replied) return t;
+    ticket_free(t);
+    return NULL;
+}
+
+static void finish(struct route_ticket *t, struct http_response *res) {
+    answer_send(t, res);
+    if (!t->starting) ticket_free(t);
+}
+
+static void finish_error(struct route_ticket *t, int status, const char *code, const char *message) {
+    struct http_response res;
+    answer_error(&res, t->req, status, code, message);
+    finish(t, &res);
+}
+
+// ---- handlers ----
+
+static void on_job(void *ud, struct script_reply *reply) {
+    struct route_ticket *t = ud;
+    const struct http_request *q = t->req;
+    struct http_response res;
+    if (reply->err.code == ERR_NONE) {
+        res = *reply->http;
+        http_response_init(reply->http, 0);
+    } else {
+        answer_log_failure(t, q->request_id, q->trace_id, reply);
+        answer_failure(&res, q, reply, t->route->cfg.development && q->loopback);
+    }
+    if (reply->version && *reply->version) http_set(&res, STR("X-Perigee-Version"), str_c(reply->version), NULL);
+    finish(t, &res);
+}
+
+static void run_function(struct route_ticket *t, const struct route_match *m) {
+    struct script_job job = {.kind = SCRIPT_HTTP,
+                             .function = m->function,
+                             .request_id = t->req->request_id,
+                             .trace_id = t->req->trace_id,
+                             .http = t->req,
+                             .path = m->path,
+                             .params = m->params,
+                             .n_params = m->n_params};
+    t->function = m->function;
+    script_start(t->route->cfg.script, &job, on_job, t, &t->handle);
+}
+
+// ---- what is answered here ----
+
+static void on_ready(void *ud, const struct err *e) {
+    struct route_ticket *t = ud;
+    if (t->cancelled) {
+        ticket_free(t);
+        return;
+    }
+    if (e && e->code) {
+        finish_error(t, 503, "NotReady", e->msg);
+        return;
+    }
+    struct http_response res;
+    http_response_init(&res, 200);
+    buf_c(&res.body, "{\"status\":\"ready\"}");
+    http_set(&res, STR("Content-Type"), STR("application/json; charset=utf-8"), NULL);
+    finish(t, &res);
+}
+
+static void health(struct route_ticket *t) {
+    struct http_response res;
+    http_response_init(&res, 200);
+    buf_c(&res.body, "{\"status\":\"ok\"}");
+    http_set(&res, STR("Content-Type"), STR("application/json; charset=utf-8"), NULL);
+    finish(t, &res);
+}
+
+static void metrics(struct route_ticket *t) {
+    struct http_response res;
+    http_response_init(&res, 200);
+    metric_write(&res.body, t->route->cfg.all_metrics, t->route->cfg.n_metrics);
+    http_set(&res, STR("Content-Type"), STR("text/plain; version=0.0.4; charset=utf-8"), NULL);
+    finish(t, &res);
+}
+
+static void run_builtin(struct route_ticket *t, enum route_builtin which) {
+    const struct route_config *cfg = &t->route->cfg;
+    if (which == ROUTE_HEALTH)
+        health(t);
+    else if (which == ROUTE_METRICS)
+        metrics(t);
+    else if (cfg->ready)
+        cfg->ready(cfg->ready_ud, on_ready, t);
+    else
+        on_ready(t, NULL);
+}
+
+static void options(struct route_ticket *t, struct str allow) {
+    const struct app_cors *cors = &t->route->cfg.app->cors;
+    struct http_response res;
+    http_response_init(&res, 204);
+    if (cors_enabled(cors) && cors_is_preflight(t->req))
+        cors_preflight(cors, t->req, &res);
+    else if (allow.n) {
+        struct str all = arena_printf(t->req->arena, "%.*s, OPTIONS", STR_ARG(allow));
+        http_set(&res, STR("Allow"), all, NULL);
+    }
+    finish(t, &res);
+}
+
+static void wrong_method(struct route_ticket *t, struct str allow) {
+    struct http_response res;
+    struct str text =
+        arena_printf(t->req->arena, "%.*s is not possible here, but %.*s", STR_ARG(t->req->method), STR_ARG(allow));
+    answer_error(&res, t->req, 405, "MethodNotAllowed", text.p);
+    http_set(&res, STR("Allow"), allow, NULL);
+    finish(t, &res);
+}
+
+static void dispatch(struct route_ticket *t) {
+    struct route_match m;
+    struct err e;
+    struct http_request *q = t->req;
+    bool is_options = str_is(q->method, "OPTIONS");
+    if (table_match(&t->route->table, q->arena, q->method, q->path, &m, &e))
+        finish_error(t, 400, "BadRequest", e.msg);
+    else if (is_options && m.target && cors_enabled(&t->route->cfg.app->cors) && cors_is_preflight(q))
+        options(t, m.allow);
+    else if (m.function)
+        run_function(t, &m);
+    else if (is_options && (m.target || str_is(q->path, "*")))
+        options(t, m.allow);
+    else if (!m.target)
+        finish_error(t, 404, "NotFound", "there is nothing at this path");
+    else if (m.allow.n)
+        wrong_method(t, m.allow);
+    else
+        run_builtin(t, m.target->builtin);
+}
+
+struct route_ticket *route_http(struct route *r, struct http_request *req, http_reply_fn *reply, void *ud) {
+    struct route_ticket *t = ticket_new(r);
+    t->req = req;
+    t->reply = reply;
+    t->ud = ud;
+    dispatch(t);
+    return hold(t);
+}
+
+void route_cancel(struct route_ticket *t) {
+    const struct http_request *q = t->req;
+    log_event(t->route->cfg.log, LOG_INFO, "request cancelled", "SSSSS", "method", q->method, "path", q->path,
+              "request_id", q->request_id, "function", t->function ? t->function->name : STR("-"), "trace_id",
+              q->trace_id);
+    t->cancelled = true;
+    if (!t->function) return; /* a probe of readiness: its ticket lives until it ends */
+    script_cancel(t->route->cfg.script, t->handle);
+    ticket_free(t);
+}
+
+// ---- opening and closing ----
+
+int route_open(const struct route_config *c, struct route **ret, struct err *e) {
+    struct route *r = calloc(1, sizeof *r);
+    if (!r) fatal("out of memory for a router");
+    r->cfg = *c;
+    list_init(&r->live);
+    list_init(&r->spare);
+    if (table_build(&r->table, c->app, e)) {
+        err_wrap(e, "%.*s", STR_ARG(c->app->template_path));
+        free(r);
+        return -1;
+    }
+    *ret = r;
+    return 0;
+}
+
+void route_close(struct route *r) {
+    if (!r) return;
+    for (struct list *n; (n = list_pop(&r->live)) || (n = list_pop(&r->spare));)
+        free(CONTAINER(n, struct route_ticket, node));
+    table_free(&r->table);
+    free(r);
+}

@@ -1,0 +1,67 @@
+/* work: queue messages and events, which have no HTTP about them. */
+#include "base/crypto.h"
+#include "base/now.h"
+#include "route/insides.h"
+
+static void log_done(const struct route_ticket *t, const struct err *e) {
+    const struct log *log = t->route->cfg.log;
+    double ms = (double)(now_mono_ns() - t->start_ns) / 1e6;
+    bool message = t->message.id.p;
+    log_event(log, LOG_INFO, message ? "message done" : "event done", "SSfbSSSs", "function", t->function->name,
+              "request_id", t->request_id, "duration_ms", ms, "ok", !e, "queue", t->message.queue, "correlation_id",
+              t->message.correlation_id, "trace_id", str_n(t->trace_id, 32), "code", e ? err_name(e->code) : NULL);
+}
+
+static void on_job(void *ud, struct script_reply *reply) {
+    struct route_ticket *t = ud;
+    const struct err *e = reply->err.code ? &reply->err : NULL;
+    if (e) answer_log_failure(t, t->request_id, str_n(t->trace_id, 32), reply);
+    if (e && t->message.id.p) metric_add(t->route->cfg.metrics, METRIC_MESSAGE_FAILURES, 1);
+    log_done(t, e);
+    t->replied = true;
+    t->done(t->ud, e);
+    if (!t->starting) ticket_free(t);
+}
+
+static struct route_ticket *begin(struct route *r, const struct function *f, struct str request_id,
+                                  void (*done)(void *ud, const struct err *e), void *ud) {
+    struct route_ticket *t = ticket_new(r);
+    uint8_t random[16];
+    crypto_random(random, sizeof random);
+    crypto_hex_to(t->trace_id, random, sizeof random);
+    t->function = f;
+    t->request_id = request_id;
+    t->done = done;
+    t->ud = ud;
+    return t;
+}
+
+static void start(struct route_ticket *t, const struct script_job *job) {
+    script_start(t->route->cfg.script, job, on_job, t, &t->handle);
+    t->starting = false;
+    if (t->replied) ticket_free(t);
+}
+
+void route_message(struct route *r, const struct function *f, const struct script_message *m,
+                   void (*done)(void *ud, const struct err *e), void *ud) {
+    struct route_ticket *t = begin(r, f, m->id, done, ud);
+    t->message = *m;
+    metric_add(r->cfg.metrics, METRIC_MESSAGES, 1);
+    struct script_job job = {.kind = SCRIPT_MESSAGE,
+                             .function = f,
+                             .request_id = m->id,
+                             .trace_id = str_n(t->trace_id, 32),
+                             .message = &t->message};
+    start(t, &job);
+}
+
+void route_event(struct route *r, const struct function *f, struct json event, struct str request_id,
+                 void (*done)(void *ud, const struct err *e), void *ud) {
+    struct route_ticket *t = begin(r, f, request_id, done, ud);
+    struct script_job job = {.kind = SCRIPT_EVENT,
+                             .function = f,
+                             .request_id = request_id,
+                             .trace_id = str_n(t->trace_id, 32),
+                             .event = event};
+    start(t, &job);
+}
