@@ -14,7 +14,7 @@ static const char check_schemas[] = "local validate = require 'perigee.validate'
                                     "  local ok, why = pcall(validate.schema, name)\n"
                                     "  if not ok then io.stdout:write(tostring(why), '\\n'); bad = bad + 1 end\n"
                                     "end\n"
-                                    "os.exit(bad == 0 and 0 or 1, false)\n";
+                                    "return bad == 0 and 0 or 1\n";
 
 struct checker {
     struct arena arena;
@@ -88,14 +88,13 @@ static int check_schema_files(struct checker *k, const struct perigee_config *c,
     struct str dir = fs_join(&k->arena, k->app->dir, STR("schemas"));
     if (fs_list(&k->arena, dir.p, ".json", &names, &n, e)) return -1;
     struct checker t = {.log = k->log, .app = NULL};
-    char **argv = ARENA_ARRAY(&k->arena, char *, n + 2);
-    argv[0] = (char *)"check";
-    for (size_t i = 0; i < n; i++) argv[i + 1] = arena_cstr(&k->arena, str_take(names[i], names[i].n - 5));
+    char **argv = ARENA_ARRAY(&k->arena, char *, n + 1);
+    for (size_t i = 0; i < n; i++) argv[i] = arena_cstr(&k->arena, str_take(names[i], names[i].n - 5));
     int rc = checker_open(&t, c, true, e);
-    int code = rc ? -1 : script_run_text(t.script, "=check", str_c(check_schemas), (int)n + 1, argv, e);
+    int code = rc ? -1 : script_run_text(t.script, "perigee check", str_c(check_schemas), (int)n, argv, e);
     checker_close(&t);
-    if (code > 0) return err_set(e, ERR_CONFIG, "schemas are wrong");
-    return code;
+    if (code > 0 && !e->code) return err_set(e, ERR_CONFIG, "schemas are wrong");
+    return code ? -1 : 0;
 }
 
 int perigee_check(const struct perigee_config *c, struct buf *out, struct err *e) {
@@ -124,7 +123,7 @@ int perigee_script(const struct perigee_config *c, const char *path, const char 
     struct err why = {0};
     int code = path ? script_run_file(k.script, path, argc, argv, &why)
                     : script_run_text(k.script, chunk, text, argc, argv, &why);
-    if (code < 0) {
+    if (why.code) {
         *e = why;
         goto out;
     }

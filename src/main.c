@@ -104,7 +104,7 @@ static int run(struct perigee_config *c, int argc, char **argv) {
     int code = 1;
     struct err e = {0};
     c->modules = host_lua_modules;
-    if (perigee_script(c, argv[1], NULL, STR_NONE, argc - 1, argv + 1, &code, &e)) return failed(&e);
+    if (perigee_script(c, argv[1], NULL, STR_NONE, argc - 2, argv + 2, &code, &e)) return failed(&e);
     return code;
 }
 
@@ -114,7 +114,7 @@ static int test(struct perigee_config *c, int argc, char **argv) {
     int code = 1;
     struct err e = {0};
     c->modules = host_lua_modules;
-    if (perigee_script(c, NULL, "=perigee test", str_c(chunk), argc, argv, &code, &e)) return failed(&e);
+    if (perigee_script(c, NULL, "perigee test", str_c(chunk), argc - 1, argv + 1, &code, &e)) return failed(&e);
     return code;
 }
 
