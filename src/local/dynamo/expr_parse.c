@@ -13,7 +13,7 @@ int parse_syntax(struct parser *p) {
     lex_next(p);
     size_t to = p->pos;
     if (!to || to < at) to = at;
-    struct str near = clip(str_n(p->text.p + from, to - from));
+    struct str near = clip(str_trim(str_n(p->text.p + from, to - from)));
     tok = clip(tok);
     return err_set(p->e, ERR_VALIDATION, "Invalid %s: Syntax error; token: \"%.*s\", near: \"%.*s\"", p->what,
                    end ? 5 : (int)tok.n, end ? "<EOF>" : tok.p, STR_ARG(near));
@@ -295,7 +295,9 @@ static int parse_call(struct parser *p, struct str name, struct expr **ret) {
             "Incorrect number of operands for operator or function; operator or function: %s, number of operands: %u",
             f->name, n);
     bool good = f->name && f->update == p->update && n == f->n;
-    struct expr *x = parse_node(p, good ? f->op : EX_SIZE, good ? n : 0); /* a bad one is never evaluated */
+    /* A bad call only has to pass for something of its kind: it is never evaluated. */
+    enum expr_op op = good || f->op == EX_SIZE ? f->op : p->update ? EX_SIZE : EX_EXISTS;
+    struct expr *x = parse_node(p, op, good ? n : 0);
     if (good) memcpy(x->args, args, n * sizeof *args);
     if (good) check_call(p, x);
     *ret = x;

@@ -140,6 +140,11 @@ static void get_items(struct in *in, enum av_type t, struct av *ret) {
     }
 }
 
+static bool get_bool(struct in *in) {
+    if (in->p == in->end || *in->p > 1) in->bad = true;
+    return !in->bad && *in->p++;
+}
+
 static void get_value(struct in *in, struct av *ret) {
     *ret = (struct av){.type = AV_NULL};
     enum av_type t = in->p < in->end ? (enum av_type) * in->p++ : AV_GONE;
@@ -150,7 +155,7 @@ static void get_value(struct in *in, struct av *ret) {
     if (t == AV_S || t == AV_N || t == AV_B)
         ret->s = get_bytes(in);
     else if (t == AV_BOOL)
-        ret->boolean = in->p < in->end && *in->p++;
+        ret->boolean = get_bool(in);
     else if (t == AV_M)
         get_members(in, ret);
     else if (t != AV_NULL)

@@ -11,6 +11,7 @@ function H.object()
 end
 
 local function encode(v)
+  if type(v) == "table" and not next(v) then return "{}" end
   return type(v) == "string" and v or json.encode(v)
 end
 
@@ -27,18 +28,24 @@ function DB:close()
   self.e:close()
 end
 
+-- The decoded answer and whether it is an error document.
+function DB:call(action, params)
+  local result, err = self.e:call("dynamodb", action, encode(params))
+  local doc = assert(json.decode(result or err))
+  return doc, doc.__type ~= nil
+end
+
 -- The result; an error of the engine is an error of the test.
 function DB:ok(action, params)
-  local result, err = self.e:call("dynamodb", action, encode(params))
-  if not result then error(action .. ": " .. tostring(err), 2) end
-  return (assert(json.decode(result)))
+  local doc, failed = self:call(action, params)
+  if failed then error(action .. ": " .. json.encode(doc), 2) end
+  return doc
 end
 
 -- The error document; success is an error of the test.
 function DB:fail(action, params)
-  local result, err = self.e:call("dynamodb", action, encode(params))
-  if result then error(action .. " should have failed, but answered " .. result, 2) end
-  local doc = assert(json.decode(err))
+  local doc, failed = self:call(action, params)
+  if not failed then error(action .. " should have failed, but answered " .. json.encode(doc), 2) end
   doc.name = doc.__type:gsub("^.*#", "")
   doc.message = doc.message or doc.Message
   return doc
