@@ -105,7 +105,9 @@ static int locate(struct local_tx *tx, struct aws_call *c, struct str *bucket, s
     int found = s3_find(tx, &c->arena, *bucket, key, o, e);
     if (found < 0) return -1;
     if (!found) return err_set(e, ERR_S3_NO_KEY, "The specified key does not exist: %.*s", STR_ARG(str_take(key, 200)));
-    return check_conditions(&c->params, o, e) || read_range(range, o->size, s, e) ? -1 : 0;
+    if (!check_conditions(&c->params, o, e)) return read_range(range, o->size, s, e);
+    json_set(&c->arena, &c->result, "ETag", json_make_str(o->etag));
+    return -1;
 }
 
 int s3_head(struct local_tx *tx, struct aws_call *c) {

@@ -129,10 +129,9 @@ static int push_result(lua_State *L, struct aws_call *c) {
     }
     lua_pushlstring(L, buf_cstr(&b), b.n);
     buf_free(&b);
-    if (!c->err.code && c->result_body.p)
-        lua_pushlstring(L, c->result_body.p, c->result_body.n);
-    else
-        lua_pushnil(L);
+    if (c->err.code) return 2;
+    if (!c->result_body.p) return 1;
+    lua_pushlstring(L, c->result_body.p, c->result_body.n);
     return 2;
 }
 
@@ -413,12 +412,13 @@ static int engine_sql(lua_State *L) {
     struct err err = {0};
     struct db *db = NULL;
     struct db_stmt *s = NULL;
+    const char *text = luaL_checkstring(L, 2);
+    int columns = (int)luaL_optinteger(L, 3, 1), rc;
     lua_pushfstring(L, "%s/store.db", e->local->dir);
-    if (db_open(lua_tostring(L, -1), DB_READER, false, &db, &err) || db_stmt(db, luaL_checkstring(L, 2), &s, &err)) {
+    if (db_open(lua_tostring(L, -1), DB_READER, false, &db, &err) || db_stmt(db, text, &s, &err)) {
         db_close(db);
         return push_err(L, &err);
     }
-    int columns = (int)luaL_optinteger(L, 3, 1), rc;
     lua_newtable(L);
     for (int n = 1; (rc = db_step(s, &err)) == 1; n++) {
         lua_createtable(L, columns, 0);

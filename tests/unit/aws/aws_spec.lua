@@ -1,0 +1,55 @@
+local t = require "t.aws"
+
+local function arns(...) return assert(t.arns(...)) end
+
+describe("operations", function()
+  it("are found by service and action, exactly", function()
+    assert.equal("PutItem", t.find("dynamodb", "PutItem"))
+    local _, code, message = t.find("sqs", "putItem")
+    assert.equal("UnknownOperationException", code)
+    assert.matches("SendMessageBatch", message)
+    assert.matches("no service \"kinesis\"", select(3, t.find("kinesis", "X")))
+  end)
+end)
+
+describe("the ARNs of a call", function()
+  it("are the table's, or the index's when one is read", function()
+    assert.same({ "arn:aws:dynamodb:us-east-1:000000000000:table/Orders" }, arns("dynamodb", "PutItem", '{"TableName":"Orders"}'))
+    assert.same({ "arn:aws:dynamodb:us-east-1:000000000000:table/Orders/index/by_user" },
+      arns("dynamodb", "Query", '{"TableName":"Orders","IndexName":"by_user"}'))
+  end)
+
+  it("are all tables of batches and transactions", function()
+    local list = arns("dynamodb", "TransactWriteItems",
+      '{"TransactItems":[{"Put":{"TableName":"A"}},{"ConditionCheck":{"TableName":"B"}}]}')
+    assert.same({ "arn:aws:dynamodb:us-east-1:000000000000:table/A", "arn:aws:dynamodb:us-east-1:000000000000:table/B" }, list)
+    assert.equal(2, #arns("dynamodb", "BatchGetItem", '{"RequestItems":{"A":{},"B":{}}}'))
+  end)
+
+  it("are the queue's whatever form its URL has", function()
+    for _, url in ipairs { "http://x:1/000000000000/Q", "https://sqs.us-east-1.amazonaws.com/1/Q/", "Q",
+      "arn:aws:sqs:us-east-1:000000000000:Q" } do
+      assert.same({ "arn:aws:sqs:us-east-1:000000000000:Q" }, arns("sqs", "SendMessage", '{"QueueUrl":"' .. url .. '"}'))
+    end
+  end)
+
+  it("are the bucket's for listing and the object's for reading", function()
+    assert.same({ "arn:aws:s3:::b" }, arns("s3", "ListObjectsV2", '{"Bucket":"b"}'))
+    assert.same({ "arn:aws:s3:::b/k/1" }, arns("s3", "GetObject", '{"Bucket":"b","Key":"k/1"}'))
+  end)
+
+  it("are the sender's identity for mail", function()
+    assert.same({ "arn:aws:ses:us-east-1:000000000000:identity/a@b.c" },
+      arns("ses", "SendEmail", '{"FromEmailAddress":"Shop <a@b.c>"}'))
+    assert.equal("a@b.c", t.address(" a@b.c "))
+  end)
+
+  it("are none when the parameter is missing, for the backend to say so", function()
+    assert.same({}, arns("dynamodb", "PutItem", "{}"))
+    assert.same({}, arns("sqs", "SendMessage", '{"QueueUrl":7}'))
+  end)
+
+  it("need an object of parameters", function()
+    assert.equal("ValidationException", select(2, t.arns("sqs", "SendMessage", "[]")))
+  end)
+end)
