@@ -180,10 +180,12 @@ end
 
 -- A muted label over its value; returns the y below.
 function Sheet:field(x, y, width, label, value, most)
+  local size = self:fitting(value, width, "regular", 10, 8.5)
+  if self.doc:width(value, { size = size }) > width then size = 10 end -- it takes several lines anyway
   self:text(x, y, label, { font = "bold", size = 7.5, color = MUTED })
   y = y + 14
-  for _, line in ipairs(self:lines(value, width, { size = 10 }, most)) do
-    self:text(x, y, line, { size = 10, color = INK })
+  for _, line in ipairs(self:lines(value, width, { size = size }, most)) do
+    self:text(x, y, line, { size = size, color = INK })
     y = y + 13.5
   end
   return y + 8
@@ -221,12 +223,12 @@ function Sheet:head()
   self:text(LEFT, 156, self.occasion, { size = 10, color = MUTED })
   doc:line(LEFT, 176, RIGHT, 176, { color = HAIR, width = 0.75 })
 
-  local column = (WIDTH - 88 - 2 * GAP) / 2
-  local second = LEFT + column + GAP
-  local left = self:field(LEFT, 200, column, "ORDER ID", self.id, 4)
-  left = self:field(LEFT, left, column, "ORDER DATE", self.date, 1)
-  local right = self:field(second, 200, column, "BILLED TO", self.customer, 4)
-  if self.email then right = self:field(second, right, column, "EMAIL", self.email, 3) end
+  local wide = (WIDTH - 88 - 2 * GAP) * 0.55
+  local narrow, second = (WIDTH - 88 - 2 * GAP) - wide, LEFT + wide + GAP
+  local left = self:field(LEFT, 200, wide, "ORDER ID", self.id, 4)
+  left = self:field(LEFT, left, wide, "ORDER DATE", self.date, 1)
+  local right = self:field(second, 200, narrow, "BILLED TO", self.customer, 4)
+  if self.email then right = self:field(second, right, narrow, "EMAIL", self.email, 3) end
   doc:qr(RIGHT - 80, 193, 80, self.id, { color = INK })
   return math.max(left, right, 290) + 6
 end
