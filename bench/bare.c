@@ -212,7 +212,7 @@ static void run_sync(struct bare *b) {
 
 int main(int argc, char **argv) {
     const struct options defaults = {
-        .clients = 64, .seconds = 5, .order_bytes = 620, .outbox_bytes = 360, .key_bytes = 330, .indexes = 2};
+        .clients = 64, .seconds = 5, .order_bytes = 500, .outbox_bytes = 340, .key_bytes = 340, .indexes = 2};
     struct bare b = {.o = defaults};
     struct err e = {0};
     bool help = false;

@@ -1,5 +1,6 @@
 /* perigee.json: JSON text <-> Lua values, exactly. Integers stay integers; arrays and objects that were read keep a
  * mark, so that empty ones are written back as what they were. */
+#include "script/conv.h"
 #include "script/lib/lib.h"
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static int encode(lua_State *L) {
     struct json v;
     luaL_checkany(L, 1);
     struct lib_scratch *s = lib_scratch(L);
-    if (script_to_json(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
+    if (conv_to_json(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
     json_write(&s->buf, &v);
     if (buf_check(&s->buf, "the JSON text", &e)) return lib_raise(L, &e);
     lib_push_str(L, buf_view(&s->buf));

@@ -1,4 +1,5 @@
 /* perigee.log: JSON lines with the request's ids. */
+#include "script/conv.h"
 #include "script/lib/lib.h"
 #include <string.h>
 
@@ -31,7 +32,7 @@ static void add_member(struct buf *line, struct str key, const struct json *v) {
 static void add_fields(lua_State *L, int idx, struct lib_scratch *s, struct buf *line) {
     struct json fields;
     struct err e = {0};
-    if (script_to_json(L, idx, &s->arena, &fields, &e)) {
+    if (conv_to_json(L, idx, &s->arena, &fields, &e)) {
         struct json text = json_make_str(str_c(e.msg));
         add_member(line, STR("fields_error"), &text);
     } else if (fields.type != JSON_OBJ) {

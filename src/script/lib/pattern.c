@@ -164,8 +164,7 @@ static const char *close_capture(struct pattern *m, const char *s, const char *p
 /* "%1" inside a pattern: the same text once more; NULL when it is not there. */
 static const char *back_reference(struct pattern *m, const char *s, char digit) {
     int i = digit - '1';
-    if (i < 0 || i >= m->n || m->captures[i].n == CAPTURE_OPEN)
-        luaL_error(m->L, "invalid capture index %%%d", i + 1);
+    if (i < 0 || i >= m->n || m->captures[i].n == CAPTURE_OPEN) luaL_error(m->L, "invalid capture index %%%d", i + 1);
     ptrdiff_t n = m->captures[i].n;
     if (n < 0 || m->subject_end - s < n || memcmp(m->captures[i].at, s, (size_t)n) != 0) return NULL;
     return s + n;
