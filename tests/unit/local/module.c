@@ -4,8 +4,9 @@
  *   e:call(service, action, params_json [, body])  -> result_json, result_body | nil, error_json
  *   h = e:start(service, action, params_json [, body]); h:done(); h:wait() -> as e:call; h:cancel()
  *   e:turn(ms) · e:now() · e:clock_set(ms) · e:advance(ms) · e:fault(name, n) · e:allow({{action, resource}, ...} |
- * nil) e:face{ method, target, headers = {name = value}, body } -> status, headers (lower-case names), body e:presign{
- * method, bucket, key, expires, host } -> url, expires_ms | nil, message e:endpoint(port [, public_url]) · e:mailbox()
+ * nil) e:face{ method, target, headers = {name = value}, body, sign = "s3" } -> status, headers (lower-case names),
+ * body e:presign{ method, bucket, key, expires, host } -> url, expires_ms | nil, message e:endpoint(port [,
+ * public_url]) · e:mailbox()
  * -> json · e:probe() -> true | nil, message e:sql(text) -> {{column, ...}, ...} through a connection of its own ·
  * e:metric(id) · e:close() */
 #include "base/crypto.h"
@@ -13,6 +14,7 @@
 #include "local/db.h"
 #include "local/local.h"
 #include "local/writer.h"
+#include "sign/sign.h"
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>
@@ -294,6 +296,30 @@ static size_t read_headers(lua_State *L, struct arena *a, struct http_header **r
     return n;
 }
 
+/* Adds x-amz-date, x-amz-content-sha256 (unless given) and Authorization for the service named by the field `sign`. */
+static size_t sign_headers(lua_State *L, struct engine *e, struct arena *a, const struct http_request *r,
+                           struct http_header *h, size_t n) {
+    struct str service = field(L, 2, "sign"), hash = field(L, 2, "payload_hash");
+    struct sign_credentials cred = {STR("perigee"), STR("perigee"), STR_NONE};
+    struct sign_scope scope = {STR("us-east-1"), service, clock_ms(&e->clock)};
+    struct buf value = BUF_MAX(8192);
+    struct sign_key_cache cache = {0};
+    uint8_t sha[32];
+    if (!service.p) return n;
+    char *date = arena_alloc(a, 17), *hex = arena_alloc(a, 64);
+    now_amz(scope.unix_ms, date);
+    crypto_sha256(r->body, sha);
+    crypto_hex_to(hex, sha, 32);
+    if (!hash.p) hash = str_n(hex, 64);
+    h[n++] = (struct http_header){STR("x-amz-date"), str_n(date, 16)};
+    h[n++] = (struct http_header){STR("x-amz-content-sha256"), hash};
+    struct sign_request s = {r->method, r->path, r->raw_query, h, n, hash, !str_is(service, "s3")};
+    sign_authorization(&cred, &scope, &s, &cache, &value);
+    h[n++] = (struct http_header){STR("Authorization"), arena_str(a, buf_view(&value))};
+    buf_free(&value);
+    return n;
+}
+
 static void push_headers(lua_State *L, struct str head) {
     lua_newtable(L);
     while (head.n) {
@@ -332,6 +358,7 @@ static int engine_face(lua_State *L) {
     r.request_id = STR("req-1");
     struct http_header *headers = NULL;
     r.n_headers = read_headers(L, &a, &headers);
+    r.n_headers = sign_headers(L, e, &a, &r, headers, r.n_headers);
     r.headers = headers;
     local_face(e->conn, &r, answered, &ans);
     while (!ans.done) loop_once(e->loop, -1);

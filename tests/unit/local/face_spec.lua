@@ -1,0 +1,133 @@
+local t = require "t.local"
+local json = require "cjson"
+
+describe("the cloud port", function()
+  local e
+  before_each(function()
+    e = assert(t.open { memory = true, now = 1700000000000 })
+    assert(e:call("s3", "CreateBucket", '{"Bucket":"bkt"}'))
+    assert(e:call("s3", "PutObject", json.encode { Bucket = "bkt", Key = "r/José 1.pdf", ContentType = "application/pdf",
+      Metadata = { hash = "h" } }, "0123456789"))
+  end)
+  after_each(function() e:close() end)
+
+  local function target(url) return (url:gsub("^http://[^/]+", "")) end
+  local function link(method, more)
+    local p = more or {}
+    p.method, p.bucket, p.key, p.expires, p.host = method, "bkt", p.key or "r/José 1.pdf", p.expires or 300, p.host or "shop.test:8080"
+    return (assert(e:presign(p)))
+  end
+  local function ask(method, url, more)
+    local p = more or {}
+    p.method, p.target = method, target(url)
+    p.headers = p.headers or {}
+    p.headers.Host = p.headers.Host or "shop.test:4566"
+    return e:face(p)
+  end
+
+  it("signs for the caller's host with its own port, else for loopback", function()
+    assert.matches("^http://shop.test:4566/bkt/r/Jos%%C3%%A9%%201.pdf%?", link("GET"))
+    assert.matches("^http://127.0.0.1:4566/", (e:presign { method = "GET", bucket = "b", key = "k", host = "" }))
+    assert.matches("^http://%[::1%]:4566/", (e:presign { method = "GET", bucket = "b", key = "k", host = "[::1]:80" }))
+    assert.matches("^http://127.0.0.1:4566/", (e:presign { method = "GET", bucket = "b", key = "k", host = "evil/@x" }))
+    e:endpoint(4566, "https://cloud.example/")
+    assert.matches("^https://cloud.example/b/k%?", (e:presign { method = "GET", bucket = "b", key = "k", host = "x" }))
+    assert.equal(1700000300000, select(2, e:presign { method = "GET", bucket = "b", key = "k", expires = 300 }))
+    assert.is_nil((e:presign { method = "GET", bucket = "b", key = "k", expires = 604801 }))
+  end)
+
+  it("serves a presigned link with type, length range and metadata", function()
+    local status, h, body = ask("GET", link("GET"))
+    assert.same({ 200, "0123456789" }, { status, body })
+    assert.same({ "application/pdf", '"' .. t.md5("0123456789") .. '"', "h", "bytes", "Tue, 14 Nov 2023 22:13:20 GMT" },
+      { h["content-type"], h.etag, h["x-amz-meta-hash"], h["accept-ranges"], h["last-modified"] })
+    status, h, body = ask("GET", link("GET"), { headers = { Range = "bytes=2-3" } })
+    assert.same({ 206, "23", "bytes 2-3/10" }, { status, body, h["content-range"] })
+    assert.equal(416, (ask("GET", link("GET"), { headers = { Range = "bytes=50-" } })))
+    assert.equal(304, (ask("GET", link("GET"), { headers = { ["If-None-Match"] = h.etag } })))
+    assert.equal(200, (ask("HEAD", link("HEAD"))))
+  end)
+
+  it("refuses a link after its time", function()
+    local url = link("GET")
+    e:advance(299000)
+    assert.equal(200, (ask("GET", url)))
+    e:advance(1001)
+    local status, _, body = ask("GET", url)
+    assert.equal(403, status)
+    assert.matches("<Code>AccessDenied</Code><Message>Request has expired", body)
+  end)
+
+  it("refuses a link of which any byte was changed", function()
+    local path = target(link("GET"))
+    for i = 2, #path do
+      local c = path:sub(i, i)
+      if c ~= "%" then
+        local other = path:sub(1, i - 1) .. (c == "0" and "1" or "0") .. path:sub(i + 1)
+        local status = ask("GET", "http://h" .. other)
+        assert.is_true(status >= 400, "accepted: " .. other)
+      end
+    end
+  end)
+
+  it("refuses another method, another host, extra parameters and no signature", function()
+    assert.equal(403, (ask("PUT", link("GET"))))
+    assert.equal(403, (ask("GET", link("GET"), { headers = { Host = "other:4566" } })))
+    assert.equal(403, (ask("GET", link("GET") .. "&response-content-type=text/html")))
+    local status, _, body = ask("GET", "http://h/bkt/k")
+    assert.equal(403, status)
+    assert.matches("<Code>AccessDenied</Code>", body)
+  end)
+
+  it("stores what is put through a presigned link", function()
+    local url = link("PUT", { key = "up/new.txt" })
+    local status, h = ask("PUT", url, { body = "new bytes", headers = { ["Content-Type"] = "text/plain" } })
+    assert.same({ 200, '"' .. t.md5("new bytes") .. '"' }, { status, h.etag })
+    local got, bytes = e:call("s3", "GetObject", '{"Bucket":"bkt","Key":"up/new.txt"}')
+    assert.equal("new bytes", bytes)
+    assert.equal("text/plain", json.decode(got).ContentType)
+    assert.equal(412, (ask("PUT", url, { body = "x", headers = { ["If-None-Match"] = "*" } })))
+    assert.equal(400, (ask("PUT", url, { body = "x", headers = { ["Content-MD5"] = "AAAAAAAAAAAAAAAAAAAAAA==" } })))
+    assert.equal(403, (ask("PUT", url, { body = "x", headers = { ["x-amz-acl"] = "public-read" } })))
+  end)
+
+  it("accepts requests signed in their header, with metadata, and verifies the payload's hash", function()
+    local function put(more)
+      more.sign = more.sign or "s3"
+      more.body = more.body or "signed"
+      return ask("PUT", "http://h/bkt/signed%20key", more)
+    end
+    assert.equal(200, (put { headers = { ["x-amz-meta-Order"] = "7" } }))
+    local got = assert(e:call("s3", "GetObject", '{"Bucket":"bkt","Key":"signed key"}'))
+    assert.same({ order = "7" }, json.decode(got).Metadata)
+    local status, h, body = ask("GET", "http://h/bkt/signed%20key?response-content-type=text%2Fhtml&x-id=GetObject", { sign = "s3" })
+    assert.same({ 200, "signed", "text/html", "7" }, { status, body, h["content-type"], h["x-amz-meta-order"] })
+    status, _, body = put { payload_hash = ("0"):rep(64) }
+    assert.equal(400, status)
+    assert.matches("XAmzContentSHA256Mismatch", body)
+    for name, more in pairs { ["x%-amz%-acl"] = { headers = { ["x-amz-acl"] = "public-read" } },
+      ["STREAMING%-UNSIGNED"] = { payload_hash = "STREAMING-UNSIGNED-PAYLOAD-TRAILER" }, ["service dynamodb"] = { sign = "dynamodb" } } do
+      status, _, body = put(more)
+      assert.equal(501, status)
+      assert.matches(name, body)
+    end
+    status, _, body = ask("GET", "http://h/bkt?list-type=2", { sign = "s3" })
+    assert.equal(501, status)
+    assert.matches("list%-type", body)
+    assert.equal(501, (ask("DELETE", "http://h/bkt/k", { sign = "s3" })))
+    assert.equal(501, (ask("GET", "http://h/", { sign = "s3" })))
+  end)
+
+  it("tells errors in S3's XML, escaped", function()
+    local status, h, body = ask("GET", link("GET", { key = "no <&> such" }))
+    assert.same({ 404, "application/xml" }, { status, h["content-type"] })
+    assert.matches("<Code>NoSuchKey</Code><Message>The specified key does not exist: no &lt;&amp;&gt; such</Message>", body)
+    assert.equal("", select(3, ask("HEAD", link("HEAD", { key = "none" }))))
+  end)
+
+  it("names what it does not do yet", function()
+    local status, _, body = ask("POST", "http://h/", { headers = { ["X-Amz-Target"] = "DynamoDB_20120810.PutItem" } })
+    assert.equal(501, status)
+    assert.matches("DynamoDB_20120810.PutItem", body)
+  end)
+end)
