@@ -123,6 +123,7 @@ local function row_of(context, event)
     shard = tostring(crypto.crc32(id) % SHARDS),
     event_id = id,
     queue = event.queue,
+    committed_at = time.now(),
     body = json.encode {
       id = id,
       type = event.type,
@@ -185,14 +186,9 @@ end
 
 -- ==== the relay =======================================================================================================
 
--- The smallest UUIDv7 of a millisecond: event ids below it are older.
-local function first_id(ms)
-  local hex = ("%012x"):format(ms)
-  return hex:sub(1, 8) .. "-" .. hex:sub(9, 12)
-end
-
+-- How many of these rows were sent, and the first error.
 local function deliver_page(rows)
-  local queues, sent = {}, 0
+  local queues, sent, failure = {}, 0, nil
   for _, row in ipairs(rows) do
     queues[row.queue] = queues[row.queue] or {}
     table.insert(queues[row.queue], row)
@@ -204,48 +200,55 @@ local function deliver_page(rows)
         sent = sent + n
       else
         log.error("events not sent: they stay in the outbox", { queue = queue, error = tostring(err) })
+        failure = failure or err
         break
       end
     end
   end
-  return sent
+  return sent, failure
 end
 
-local function relay_shard(context, shard, cutoff, budget)
-  local sent, seen, from = 0, 0, nil
+-- What seems to come from the future was committed before the clock was set back.
+local OLD_ENOUGH = "committed_at <= :cutoff OR committed_at > :now"
+
+local function relay_shard(context, shard, now, budget)
+  local sent, from = 0, nil
   repeat
     local page, err = aws.dynamodb:query {
       TableName = variable "OUTBOX_TABLE",
-      KeyConditionExpression = "#shard = :shard AND event_id < :cutoff",
+      KeyConditionExpression = "#shard = :shard",
+      FilterExpression = OLD_ENOUGH,
       ExpressionAttributeNames = { ["#shard"] = "shard" },
-      ExpressionAttributeValues = { [":shard"] = tostring(shard), [":cutoff"] = cutoff },
+      ExpressionAttributeValues = { [":shard"] = tostring(shard), [":cutoff"] = now - GRACE_MS, [":now"] = now },
       ConsistentRead = true,
       ExclusiveStartKey = from,
       Limit = 100,
     }
     if not page then return nil, err end
-    seen, from = seen + #page.Items, page.LastEvaluatedKey
-    sent = sent + deliver_page(page.Items)
-  until not from or seen >= budget or context:remaining() < 5000
+    from = page.LastEvaluatedKey
+    local n, failure = deliver_page(page.Items)
+    sent = sent + n
+    if failure then return sent, failure end
+  until not from or sent >= budget or context:remaining() < 5000
   return sent
 end
 
----Sends what is still in the outbox, oldest first in each shard. For a function on a schedule.
+---Sends what is still in the outbox, oldest first in each shard. For a function on a schedule. A shard or queue that fails does
+---not keep the others back.
 ---@param context perigee.Context
----@return integer? sent
----@return perigee.Error? err
+---@return integer? sent nil when something could not be sent
+---@return perigee.Error? err the first one
 function outbox.relay(context)
-  local now, sent = time.now(), 0
-  local cutoff = first_id(now - GRACE_MS)
+  local now, sent, failure = time.now(), 0, nil
   for i = 0, SHARDS - 1 do
-    local n, err = relay_shard(context, (now // 60000 + i) % SHARDS, cutoff, RELAY_MAX - sent)
-    if not n then return nil, err end
-    sent = sent + n
+    local n, err = relay_shard(context, (now // 60000 + i) % SHARDS, now, RELAY_MAX - sent)
+    sent, failure = sent + (n or 0), failure or err
     if sent >= RELAY_MAX or context:remaining() < 5000 then
       log.warn("the outbox holds more than one run can send", { sent = sent })
       break
     end
   end
+  if failure then return nil, failure end
   return sent
 end
 

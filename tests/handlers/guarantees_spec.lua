@@ -136,7 +136,8 @@ end)
 describe("the relay", function()
   it("leaves what is on its way alone, and sends what is older, once", function()
     local app <close> = testing.app()
-    local row = { shard = "3", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = '{"hello":1}' }
+    local row = { shard = "3", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = '{"hello":1}',
+      committed_at = app:now() }
     app:put("Outbox", row)
     assert.is_true(app:schedule "Relay")
     assert.equal(0, app:queued "OrderEvents")
@@ -150,7 +151,7 @@ describe("the relay", function()
   it("empties an outbox of many events in every shard, to both queues", function()
     local app <close> = testing.app()
     for i = 1, 230 do
-      app:put("Outbox", { shard = tostring(i % 8), event_id = testing.uuid(), body = "{}",
+      app:put("Outbox", { shard = tostring(i % 8), event_id = testing.uuid(), body = "{}", committed_at = app:now(),
         queue = i % 2 == 0 and "ORDER_EVENTS_QUEUE" or "PAYMENT_EVENTS_QUEUE" })
     end
     app:advance(3000)
@@ -162,7 +163,7 @@ describe("the relay", function()
 
   it("fails loudly when an event names a queue that the relay does not know, and keeps the event", function()
     local app <close> = testing.app()
-    app:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "NO_SUCH_QUEUE", body = "{}" })
+    app:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "NO_SUCH_QUEUE", body = "{}", committed_at = app:now() })
     app:advance(3000)
     assert.is_nil((app:schedule "Relay"))
     assert.equal(1, #app:table "Outbox")
