@@ -155,13 +155,18 @@ static void free_idle(struct script *s) {
     }
 }
 
-void script_close(struct script *s) {
-    if (!s) return;
-    for (struct list *n = s->jobs.next; n != &s->jobs; n = s->jobs.next) {
-        struct job *j = CONTAINER(n, struct job, node);
+static void abort_all(struct list *jobs) {
+    while (!list_empty(jobs)) {
+        struct job *j = CONTAINER(jobs->next, struct job, node);
         limits_stop(j, ERR_CANCELLED, "the host is stopping");
         job_abort(j);
     }
+}
+
+void script_close(struct script *s) {
+    if (!s) return;
+    abort_all(&s->jobs);
+    abort_all(&s->ready);
     while (s->ready_posted) loop_once(s->c.loop, 0);
     script_commit(s, false);
     if (s->present) version_unref(s->present);
