@@ -213,7 +213,7 @@ int ttf_description(const struct ttf *t, uint16_t g, struct str *ret, struct err
 int ttf_open(struct str data, struct ttf *ret, struct err *e) {
     struct ttf t = {.file = data};
     struct str cmap;
-    size_t directory;
+    size_t directory = 0;
     if (find_directory(data, &directory, e) || find_tables(data, directory, &t, &cmap, e) || read_head(&t, e) ||
         choose_cmap(cmap, &t, e))
         return -1;

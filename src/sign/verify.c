@@ -270,8 +270,8 @@ static int read_payload_hash(const struct http_request *r, struct claim *c, stru
 /* ---- the signature ---- */
 
 static int check_signature(const struct http_request *r, const struct claim *c, struct str secret, struct err *e) {
-    struct http_header *headers;
-    size_t n;
+    struct http_header *headers = NULL;
+    size_t n = 0;
     if (collect_headers(r, c, &headers, &n, e)) return -1;
     bool s3 = str_is(c->service, "s3");
     struct sign_scope scope = {c->region, c->service, c->unix_ms};
