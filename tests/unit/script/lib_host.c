@@ -228,8 +228,8 @@ static void run_job(struct host *h, const struct function *f, lua_Integer cancel
     for (int i = 0; i < 20 && script_jobs(h->script); i++) loop_once(h->loop, 20);
 }
 
-/* job(directory, module, timeout_ms, cancel_after or -1) -> {reports}, code, message, log: the handler `run` of a
- * sandboxed module. */
+/* job(directory, module, timeout_ms, cancel_after or -1, no_permissions) -> {reports}, code, message, log: the handler
+ * `run` of a sandboxed module. */
 static int job(lua_State *L) {
     const char *dir = luaL_checkstring(L, 1), *module = luaL_checkstring(L, 2);
     struct function f = {.name = STR("F"),
@@ -239,7 +239,7 @@ static int job(lua_State *L) {
                          .line = 1,
                          .timeout_ms = (uint32_t)luaL_checkinteger(L, 3),
                          .memory_bytes = 128 << 20,
-                         .policy = {.allow_all = true}};
+                         .policy = {.allow_all = !lua_toboolean(L, 5)}};
     lua_Integer cancel_after = luaL_checkinteger(L, 4);
     struct host *h = calloc(1, sizeof *h), *outer = current;
     struct err e = {0};

@@ -13,7 +13,7 @@ local function job(body, options)
   local file = assert(io.open(("%s/h%d.lua"):format(DIR, count), "w"))
   file:write('local report = require "t.report"\nreturn { run = function(event, context)\n', body, "\nend }\n")
   file:close()
-  return lib.job(DIR, "h" .. count, options.timeout or 10000, options.cancel or -1)
+  return lib.job(DIR, "h" .. count, options.timeout or 10000, options.cancel or -1, options.denied)
 end
 
 describe("inside a job", function()
@@ -30,6 +30,18 @@ describe("inside a job", function()
       report(err.code) report(err.service) report(err.action)]]
     assert.same({ "ok", "" }, { code, message })
     assert.same({ "QueueDoesNotExist", "sqs", "SendMessage" }, r)
+  end)
+
+  it("a function without permissions can neither call nor sign links", function()
+    local r, code = job([[
+      local aws = require "perigee.aws"
+      local out, err = aws.dynamodb:put_item { TableName = "Orders", Item = { id = "1" } }
+      report(out) report(err.code)
+      local url, refused = aws.s3:presigned_url { Bucket = "b", Key = "k" }
+      report(url) report(refused.code) report(refused.message)]], { denied = true })
+    assert.equal("ok", code)
+    assert.same({ "nil", "AccessDeniedException", "nil", "AccessDeniedException" }, { table.unpack(r, 1, 4) })
+    assert.matches("function F .*s3:GetObject.*arn:aws:s3:::b/k", r[5])
   end)
 
   it("calls that a C boundary keeps from waiting say so", function()
