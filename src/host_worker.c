@@ -174,6 +174,10 @@ failed:
 }
 
 void worker_close(struct worker *w) {
+    if (w->loop) {
+        loop_timer_stop(w->loop, &w->grace);
+        loop_timer_stop(w->loop, &w->late);
+    }
     if (w->clock) clock_feed_close(w->clock);
     for (size_t i = 0; i < w->n_feeds; i++) feed_close(w->feeds[i]);
     free(w->feeds);
@@ -192,7 +196,6 @@ void worker_close(struct worker *w) {
     w->route = NULL;
     w->conn = NULL;
     w->loop = NULL;
-    w->started = false;
 }
 
 /* -- thread ----------------------------------------------------------------------------------------------------- */

@@ -80,7 +80,7 @@ void log_end(const struct log *l, enum log_level level, struct buf *b) {
 /* JSON has no infinities. */
 static void write_double(struct buf *b, double v) {
     if (isfinite(v))
-        buf_printf(b, "%.17g", v);
+        buf_printf(b, "%.15g", v);
     else
         buf_printf(b, "\"%s\"", isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
 }

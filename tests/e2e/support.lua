@@ -78,9 +78,11 @@ function Server:log()
   return support.read(self.dir .. "/log")
 end
 
+-- A killed process is a zombie while its last threads still hold its files.
 function Server:alive()
   local state = support.sh("cat /proc/%d/stat 2>/dev/null", self.pid):match "^%d+ %b() (%a)"
-  return state ~= nil and state ~= "Z"
+  if state ~= "Z" then return state ~= nil end
+  return tonumber((support.sh("ls /proc/%d/task 2>/dev/null | wc -l", self.pid))) > 1
 end
 
 function Server:signal(name)
