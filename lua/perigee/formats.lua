@@ -17,9 +17,8 @@ local formats = {}
 
 ---One line of readable text: valid UTF-8, not blank, no control characters.
 function formats.text(s)
-  if not s:find("[^ -~]") then -- printable ASCII: no need to decode
-    return not s:find("[^ ]") and "must not be blank" or nil
-  end
+  if s:find("^ *[!-~][ -~]*$") then return nil end -- printable ASCII: no need to decode
+  if not s:find("[^ ]") then return "must not be blank" end
   if not utf8.len(s) then return "must be valid UTF-8" end
   for _, c in utf8.codes(s) do
     if is_control(c) then return ("must not contain control characters (U+%04X)"):format(c) end

@@ -131,6 +131,7 @@ end
 -- ==== requests ========================================================================================================
 
 local function is_json(content_type)
+  if content_type == "application/json" then return true end
   local kind, parameters = content_type:lower():match("^%s*([^;%s]+)%s*(.*)$")
   if kind ~= "application/json" and not (kind and kind:find("^application/[%w.-]+%+json$")) then return false end
   local charset = parameters:match("charset%s*=%s*\"?([%w-]+)")

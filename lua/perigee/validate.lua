@@ -70,7 +70,7 @@ local function wrong(fields, path, message, ...)
 end
 
 -- ==== keywords ========================================================================================================
--- keyword(argument, at, compile, schema) makes the check fn(value, path, fields), or nil when nothing is to be checked.
+-- keyword(argument, at, compile, schema) makes the check fn(value, path, fields, kind); kind is type_of(value), found once for all.
 -- `at` names the place for complaints about the schema itself.
 
 local TYPES = { null = true, boolean = true, object = true, array = true, number = true, string = true, integer = true }
@@ -100,8 +100,8 @@ function keyword.type(arg, at)
   end
   if allowed.number then allowed.integer = true end
   local message = "must be " .. table.concat(words, " or ")
-  return function(v, path, fields)
-    return allowed[type_of(v)] or wrong(fields, path, message)
+  return function(_, path, fields, kind)
+    return allowed[kind] or wrong(fields, path, message)
   end
 end
 
@@ -138,25 +138,23 @@ keyword.maximum = bound(function(v, limit) return v <= limit end, "must be at mo
 keyword.exclusiveMinimum = bound(function(v, limit) return v > limit end, "must be greater than %s")
 keyword.exclusiveMaximum = bound(function(v, limit) return v < limit end, "must be less than %s")
 
-local function length(measure, holds, text)
+local function length(of, holds, text)
   return function(limit, at)
     need_integer(limit, at)
-    return function(v, path, fields)
-      local n = measure(v)
-      return not n or holds(n, limit) or wrong(fields, path, text, limit)
+    return function(v, path, fields, kind)
+      return kind ~= of or holds(v, limit) or wrong(fields, path, text, limit)
     end
   end
 end
 
-local function characters(v) return type(v) == "string" and (utf8.len(v) or #v) or nil end
-local function elements(v) return type_of(v) == "array" and #v or nil end
-local function at_least(n, limit) return n >= limit end
-local function at_most(n, limit) return n <= limit end
+-- There are never more characters than bytes.
+local function is_long(s, limit) return #s >= limit and (utf8.len(s) or #s) >= limit end
+local function is_short(s, limit) return #s <= limit or (utf8.len(s) or #s) <= limit end
 
-keyword.minLength = length(characters, at_least, "must have at least %d characters")
-keyword.maxLength = length(characters, at_most, "must have at most %d characters")
-keyword.minItems = length(elements, at_least, "must have at least %d elements")
-keyword.maxItems = length(elements, at_most, "must have at most %d elements")
+keyword.minLength = length("string", is_long, "must have at least %d characters")
+keyword.maxLength = length("string", is_short, "must have at most %d characters")
+keyword.minItems = length("array", function(t, limit) return #t >= limit end, "must have at least %d elements")
+keyword.maxItems = length("array", function(t, limit) return #t <= limit end, "must have at most %d elements")
 
 function keyword.format(name, at)
   local complain = formats[name]
@@ -170,61 +168,54 @@ end
 function keyword.required(names, at)
   need(type(names) == "table" and (#names == 0 or json.is_array(names)), at, "must be an array")
   for _, name in ipairs(names) do need(type(name) == "string", at, "must hold strings") end
-  return function(v, path, fields)
-    if type_of(v) ~= "object" then return true end
+  return function(v, path, fields, kind)
+    if kind ~= "object" then return true end
     local ok = true
-    for _, name in ipairs(names) do
-      if v[name] == nil then
-        ok = wrong(fields, fields and child(path, name), "is required")
+    for i = 1, #names do
+      if v[names[i]] == nil then
         if not fields then return false end
+        ok = wrong(fields, child(path, names[i]), "is required")
       end
     end
     return ok
   end
 end
 
-function keyword.properties(map, at, compile)
-  need(type(map) == "table" and not (json.is_array(map) and #map > 0), at, "must be an object")
-  local names, checks = sorted(map), {}
-  for i, name in ipairs(names) do checks[i] = compile(map[name], at .. "/" .. name) end
-  return function(v, path, fields)
-    if type_of(v) ~= "object" then return true end
+local function unknown(_, path, fields) return wrong(fields, path, "is not a known field") end
+
+-- properties and additionalProperties: one walk over the members.
+local function members(at, compile, schema)
+  local map, rest = schema.properties, schema.additionalProperties
+  local checks = {}
+  need(map == nil or type(map) == "table" and not (json.is_array(map) and #map > 0), at .. "/properties", "must be an object")
+  for _, name in ipairs(sorted(map or {})) do checks[name] = compile(map[name], at .. "/properties/" .. name) end
+  local other = rest == false and unknown or rest ~= nil and compile(rest, at .. "/additionalProperties") or nil
+  return function(v, path, fields, kind)
+    if kind ~= "object" then return true end
     local ok = true
-    for i, name in ipairs(names) do
-      local member = v[name]
-      if member ~= nil and not checks[i](member, fields and child(path, name), fields) then
-        ok = false
+    for name, member in next, v do
+      local check = checks[name] or other
+      if check and not check(member, fields and child(path, name), fields) then
         if not fields then return false end
+        ok = false
       end
     end
     return ok
   end
 end
 
-function keyword.additionalProperties(rest, at, compile, schema)
-  local known = schema.properties or {}
-  local check = compile(rest, at)
-  local function unknown(v, path, fields)
-    if rest == false then return wrong(fields, path, "is not a known field") end
-    return check(v, path, fields)
-  end
-  return function(v, path, fields)
-    if type_of(v) ~= "object" then return true end
-    local ok = true
-    for name, member in pairs(v) do
-      if known[name] == nil and not unknown(member, fields and child(path, name), fields) then
-        ok = false
-        if not fields then return false end
-      end
-    end
-    return ok
-  end
+function keyword.properties(_, at, compile, schema)
+  return members(at:gsub("/properties$", ""), compile, schema)
+end
+
+function keyword.additionalProperties(_, at, compile, schema)
+  if schema.properties == nil then return members(at:gsub("/additionalProperties$", ""), compile, schema) end
 end
 
 function keyword.items(schema, at, compile)
   local check = compile(schema, at)
-  return function(v, path, fields)
-    if type_of(v) ~= "array" then return true end
+  return function(v, path, fields, kind)
+    if kind ~= "array" then return true end
     local ok = true
     for i, element in ipairs(v) do
       if not check(element, fields and ("%s[%d]"):format(path, i), fields) then
@@ -379,7 +370,7 @@ local function compiler(root, file)
       local sub_where = sub_at:sub(#file + 3)
       return compile(sub, sub_where, in_place and unit or sub_where)
     end
-    local check_type = schema.type ~= nil and keyword.type(schema.type, at .. "/type") or always
+    local check_type = schema.type ~= nil and keyword.type(schema.type, at .. "/type")
     local checks = {}
     for _, name in ipairs(ORDER) do
       local arg, place = schema[name], at .. "/" .. name
@@ -387,13 +378,15 @@ local function compiler(root, file)
         checks[#checks + 1] = name == "$ref" and reference(arg, place, unit) or keyword[name](arg, place, inner, schema)
       end
     end
+    local n = #checks
     return function(v, path, fields)
-      if not check_type(v, path, fields) then return false end
+      local kind = type_of(v)
+      if check_type and not check_type(v, path, fields, kind) then return false end
       local ok = true
-      for _, check in ipairs(checks) do
-        if not check(v, path, fields) then
-          ok = false
+      for i = 1, n do
+        if not checks[i](v, path, fields, kind) then
           if not fields then return false end
+          ok = false
         end
       end
       return ok
