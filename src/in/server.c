@@ -168,7 +168,7 @@ void server_gone(struct conn *c) {
     bool cancel = s->cfg.handler.cancel && c->ticket;
     c->gone = true;
     server_enter(c, CONN_ENDING);
-    log_event(s->cfg.log, LOG_INFO, "client gone", "SS", "request_id", c->req.request_id, "path", c->req.path);
+    log_event(s->cfg.log, LOG_DEBUG, "client gone", "SS", "request_id", c->req.request_id, "path", c->req.path);
     if (!cancel) return;
     void *ticket = c->ticket;
     c->ticket = NULL;
