@@ -170,6 +170,14 @@ static void count_commit(struct writer *w, struct list *group) {
     metric_add(w->local->metrics, METRIC_COMMITTED_OPS, n);
 }
 
+static void checkpoint(struct writer *w, bool idle) {
+    struct err e = {0};
+    int64_t pages = db_wal_pages(w->db);
+    if (pages < (idle ? IDLE_PAGES : WAL_PAGES_MAX)) return;
+    if (db_checkpoint(w->db, false, &e))
+        log_event(w->local->log, LOG_WARN, "store: checkpoint failed, will try again", "s", "error", e.msg);
+}
+
 static void commit_group(struct writer *w, struct list *group) {
     struct err e = {0};
     w->group = group;
@@ -186,6 +194,7 @@ static void commit_group(struct writer *w, struct list *group) {
         recheck_waiters(w);
         forget_services(w);
         log_event(w->local->log, LOG_ERROR, "store: commit failed", "s", "error", e.msg);
+        checkpoint(w, true); /* on a full disk: lets the WAL start anew where the file has room for its pages */
     } else {
         count_commit(w, group);
     }
@@ -277,14 +286,6 @@ static void sweep(struct writer *w) {
     }
     arm_faults(w, true);
     if (!list_empty(&woken)) commit_group(w, &woken);
-}
-
-static void checkpoint(struct writer *w, bool idle) {
-    struct err e = {0};
-    int64_t pages = db_wal_pages(w->db);
-    if (pages < (idle ? IDLE_PAGES : WAL_PAGES_MAX)) return;
-    if (db_checkpoint(w->db, false, &e))
-        log_event(w->local->log, LOG_WARN, "store: checkpoint failed, will try again", "s", "error", e.msg);
 }
 
 /* == the thread =====================================================================================================

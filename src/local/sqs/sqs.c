@@ -38,7 +38,7 @@ int sqs_schema(struct db *db, struct err *e) {
 int sqs_sweep(struct local_tx *tx, int max, bool *ret_more, struct err *e) {
     struct db_stmt *s = NULL;
     if (db_stmt(tx->db,
-                "DELETE FROM messages WHERE id IN (SELECT m.id FROM queues q JOIN messages m ON m.queue=q.id"
+                "DELETE FROM messages WHERE id IN (SELECT m.id FROM queues q CROSS JOIN messages m ON m.queue=q.id"
                 " AND m.visible_at < ?1 - q.retention*1000 LIMIT ?2)",
                 &s, e))
         return -1;

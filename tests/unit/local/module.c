@@ -232,12 +232,14 @@ static int engine_clock_set(lua_State *L) {
     struct engine *e = check(L);
     atomic_store(&e->clock.offset_ms, 0);
     atomic_store(&e->clock.frozen_ms, luaL_checkinteger(L, 2));
+    writer_poke(e->local->writer);
     return 0;
 }
 
 static int engine_advance(lua_State *L) {
     struct engine *e = check(L);
     atomic_fetch_add(&e->clock.offset_ms, luaL_checkinteger(L, 2));
+    writer_poke(e->local->writer);
     return 0;
 }
 
