@@ -67,6 +67,11 @@ static struct str view(lua_State *L, int idx) {
     return str_n(p, n);
 }
 
+/* Checked before bytes are copied: a value may be named many times. */
+static int check_size(struct marshal *m, const struct place *at, size_t more) {
+    return m->a->used + more <= REQUEST_MAX ? 0 : fail(m, at, "the request is larger than 32 MiB");
+}
+
 static struct json base64_of(struct marshal *m, struct str bytes) {
     struct buf b = BUF_MAX(bytes.n / 3 * 4 + 8);
     crypto_base64(&b, bytes);
@@ -100,6 +105,7 @@ static int number_text(struct marshal *m, int idx, const struct place *at, struc
 
 static int string_text(struct marshal *m, int idx, const struct place *at, struct str *ret) {
     struct str s = view(m->L, idx);
+    if (check_size(m, at, s.n)) return -1;
     if (str_bad_utf8(s) >= 0) return fail(m, at, "the string is not UTF-8; use aws.binary for bytes");
     *ret = copy(m, s);
     return 0;
@@ -119,6 +125,7 @@ static int set_element(struct marshal *m, int idx, char kind, const struct place
     int rc = 0;
     if (kind == 'B') {
         is_binary(m->L, idx, &s);
+        if (check_size(m, at, s.n / 3 * 4)) return -1;
         *ret = base64_of(m, s);
         return 0;
     }
@@ -231,7 +238,7 @@ static int container(struct marshal *m, int idx, const struct place *at, struct 
     struct json inner;
     enum shape shape = shape_of(m->L, idx);
     if (at->depth > DEPTH_MAX) return fail(m, at, "nested too deeply (DynamoDB allows 32 levels)");
-    if (m->a->used > REQUEST_MAX) return fail(m, at, "the request is larger than 32 MiB");
+    if (check_size(m, at, 0)) return -1;
     luaL_checkstack(m->L, 6, "nested values");
     if (shape == SHAPE_SET) return set(m, idx, at, ret);
     if (shape == SHAPE_LIST) {
@@ -251,6 +258,7 @@ static int userdata(struct marshal *m, int idx, const struct place *at, struct j
         return 0;
     }
     if (is_binary(m->L, idx, &s)) {
+        if (check_size(m, at, s.n / 3 * 4)) return -1;
         *ret = TAGGED(m, "B", base64_of(m, s));
         return 0;
     }

@@ -115,14 +115,24 @@ static struct str keep_text(lua_State *L, struct doc *d, struct str s) {
     return s.n ? arena_str(&d->doc.arena, s) : STR("");
 }
 
-static int draw(struct doc *d, struct pdf_op op) {
+/* Lua does not see the memory of documents: its collector is driven as if it were Lua's. */
+static void charge(lua_State *L, struct doc *d) {
+    enum { STEP = 64 << 10 };
+    size_t bytes = d->doc.arena.used + d->cap_ops * sizeof *d->doc.ops;
+    if (bytes < d->charged + STEP) return;
+    lua_gc(L, LUA_GCSTEP, (int)((bytes - d->charged) >> 10));
+    d->charged = bytes;
+}
+
+static int draw(lua_State *L, struct doc *d, struct pdf_op op) {
     if (op.kind != PDF_PAGE && d->doc.n_ops == 0) doc_add(d, (struct pdf_op){.kind = PDF_PAGE});
     doc_add(d, op);
+    charge(L, d);
     return 0;
 }
 
 static int doc_page(lua_State *L) {
-    return draw(check_open(L), (struct pdf_op){.kind = PDF_PAGE});
+    return draw(L, check_open(L), (struct pdf_op){.kind = PDF_PAGE});
 }
 
 static int doc_text(lua_State *L) {
@@ -138,7 +148,7 @@ static int doc_text(lua_State *L) {
     op.leading = opt_float(L, o, "leading", 0);
     op.font = opt_font(L, d, o);
     op.text = keep_text(L, d, text);
-    return draw(d, op);
+    return draw(L, d, op);
 }
 
 static int doc_rect(lua_State *L) {
@@ -157,7 +167,7 @@ static int doc_rect(lua_State *L) {
         lua_getfield(L, o, "stroke");
         op.stroke = lua_toboolean(L, -1);
     }
-    return draw(d, op);
+    return draw(L, d, op);
 }
 
 /* w and h of a line are its end. */
@@ -170,7 +180,7 @@ static int doc_line(lua_State *L) {
     int o = options_at(L, 6, names);
     op.color = opt_color(L, o);
     op.width = opt_float(L, o, "width", 1);
-    return draw(d, op);
+    return draw(L, d, op);
 }
 
 static int doc_qr(lua_State *L) {
@@ -182,7 +192,7 @@ static int doc_qr(lua_State *L) {
     luaL_argcheck(L, text.n > 0, 5, "a QR code needs some text");
     op.color = opt_color(L, options_at(L, 6, names));
     op.text = keep_text(L, d, text);
-    return draw(d, op);
+    return draw(L, d, op);
 }
 
 /* ==== measuring ==== */

@@ -21,7 +21,7 @@ struct doc {
     size_t refs;
     bool rendering;
     struct pdf_doc doc;
-    size_t cap_ops;
+    size_t cap_ops, charged; /* charged: bytes that the collector was told of */
     struct pdf_font fonts[DOC_FONTS];
     struct font_file *files[DOC_FONTS];
 };

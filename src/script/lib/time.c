@@ -78,7 +78,8 @@ static int time_sleep(lua_State *L) {
     struct sleep_op *op = lua_newuserdatauv(L, sizeof *op, 0);
     *op = (struct sleep_op){.loop = script_config(script_of(L))->loop};
     luaL_setmetatable(L, SLEEP);
-    loop_timer_start(op->loop, &op->timer, (uint64_t)ms, sleep_due, op);
+    uint64_t now = now_mono_ms(), turn = loop_now_ms(op->loop); /* timers count from the beginning of the turn */
+    loop_timer_start(op->loop, &op->timer, (uint64_t)ms + (now > turn ? now - turn : 0), sleep_due, op);
     return script_wait(L, &op->wait, sleep_cancel, op, sleep_finish);
 }
 
