@@ -11,6 +11,7 @@
  * e:metric(id) · e:close() */
 #include "base/crypto.h"
 #include "base/url.h"
+#include "hammer.h"
 #include "local/db.h"
 #include "local/local.h"
 #include "local/writer.h"
@@ -463,6 +464,17 @@ static int engine_sql(lua_State *L) {
     return rc ? push_err(L, &err) : 1;
 }
 
+static int engine_hammer(lua_State *L) {
+    struct engine *e = check(L);
+    struct err err = {0};
+    long sent = 0, received = 0;
+    if (hammer(e->local, (int)luaL_checkinteger(L, 2), (int)luaL_checkinteger(L, 3), &sent, &received, &err))
+        return push_err(L, &err);
+    lua_pushinteger(L, sent);
+    lua_pushinteger(L, received);
+    return 2;
+}
+
 static int engine_dir(lua_State *L) {
     lua_pushstring(L, check(L)->local->dir);
     return 1;
@@ -512,6 +524,7 @@ static const luaL_Reg engine_methods[] = {{"call", engine_call},
                                           {"probe", engine_probe},
                                           {"sql", engine_sql},
                                           {"dir", engine_dir},
+                                          {"hammer", engine_hammer},
                                           {"commits", engine_commits},
                                           {"close", engine_close},
                                           {"__gc", engine_close},
