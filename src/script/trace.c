@@ -25,15 +25,29 @@ static void write_frame(struct buf *b, const struct script_sources *sources, con
     if (code.n) buf_printf(b, "\n\t\t%.*s", (int)(code.n < 160 ? code.n : 160), code.p);
 }
 
+/* How many levels there are; lua_getstack takes time in proportion to the level. */
+static int depth(lua_State *L) {
+    lua_Debug ar;
+    int low = 0, high = 1;
+    while (lua_getstack(L, high, &ar)) low = high, high *= 2;
+    while (low < high) {
+        int mid = low + (high - low) / 2;
+        if (lua_getstack(L, mid, &ar))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return high;
+}
+
 void trace_write(struct buf *b, struct script *s, const struct script_sources *sources, lua_State *L, struct str msg,
                  int level) {
     enum { FIRST = 12, LAST = 10 };
     lua_Debug ar;
-    int n = level;
+    int n = depth(L);
     (void)s;
     if (msg.n) buf_str(b, msg);
     buf_c(b, "\nstack traceback:");
-    while (lua_getstack(L, n, &ar)) n++;
     for (int i = level; i < n; i++) {
         if (n - level > FIRST + LAST && i == level + FIRST) {
             buf_printf(b, "\n\t... (%d levels)", n - level - FIRST - LAST);
