@@ -91,29 +91,39 @@ static int flag(const struct conf_option *options, void *into, const char *arg, 
     return set_value(o, into, source, value, e);
 }
 
-static bool asks_help(int argc, char **argv) {
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
-    return false;
+static bool is_help(const char *arg) {
+    return strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
+}
+
+/* The options at the head of argv. Returns the index of the first argument that is none, or -1. */
+static int parse_flags(const struct conf_option *options, void *into, int argc, char **argv, bool *ret_help,
+                       struct err *e) {
+    bool used;
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
+        if (strcmp(argv[i], "--") == 0) return i + 1;
+        if ((*ret_help = is_help(argv[i]))) return i;
+        if (argv[i][1] != '-') return err_set(e, ERR_CONFIG, "unknown option %s", argv[i]);
+        if (flag(options, into, argv[i] + 2, i + 1 < argc ? argv[i + 1] : NULL, &used, e)) return -1;
+        i += used;
+    }
+    return i;
 }
 
 int conf_parse(const struct conf_option *options, void *into, int argc, char **argv, int *ret_argc, bool *ret_help,
                struct err *e) {
+    struct err variables = {0};
+    bool help = false;
     int n = argc ? 1 : 0;
-    bool help = asks_help(argc, argv), used, ended = false;
-    if (!help && from_environment(options, into, e)) return -1;
-    for (int i = 1; i < argc && !help; i++) {
-        if (ended || argv[i][0] != '-' || !argv[i][1]) {
-            argv[n++] = argv[i];
-        } else if (strcmp(argv[i], "--") == 0) {
-            ended = true;
-        } else if (argv[i][1] != '-') {
-            return err_set(e, ERR_CONFIG, "unknown option %s", argv[i]);
-        } else {
-            if (flag(options, into, argv[i] + 2, i + 1 < argc ? argv[i + 1] : NULL, &used, e)) return -1;
-            i += used;
-        }
+    int refused = from_environment(options, into, &variables);
+    int first = parse_flags(options, into, argc, argv, &help, e);
+    if (refused && first >= 0 && !help) {
+        if (e) *e = variables;
+        return -1;
     }
+    for (int i = 1; i < argc && first < 0; i++) help |= is_help(argv[i]); /* who is wrong and asks gets the help */
+    if (first < 0 && !help) return -1;
+    for (int i = first; i < argc && !help; i++) argv[n++] = argv[i];
     *ret_argc = n;
     *ret_help = help;
     return 0;

@@ -16,7 +16,8 @@ struct conf_option {
     const char *help;
 };
 
-/* Fills `into`. Positional arguments stay in argv[1..*ret_argc) (argv[0] untouched), "--" ends options.
+/* Fills `into`. Options end at the first positional argument (POSIX 12.2) or at "--"; what follows stays in
+ * argv[1..*ret_argc) (argv[0] untouched).
  * Errors name the flag or the variable and what is wrong. *ret_help: --help or -h was given (nothing else checked). */
 int conf_parse(const struct conf_option *options, void *into, int argc, char **argv, int *ret_argc, bool *ret_help,
                struct err *e);

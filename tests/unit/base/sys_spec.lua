@@ -356,9 +356,13 @@ describe("conf", function()
         assert.equal(4566, t.conf({}).cloud_port)
     end)
 
-    it("keeps positional arguments in order", function()
-        assert.same({ "script.lua", "-", "--memory" },
-            { select(3, t.conf { "script.lua", "--no-reload", "-", "--", "--memory" }) })
+    it("leaves the first positional argument and all behind it alone", function()
+        local set, _, first, second, third = t.conf { "--no-reload", "script.lua", "--memory", "--help" }
+        assert.same({ "script.lua", "--memory", "--help" }, { first, second, third })
+        assert.is_false(set.reload)
+        assert.is_nil(set.memory or nil)
+        assert.same({ "-", "--" }, { select(3, t.conf { "-", "--" }) })
+        assert.same({ "--memory" }, { select(3, t.conf { "--", "--memory" }) })
     end)
 
     it("names the flag or the variable that is wrong", function()
