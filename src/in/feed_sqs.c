@@ -315,7 +315,9 @@ static void on_received(struct aws_call *c, void *ud) {
     if (f->gathering && batch_full(f)) run_gathered(f);
 }
 
+/* After a failure the first receive does not wait: it tells at once whether polling works again. */
 static int64_t wait_s(const struct feed *f) {
+    if (!f->polling) return 0;
     if (!f->gathering) return WAIT_S;
     int64_t left = (int64_t)(f->gathering->gather_until_ms - loop_now_ms(f->cfg.loop) + 999) / 1000;
     return left > WAIT_S ? WAIT_S : left;
@@ -344,6 +346,8 @@ static void on_url(struct aws_call *c, void *ud) {
         if (!copy) fatal("out of memory for a queue URL");
         for (size_t i = 0; i < url.n; i++) copy[i] = url.p[i];
         f->url = str_n(copy, url.n);
+        f->polling = true;
+        f->failures = 0;
         poll_later(f, 0);
     }
     aws_call_free(c);

@@ -63,7 +63,7 @@ int feed_open(const struct feed_config *c, struct feed **ret, struct err *e);
 /* Stops polling; running messages get until their deadline; unfinished ones are made visible again at once. */
 void feed_stop(struct feed *f, void (*done)(void *ud), void *ud);
 void feed_close(struct feed *f);
-bool feed_polling(const struct feed *f); /* the last receive succeeded: readiness */
+bool feed_polling(const struct feed *f); /* the queue was found and no receive has failed since: readiness */
 
 /* -- feed_clock: runs the template's schedules (one worker has it) ------------------------------------------------------
  * A run that is still going when the next is due is not started twice: the tick is skipped and logged. */

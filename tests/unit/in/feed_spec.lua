@@ -183,6 +183,15 @@ describe("feeds", function()
       spin(empty)
     end)
 
+    it("is polling as soon as the queue is found, not only when a long poll has ended", function()
+      queue()
+      rig:feed("Q", "see", {})
+      assert.is_false(rig:polling())
+      local give_up = os.time() + 10
+      while not rig:polling() and os.time() < give_up do rig:turn() end
+      assert.is_true(rig:polling())
+    end)
+
     it("does nothing when it is disabled", function()
       queue()
       send "x"
