@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATE_BYTES = 512 << 20, AWS_CALLS = 1000, JOBS = 10000, SLICE_MS = 10 };
+enum { STATE_BYTES = 512 << 20, AWS_CALLS = 1000, JOBS = 10000, SLICE_MS = 10, LOAD_MS = 10000 };
 
 /* ==== memory ==== */
 
@@ -119,6 +119,7 @@ int state_open(const struct script_config *c, uint64_t fail_at, struct script **
     if (!s) fatal("out of memory for a Lua state");
     s->c = *c;
     s->fail_in = fail_at;
+    s->load_ms = LOAD_MS;
     defaults(&s->c.limits);
     if (c->trusted) s->c.limits.state_bytes = UINT64_MAX / 2;
     list_init(&s->jobs);

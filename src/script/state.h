@@ -95,6 +95,7 @@ struct script {
     _Atomic pthread_t thread;
     _Atomic uint64_t seen_seq, seen_ms;
     int hook_count;         /* of the permanent hook; 0: none */
+    uint64_t load_ms;       /* that the module of one function may take to load */
     uint64_t load_until_ms; /* while versions are loaded outside of jobs; 0: no limit */
     int loading;
     const struct unit *loading_unit;
@@ -168,7 +169,6 @@ void limits_check(struct job *j);
 void limits_resumed(struct job *j);
 void limits_suspended(struct job *j);
 int limits_install(struct script *s, struct err *e);
-enum { LIMITS_LOAD_MS = 10000 };
 
 /* -- trace.c -- */
 /* Message and frames of L with their source lines. Uses no Lua memory. */

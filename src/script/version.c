@@ -193,7 +193,7 @@ static int load_traced(lua_State *L) {
 
 static int load_one(struct script *s, struct loading *x) {
     s->loading_unit = x->u;
-    s->load_until_ms = now_mono_ms() + LIMITS_LOAD_MS;
+    s->load_until_ms = now_mono_ms() + s->load_ms;
     atomic_store_explicit(&s->thread, pthread_self(), memory_order_relaxed);
     atomic_fetch_add_explicit(&s->seq, 1, memory_order_release);
     int rc = state_door(s, load_traced, x, x->e);
@@ -204,8 +204,8 @@ static int load_one(struct script *s, struct loading *x) {
     s->load_until_ms = 0;
     limits_reset_hook(s, s->L);
     if (rc && late)
-        err_set(x->e, ERR_LIMIT, "Handler: %.*s.%.*s: the module took longer than %d s to load",
-                STR_ARG(x->u->fn.module), STR_ARG(x->u->fn.field), LIMITS_LOAD_MS / 1000);
+        err_set(x->e, ERR_LIMIT, "Handler: %.*s.%.*s: the module took longer than %llu ms to load",
+                STR_ARG(x->u->fn.module), STR_ARG(x->u->fn.field), (unsigned long long)s->load_ms);
     return rc;
 }
 

@@ -270,6 +270,7 @@ static int t_open(lua_State *L) {
         lua_pushstring(L, e.msg);
         return 2;
     }
+    a->script->load_ms = (uint64_t)int_field(L, 1, "load_ms", (lua_Integer)a->script->load_ms);
     if (watched) a->watching = pthread_create(&a->watch, NULL, watch, a) == 0;
     return 1;
 }
