@@ -1,12 +1,13 @@
-/* script: all of Lua. One struct script a worker thread: a lua_State, the handlers loaded into it, and the jobs running in it.
+/* script: all of Lua. One struct script a worker thread: a lua_State, the handlers loaded into it, and the jobs running
+ * in it.
  *
  * Who calls it: route (starts jobs), perigee.c (opens, loads versions, runs scripts and busted).
- * A job is one request, message or event; it runs as a coroutine; every host call that can wait yields. It ends by exactly one reply.
- *   NEW -> RUNNING <-> WAITING -> DONE | CANCELLED
- * Limits a job: Timeout (wall time, from the template), CPU time (of the job itself; it is preempted every few ms so that others run), memory
- * (MemorySize), AWS calls, optionally VM instructions. Passing one ends the job with ERR_LIMIT or ERR_TIMEOUT; nothing else is harmed.
- * Ownership: inputs are borrowed until the reply; replies are handed over. Threads: all calls on the worker's thread but script_watch_tick.
- * Failure: a handler's error is a reply, never a failure of the host. */
+ * A job is one request, message or event; it runs as a coroutine; every host call that can wait yields. It ends by
+ * exactly one reply. NEW -> RUNNING <-> WAITING -> DONE | CANCELLED Limits a job: Timeout (wall time, from the
+ * template), CPU time (of the job itself; it is preempted every few ms so that others run), memory (MemorySize), AWS
+ * calls, optionally VM instructions. Passing one ends the job with ERR_LIMIT or ERR_TIMEOUT; nothing else is harmed.
+ * Ownership: inputs are borrowed until the reply; replies are handed over. Threads: all calls on the worker's thread
+ * but script_watch_tick. Failure: a handler's error is a reply, never a failure of the host. */
 #ifndef PERIGEE_SCRIPT_H
 #define PERIGEE_SCRIPT_H
 #include "aws/aws.h"
@@ -20,12 +21,12 @@ struct script;
 struct lua_State;
 
 struct script_limits {
-    uint64_t cpu_ms;         /* of one job in all; 0: its Timeout */
-    uint64_t slice_ms;       /* preempt after so long; 0: 10 */
-    uint64_t instructions;   /* 0: not counted */
-    uint64_t state_bytes;    /* of the whole lua_State; 0: 512 MiB */
-    uint32_t aws_calls;      /* a job; 0: 1000 */
-    uint32_t jobs;           /* running at once; more get ERR_UNAVAILABLE; 0: 10000 */
+    uint64_t cpu_ms;       /* of one job in all; 0: its Timeout */
+    uint64_t slice_ms;     /* preempt after so long; 0: 10 */
+    uint64_t instructions; /* 0: not counted */
+    uint64_t state_bytes;  /* of the whole lua_State; 0: 512 MiB */
+    uint32_t aws_calls;    /* a job; 0: 1000 */
+    uint32_t jobs;         /* running at once; more get ERR_UNAVAILABLE; 0: 10000 */
 };
 
 struct script_config {
@@ -37,9 +38,11 @@ struct script_config {
     struct metrics *metrics;
     struct script_limits limits;
     const char *lua_dir;  /* a directory whose perigee modules override the embedded modules; NULL: none */
-    const char *root_dir; /* what handlers may read through perigee.file / schemas: the project's directory (parent of the template's) */
+    const char *root_dir; /* what handlers may read through perigee.file / schemas: the project's directory (parent of
+                             the template's) */
     bool development;     /* error replies carry tracebacks (route decides who sees them) */
-    bool trusted;         /* `perigee run` / `perigee test`: whole standard library, no sandbox, no limits; waits outside a job spin the loop */
+    bool trusted; /* `perigee run` / `perigee test`: whole standard library, no sandbox, no limits; waits outside a job
+                     spin the loop */
     /* Further modules: luaopen functions as void * (perigee.h's perigee_module), ended by name == NULL. */
     const struct script_module *modules;
 };
@@ -55,10 +58,12 @@ size_t script_jobs(const struct script *s); /* running now */
 /* Bytes in use by the Lua state. */
 uint64_t script_memory(const struct script *s);
 
-/* -- versions ------------------------------------------------------------------------------------------------------------
- * A source set is an immutable snapshot of every .lua file below the functions' code directories (and lua_dir), and the .json files below
- * root_dir/config/schemas, with a version (16 hex digits of SHA-256 of names and contents). All workers load the same snapshot; loading
- * happens beside the present version; which one new jobs use is decided by script_use. Running jobs finish on theirs. */
+/* -- versions
+ * ------------------------------------------------------------------------------------------------------------ A source
+ * set is an immutable snapshot of every .lua file below the functions' code directories (and lua_dir), and the .json
+ * files below root_dir/config/schemas, with a version (16 hex digits of SHA-256 of names and contents). All workers
+ * load the same snapshot; loading happens beside the present version; which one new jobs use is decided by script_use.
+ * Running jobs finish on theirs. */
 struct script_sources;
 int script_sources_read(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
                         struct script_sources **ret, struct err *e);
@@ -67,26 +72,27 @@ void script_sources_unref(struct script_sources *s);
 const char *script_sources_version(const struct script_sources *s);
 /* The directories to be watched for changes. */
 size_t script_sources_dirs(const struct script_sources *s, const char *const **ret);
-/* Compiles and runs the modules of every function (each function has its own module instances, globals and environment variables; perigee.*
- * is shared) and resolves its Handler. e: "handlers/orders.lua:12: ..." with the traceback in *traceback (may be NULL). The loaded version waits as
- * `prepared`; the present one stays in use. */
+/* Compiles and runs the modules of every function (each function has its own module instances, globals and environment
+ * variables; perigee.* is shared) and resolves its Handler. e: "handlers/orders.lua:12: ..." with the traceback in
+ * *traceback (may be NULL). The loaded version waits as `prepared`; the present one stays in use. */
 int script_load(struct script *s, struct script_sources *sources, const struct function *functions, size_t n,
                 struct buf *traceback, struct err *e);
 /* Makes the prepared version the present one; drops the prepared one instead when `use` is false. */
 void script_commit(struct script *s, bool use);
 const char *script_version(const struct script *s); /* of the present version, "" before the first */
 
-/* -- jobs -------------------------------------------------------------------------------------------------------------- */
+/* -- jobs
+ * -------------------------------------------------------------------------------------------------------------- */
 enum script_kind { SCRIPT_HTTP, SCRIPT_MESSAGE, SCRIPT_EVENT };
 
 struct script_param { /* of a route: {id} */
     struct str name, value;
 };
 
-struct script_message { /* one queue message */
+struct script_message {         /* one queue message */
     struct str id, body, queue; /* queue: physical name */
     int64_t receive_count, sent_ms;
-    struct json attributes; /* {name: {DataType, StringValue|BinaryValue}} as SQS JSON has them */
+    struct json attributes;    /* {name: {DataType, StringValue|BinaryValue}} as SQS JSON has them */
     struct str correlation_id; /* from the body's correlation_id or an attribute; may be empty */
 };
 
@@ -106,19 +112,23 @@ struct script_job {
 };
 
 struct script_reply {
-    struct err err;             /* ERR_NONE: the handler returned. Else what stopped it (SCRIPT, LIMIT, TIMEOUT, CANCELLED, UNAVAILABLE) */
+    struct err
+        err; /* ERR_NONE: the handler returned. Else what stopped it (SCRIPT, LIMIT, TIMEOUT, CANCELLED, UNAVAILABLE) */
     struct str traceback;       /* with source lines, when err.code is SCRIPT or LIMIT; valid during the call */
     struct http_response *http; /* SCRIPT_HTTP without err: take its body, head, file over */
     const char *version;        /* of the code that ran */
 };
 typedef void script_reply_fn(void *ud, struct script_reply *r);
 
-/* Starts a job and runs it until it waits or ends. reply is called exactly once on this thread, possibly before script_start
- * returns: then 1 is returned and *ret_handle is not set; else 0 and *ret_handle, valid until the reply. What the handler registered with
- * context:after(fn) runs after the reply in the same job (borrowed input is copied before). */
+/* Starts a job and runs it until it waits or ends. reply is called exactly once on this thread, possibly before
+ * script_start returns: then 1 is returned and *ret_handle is not set; else 0 and *ret_handle, valid until the reply.
+ * What the handler registered with context:after(fn) runs after the reply in the same job (borrowed input is copied
+ * before). */
 struct script_handle;
-int script_start(struct script *s, const struct script_job *job, script_reply_fn *reply, void *ud, struct script_handle **ret_handle);
-/* The client is gone or the host stops: the job is cancelled, reply is NOT called. AWS calls in flight are abandoned (writes still happen). */
+int script_start(struct script *s, const struct script_job *job, script_reply_fn *reply, void *ud,
+                 struct script_handle **ret_handle);
+/* The client is gone or the host stops: the job is cancelled, reply is NOT called. AWS calls in flight are abandoned
+ * (writes still happen). */
 void script_cancel(struct script *s, struct script_handle *h);
 
 /* Called by a host thread every few ms: interrupts a job that has run a whole slice. Any thread. */
@@ -128,13 +138,17 @@ void script_watch_tick(struct script *s);
 int script_run_file(struct script *s, const char *path, int argc, char **argv, struct err *e);
 int script_run_text(struct script *s, const char *chunk_name, struct str text, int argc, char **argv, struct err *e);
 
-/* -- for Lua modules written in C (script_module) --------------------------------------------------------------------- */
-/* conv: exact conversion between Lua values and json documents. Both may raise (stack, memory): the arena must be owned by a userdata. */
+/* -- for Lua modules written in C (script_module) ---------------------------------------------------------------------
+ */
+/* conv: exact conversion between Lua values and json documents. Both may raise (stack, memory): the arena must be owned
+ * by a userdata. */
 void script_push_json(struct lua_State *L, const struct json *v);
-/* Value at idx -> json in a; -1 and e naming the path ("$.lines[2].price: functions cannot be encoded") instead of raising. */
+/* Value at idx -> json in a; -1 and e naming the path ("$.lines[2].price: functions cannot be encoded") instead of
+ * raising. */
 int script_to_json(struct lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e);
-/* Pushes nil and the error table {code,message,status,retryable,service,action,request_id,...} with __tostring; returns 2. */
-int script_push_err(struct lua_State *L, const struct err *e, const char *service, const char *action, const char *request_id,
-                    const struct json *more);
+/* Pushes nil and the error table {code,message,status,retryable,service,action,request_id,...} with __tostring;
+ * returns 2. */
+int script_push_err(struct lua_State *L, const struct err *e, const char *service, const char *action,
+                    const char *request_id, const struct json *more);
 
 #endif
