@@ -110,11 +110,19 @@ static int locate(struct local_tx *tx, struct aws_call *c, struct str *bucket, s
     return -1;
 }
 
+/* Somebody removed it from the directory: to the caller the object is gone, so that it can be made again. */
+static int file_missing(struct local_tx *tx, const char *path, struct err *e) {
+    log_event(tx->local->log, LOG_WARN, "store: the file of an object is missing", "s", "path", path);
+    return err_set(e, ERR_S3_NO_KEY, "The object's file is missing from the data directory: %s", path);
+}
+
 int s3_head(struct local_tx *tx, struct aws_call *c) {
     struct s3_object o;
     struct slice s;
     struct str bucket;
     if (locate(tx, c, &bucket, &o, &s)) return -1;
+    const char *path = s3_path(tx->local, &c->arena, bucket, o.id);
+    if (access(path, F_OK) && errno == ENOENT) return file_missing(tx, path, &c->err);
     describe(c, &o, &s);
     return 0;
 }
@@ -164,8 +172,8 @@ static int open_bytes(struct local_tx *tx, struct aws_call *c, struct s3_object 
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         *ret_fd = fd;
         if (fd >= 0) return 0;
-        if (errno != ENOENT || i == REOPENS)
-            return err_sys(&c->err, ERR_IO, errno, "cannot open an object's file %s", path);
+        if (errno == ENOENT && i == REOPENS) return file_missing(tx, path, &c->err);
+        if (errno != ENOENT) return err_sys(&c->err, ERR_IO, errno, "cannot open an object's file %s", path);
         if (db_commit(tx->db, &c->err) || db_begin(tx->db, &c->err)) return -1;
     }
 }

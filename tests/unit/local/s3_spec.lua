@@ -139,6 +139,15 @@ describe("S3", function()
     end
   end)
 
+  it("says that an object is gone when its file is", function()
+    call("PutObject", { Bucket = "bkt", Key = "k" }, "1")
+    os.execute("rm -r " .. e:dir() .. "/s3/bkt")
+    assert.matches("missing", fails("NoSuchKey", "GetObject", { Bucket = "bkt", Key = "k" }))
+    fails("NoSuchKey", "HeadObject", { Bucket = "bkt", Key = "k" })
+    assert(call("PutObject", { Bucket = "bkt", Key = "k" }, "2"))
+    assert.equal("2", select(2, call("GetObject", { Bucket = "bkt", Key = "k" })))
+  end)
+
   it("refuses bad keys and metadata", function()
     fails("KeyTooLongError", "PutObject", { Bucket = "bkt", Key = ("k"):rep(1025) }, "")
     fails("InvalidArgument", "PutObject", { Bucket = "bkt", Key = "a\0b" }, "")
