@@ -70,7 +70,7 @@ local function wrong(fields, path, message, ...)
 end
 
 -- ==== keywords ========================================================================================================
--- keyword(argument, at, compile, schema) makes the check fn(value, path, fields, kind); kind is type_of(value), found once for all.
+-- keyword(argument, at, compile, schema) makes the check fn(value, path, fields, kind); kind is type_of(value).
 -- `at` names the place for complaints about the schema itself.
 
 local TYPES = { null = true, boolean = true, object = true, array = true, number = true, string = true, integer = true }

@@ -345,3 +345,39 @@ describe("GET /orders", function()
     assert.equal(401, open:request("GET", "/orders", nil, nil, "192.0.2.7").status)
   end)
 end)
+
+describe("the API", function()
+  local app
+  setup(function() app = testing.app() end)
+  teardown(function() app:close() end)
+
+  it("answers preflights as the template says", function()
+    local answer = app:request("OPTIONS", "/orders", nil, { Origin = "https://shop.example.org", ["Access-Control-Request-Method"] = "POST",
+      ["Access-Control-Request-Headers"] = "content-type,idempotency-key" })
+    assert.is_true(answer.status == 204 or answer.status == 200)
+    assert.equal("*", answer.headers["access-control-allow-origin"])
+    assert.matches("POST", answer.headers["access-control-allow-methods"])
+    assert.matches("idempotency%-key", answer.headers["access-control-allow-headers"]:lower())
+  end)
+
+  it("lets pages of other origins read the answers and their headers", function()
+    local answer = app:request("POST", "/orders", testing.order(), { Origin = "https://shop.example.org" })
+    assert.equal("*", answer.headers["access-control-allow-origin"])
+    assert.matches("idempotent%-replayed", answer.headers["access-control-expose-headers"]:lower())
+  end)
+
+  it("shows no internals in errors, and gives every answer a request id", function()
+    for _, answer in ipairs { app:get "/orders/x", app:get "/nowhere", app:post("/orders", "{"), app:request("PUT", "/orders") } do
+      assert.is_string(answer.headers["x-request-id"])
+      assert.is_string(answer.json.error.code)
+      assert.is_string(answer.json.error.message)
+      assert.is_nil(answer.body:find("%.lua"))
+    end
+  end)
+
+  it("keeps the caller's request id in answer and history", function()
+    local answer = app:post("/orders", testing.order { order_id = "with-id" }, { ["X-Request-Id"] = "req-1" })
+    assert.equal("req-1", answer.headers["x-request-id"])
+    assert.equal("req-1", app:get("/orders/with-id").json.history[1].request_id)
+  end)
+end)

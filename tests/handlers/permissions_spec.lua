@@ -1,0 +1,87 @@
+local support = require "handlers.support"
+local testing = require "perigee.testing"
+
+-- The events that wait, handled, each coming twice.
+local function work_off(app, queue)
+  for _, event in ipairs(app:receive(queue)) do
+    for _ = 1, 2 do app:send(queue, event) end
+  end
+  support.outlast(app)
+  assert(app:queued(queue) + app:queued(queue .. "DLQ") == 0, queue .. " is not worked off")
+end
+
+-- Everything that the functions do, in one run. Raises when something does not work.
+local function everything(app)
+  local order = testing.order { email = "ada@example.org", order_id = "o" }
+  local function expect(status, answer, what) assert(answer.status == status, what .. ": " .. answer.status .. " " .. answer.body) end
+  expect(200, app:post("/orders", order, { ["Idempotency-Key"] = "k" }), "order")
+  expect(200, app:post("/orders", order, { ["Idempotency-Key"] = "k" }), "replay by key")
+  expect(200, app:post("/orders", order), "replay by id")
+  support.settle(app)
+  assert(#app:table "Outbox" == 0, "the order's event is not sent, or not cleared")
+  work_off(app, "OrderEvents")
+  expect(200, app:get "/orders/o", "read")
+  expect(200, app:get "/orders", "list")
+  expect(200, app:get "/orders?user_id=u-1", "list of a user")
+  expect(200, app:get "/receipt/o", "link")
+  app:delete_object("receipts", "receipts/o.pdf")
+  expect(202, app:get "/receipt/o", "link to a missing receipt")
+  support.settle(app)
+  assert(#app:table "Outbox" == 0, "the request for a new receipt is not sent, or not cleared")
+  work_off(app, "OrderEvents")
+  expect(200, app:get "/receipt/o", "link to the new receipt")
+  expect(200, app:pay("o", "paid", { payment_id = "p" }), "payment")
+  expect(200, app:pay("o", "paid", { payment_id = "p" }), "payment again")
+  support.settle(app)
+  assert(#app:table "Outbox" == 0, "the payment's event is not sent, or not cleared")
+  work_off(app, "PaymentEvents")
+  expect(200, app:get "/receipt/o", "link to the paid receipt")
+  assert(app:item("Orders", { order_id = "o" }).status == "READY_FOR_SHIPPING", "not shipped")
+  assert(#app:mailbox() == 2, "mails: " .. #app:mailbox())
+  for _, queue in ipairs { "ORDER_EVENTS_QUEUE", "PAYMENT_EVENTS_QUEUE" } do
+    app:put("Outbox", { shard = "1", event_id = testing.uuid(), queue = queue, committed_at = 0, body = "{}" })
+  end
+  assert(app:schedule "Relay")
+  assert(#app:table "Outbox" == 0, "the relay does not clear")
+end
+
+local function run(template)
+  local app <close> = testing.app { template = template, parameters = { SenderAddress = "shop@example.org" } }
+  return pcall(everything, app)
+end
+
+describe("permissions of the template", function()
+  after_each(support.clean)
+
+  it("are enough for everything that the functions do", function()
+    local ok, why = run "config/template.yaml"
+    assert.is_true(ok, tostring(why))
+  end)
+
+  local NOT_SEEN_HERE = {
+    ["dynamodb:DeleteItem"] = true, -- releases the marker of a mail that failed
+    ["s3:ListBucket"] = true, -- without it AWS says 403, not 404, of an object that is missing
+  }
+
+  it("are not more than that: without any one of them something does not work", function()
+    local f <close> = assert(io.open "config/template.yaml")
+    local text = f:read "a"
+    local first = text:find("\nResources:", 1, true)
+    local from, tried = first, 0
+    while true do
+      local start, stop = text:find("%f[%w][%l%d]+:%u%a+", from)
+      if not start then break end
+      from = stop + 1
+      local action = text:sub(start, stop)
+      if not NOT_SEEN_HERE[action] then
+        tried = tried + 1
+        local template = support.project(function(t) return t:sub(1, start - 1) .. "dynamodb:ListTables" .. t:sub(stop + 1) end)
+        local ok = run(template)
+        local line = select(2, text:sub(1, start):gsub("\n", "\n")) + 1
+        assert.is_false(ok, ("config/template.yaml:%d: %s is not needed"):format(line, action))
+        support.clean()
+      end
+    end
+    assert.is_true(tried > 20, "only " .. tried .. " actions were found")
+  end)
+end)
