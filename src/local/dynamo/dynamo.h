@@ -116,6 +116,7 @@ struct ddb_index {
     enum ddb_projection projection;
     struct str *include;
     size_t n_include;
+    const char *sql_put, *sql_del; /* of an entry */
 };
 struct ddb_table {
     struct arena arena;
@@ -125,6 +126,7 @@ struct ddb_table {
     struct ddb_index *indexes;
     size_t n_indexes;
     struct json def;
+    const char *sql_get, *sql_new, *sql_put, *sql_del, *sql_put_expiry, *sql_del_expiry;
 };
 struct ddb_state { /* tx->service[AWS_DYNAMODB] */
     struct db *db;

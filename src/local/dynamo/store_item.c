@@ -13,7 +13,7 @@ int item_read(struct local_tx *tx, struct arena *a, const struct ddb_table *t, c
     struct db_stmt *s = NULL;
     struct av *item = NULL;
     int rc = -1;
-    if (db_stmtf(tx->db, &s, e, "SELECT item FROM d%lld WHERE pk = ?1 AND sk = ?2", (long long)t->id)) return -1;
+    if (db_stmt(tx->db, t->sql_get, &s, e)) return -1;
     bind_key(s, 1, k);
     int row = db_step(s, e);
     if (row < 0) goto out;
@@ -33,10 +33,7 @@ out:
 static int put_row(struct local_tx *tx, const struct ddb_table *t, const struct ddb_key *k, bool fresh, struct str blob,
                    struct err *e) {
     struct db_stmt *s;
-    if (db_stmtf(tx->db, &s, e,
-                 fresh ? "INSERT INTO d%lld VALUES(?1, ?2, ?3)" : "REPLACE INTO d%lld VALUES(?1, ?2, ?3)",
-                 (long long)t->id))
-        return -1;
+    if (db_stmt(tx->db, fresh ? t->sql_new : t->sql_put, &s, e)) return -1;
     bind_key(s, 1, k);
     db_bind_blob(s, 3, blob);
     return db_run(s, e) ? -1 : 0;
@@ -44,7 +41,7 @@ static int put_row(struct local_tx *tx, const struct ddb_table *t, const struct 
 
 static int delete_row(struct local_tx *tx, const struct ddb_table *t, const struct ddb_key *k, struct err *e) {
     struct db_stmt *s;
-    if (db_stmtf(tx->db, &s, e, "DELETE FROM d%lld WHERE pk = ?1 AND sk = ?2", (long long)t->id)) return -1;
+    if (db_stmt(tx->db, t->sql_del, &s, e)) return -1;
     bind_key(s, 1, k);
     return db_run(s, e) ? -1 : 0;
 }
@@ -62,25 +59,23 @@ static int entry_of(struct arena *a, const struct ddb_index *x, const struct av 
     return item ? key_of_index(a, x, item, &ret->in, &ret->h, &ret->r, e) : 0;
 }
 
-static int run_entry(struct local_tx *tx, const char *sql, const struct ddb_table *t, const struct ddb_index *x,
-                     const struct entry *n, const struct ddb_key *k, struct err *e) {
+static int run_entry(struct local_tx *tx, const char *sql, const struct entry *n, const struct ddb_key *k,
+                     struct err *e) {
     struct db_stmt *s;
-    if (db_stmtf(tx->db, &s, e, sql, (long long)t->id, x->number)) return -1;
+    if (db_stmt(tx->db, sql, &s, e)) return -1;
     db_bind_blob(s, 1, n->h);
     db_bind_blob(s, 2, n->r);
     bind_key(s, 3, k);
     return db_run(s, e) ? -1 : 0;
 }
 
-static int move_entry(struct local_tx *tx, struct arena *a, const struct ddb_table *t, const struct ddb_index *x,
-                      const struct ddb_key *k, const struct av *old, const struct av *next, struct err *e) {
+static int move_entry(struct local_tx *tx, struct arena *a, const struct ddb_index *x, const struct ddb_key *k,
+                      const struct av *old, const struct av *next, struct err *e) {
     struct entry was, is;
     if (entry_of(a, x, old, &was, e) || entry_of(a, x, next, &is, e)) return -1;
     if (was.in == is.in && (!is.in || (str_eq(was.h, is.h) && str_eq(was.r, is.r)))) return 0;
-    if (was.in &&
-        run_entry(tx, "DELETE FROM i%lld_%d WHERE h = ?1 AND r = ?2 AND pk = ?3 AND sk = ?4", t, x, &was, k, e))
-        return -1;
-    return is.in ? run_entry(tx, "INSERT INTO i%lld_%d VALUES(?1, ?2, ?3, ?4)", t, x, &is, k, e) : 0;
+    if (was.in && run_entry(tx, x->sql_del, &was, k, e)) return -1;
+    return is.in ? run_entry(tx, x->sql_put, &is, k, e) : 0;
 }
 
 int item_check_indexes(struct arena *a, const struct ddb_table *t, const struct av *item, struct err *e) {
@@ -101,10 +96,9 @@ bool item_expiry(const struct ddb_table *t, const struct av *item, int64_t *ret)
     return str_i64(whole, ret) && *ret > 0;
 }
 
-static int run_expiry(struct local_tx *tx, const char *sql, const struct ddb_table *t, int64_t at,
-                      const struct ddb_key *k, struct err *e) {
+static int run_expiry(struct local_tx *tx, const char *sql, int64_t at, const struct ddb_key *k, struct err *e) {
     struct db_stmt *s;
-    if (db_stmtf(tx->db, &s, e, sql, (long long)t->id)) return -1;
+    if (db_stmt(tx->db, sql, &s, e)) return -1;
     db_bind_i64(s, 1, at);
     bind_key(s, 2, k);
     return db_run(s, e) ? -1 : 0;
@@ -115,8 +109,8 @@ static int move_expiry(struct local_tx *tx, const struct ddb_table *t, const str
     int64_t was = 0, is = 0;
     bool had = item_expiry(t, old, &was), has = item_expiry(t, next, &is);
     if (had == has && was == is) return 0;
-    if (had && run_expiry(tx, "DELETE FROM x%lld WHERE at = ?1 AND pk = ?2 AND sk = ?3", t, was, k, e)) return -1;
-    return has ? run_expiry(tx, "REPLACE INTO x%lld VALUES(?1, ?2, ?3)", t, is, k, e) : 0;
+    if (had && run_expiry(tx, t->sql_del_expiry, was, k, e)) return -1;
+    return has ? run_expiry(tx, t->sql_put_expiry, is, k, e) : 0;
 }
 
 /* ==== together ==== */
@@ -126,7 +120,7 @@ int item_replace(struct local_tx *tx, struct arena *a, const struct ddb_table *t
     if (next && put_row(tx, t, k, knows_old && !old, blob, e)) return -1;
     if (!next && (!knows_old || old) && delete_row(tx, t, k, e)) return -1;
     for (size_t i = 0; i < t->n_indexes; i++)
-        if (move_entry(tx, a, t, &t->indexes[i], k, old, next, e)) return -1;
+        if (move_entry(tx, a, &t->indexes[i], k, old, next, e)) return -1;
     return t->ttl.n ? move_expiry(tx, t, k, old, next, e) : 0;
 }
 

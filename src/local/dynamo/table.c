@@ -75,13 +75,33 @@ void ddb_table_free(struct ddb_table *t) {
     free(t);
 }
 
+/* The texts of the hot path's statements, so that they need not be put together for each call. */
+static void render(struct ddb_table *t) {
+    struct arena *a = &t->arena;
+    long long id = (long long)t->id;
+    t->sql_get = arena_printf(a, "SELECT item FROM d%lld WHERE pk = ?1 AND sk = ?2", id).p;
+    t->sql_new = arena_printf(a, "INSERT INTO d%lld VALUES(?1, ?2, ?3)", id).p;
+    t->sql_put = arena_printf(a, "REPLACE INTO d%lld VALUES(?1, ?2, ?3)", id).p;
+    t->sql_del = arena_printf(a, "DELETE FROM d%lld WHERE pk = ?1 AND sk = ?2", id).p;
+    t->sql_put_expiry = arena_printf(a, "REPLACE INTO x%lld VALUES(?1, ?2, ?3)", id).p;
+    t->sql_del_expiry = arena_printf(a, "DELETE FROM x%lld WHERE at = ?1 AND pk = ?2 AND sk = ?3", id).p;
+    for (size_t i = 0; i < t->n_indexes; i++) {
+        struct ddb_index *x = &t->indexes[i];
+        x->sql_put = arena_printf(a, "INSERT INTO i%lld_%d VALUES(?1, ?2, ?3, ?4)", id, x->number).p;
+        x->sql_del =
+            arena_printf(a, "DELETE FROM i%lld_%d WHERE h = ?1 AND r = ?2 AND pk = ?3 AND sk = ?4", id, x->number).p;
+    }
+}
+
 static int fill(struct ddb_table *t, struct db_stmt *s, struct str name, struct err *e) {
     t->name = arena_str(&t->arena, name);
     t->id = db_i64(s, 0);
     t->created_ms = db_i64(s, 2);
     t->ttl = arena_str(&t->arena, db_bytes(s, 3));
     struct str text = arena_str(&t->arena, db_bytes(s, 1));
-    return json_parse(&t->arena, text, NULL, &t->def, e) ? -1 : ddb_table_shape(t, e);
+    if (json_parse(&t->arena, text, NULL, &t->def, e) || ddb_table_shape(t, e)) return -1;
+    render(t);
+    return 0;
 }
 
 int ddb_table_load(struct db *db, struct str name, struct ddb_table **ret, struct err *e) {

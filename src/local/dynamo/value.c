@@ -13,6 +13,12 @@ const char *av_type_name(enum av_type t) {
 }
 
 bool av_type_find(struct str s, enum av_type *ret) {
+    static const enum av_type one[] = {['S'] = AV_S, ['N'] = AV_N, ['B'] = AV_B, ['M'] = AV_M, ['L'] = AV_L, ['Z'] = 0};
+    if (s.n == 1) {
+        unsigned char c = (unsigned char)s.p[0];
+        *ret = c < sizeof one / sizeof *one ? one[c] : 0;
+        return *ret != 0;
+    }
     for (int t = AV_S; t <= AV_BS; t++)
         if (str_is(s, names[t])) {
             *ret = (enum av_type)t;
