@@ -64,7 +64,7 @@ static void read_route(struct template *t, const struct function *f, const struc
     struct str version = STR("2.0");
     template_check_keys(t, props, where, "Path Method PayloadFormatVersion", "RestApiId ApiId RouteSettings");
     bool complete =
-        template_text(t, props, "Path", where, &r.path) & template_text(t, props, "Method", where, &r.method);
+        (int)template_text(t, props, "Path", where, &r.path) & (int)template_text(t, props, "Method", where, &r.method);
     if (!complete) {
         template_problem(t, line, where, "needs Path and Method");
         return;

@@ -62,7 +62,7 @@ static uint32_t opt_color(lua_State *L, int options) {
 static int opt_font(lua_State *L, const struct doc *d, int options) {
     struct str name = STR("regular");
     if (options && lua_getfield(L, options, "font") != LUA_TNIL) {
-        size_t n;
+        size_t n = 0;
         const char *p = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
         if (!p) luaL_error(L, "option 'font' must be the name of a font");
         name = str_n(p, n);

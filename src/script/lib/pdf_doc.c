@@ -98,7 +98,7 @@ const struct pdf_metrics *doc_fallback(const struct doc *d, int font) {
 /* ==== pdf.document ==== */
 
 static struct str option_text(lua_State *L, struct doc *d, const char *name) {
-    size_t n;
+    size_t n = 0;
     if (lua_getfield(L, 1, name) == LUA_TNIL) return STR_NONE;
     const char *p = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
     if (!p || n > 4096 || str_bad_utf8(str_n(p, n)) >= 0)
