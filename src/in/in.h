@@ -14,7 +14,7 @@ int in_listen(const char *host, int port, int *ret_fd, int *ret_port, struct err
 
 struct server_limits {
     size_t body_bytes;      /* 0: 1 MiB. More is 413 and close, without reading the rest */
-    size_t head_bytes;      /* 0: 16 KiB. More is 431 */
+    size_t head_bytes;      /* 0: 12 KiB (18 KiB of memory a connection). More is 431 */
     uint32_t head_ms;       /* 0: 10 s from the first byte (or accept) to the end of the head: 408 and close */
     uint32_t body_ms;       /* 0: 30 s for the body */
     uint32_t idle_ms;       /* 0: 75 s keep-alive */

@@ -118,6 +118,17 @@ describe("server", function()
       assert.equal("closed", ended)
     end)
 
+    it("may have eleven kilobytes of head by default, and forty headers, with room for an answer's head", function()
+      open(function() return { head = ("X-Answer: " .. ("y"):rep(100) .. "\n"):rep(15), body = "fits" } end)
+      local headers = {}
+      for i = 1, 40 do headers[i] = ("X-Header-%d: %s\r\n"):format(i, ("x"):rep(260)) end
+      local head = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" .. table.concat(headers) .. "\r\n"
+      assert.is_true(#head > 11000)
+      assert.matches("^HTTP/1.1 200 .*fits$", (ask(head)))
+      local answer = ask((head:gsub("\r\n\r\n$", "\r\nX-More: " .. ("x"):rep(1500) .. "\r\n\r\n")))
+      assert.matches("^HTTP/1.1 431 .*RequestHeaderFieldsTooLarge", answer)
+    end)
+
     it("that expect 100-continue are told to continue", function()
       open(ok)
       local fd = connect("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
