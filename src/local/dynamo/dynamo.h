@@ -263,7 +263,7 @@ struct av project(struct arena *a, const struct projection *p, const struct av *
 /* ==== update.c ==== */
 
 /* Applies u to *next (a private copy of old; old may be NULL). *ret_new: the touched paths as they are afterwards,
- * *ret_old: as they were (both maps, maybe empty). Errors are VALIDATION. */
+ * *ret_old: as they were (both maps, maybe empty). Both may be NULL. Errors are VALIDATION. */
 int update_apply(struct arena *a, const struct update *u, const struct av *old, struct av *next, struct av *ret_new,
                  struct av *ret_old, struct err *e);
 bool update_only_removes(const struct update *u);
@@ -280,6 +280,7 @@ struct ddb_write {
     struct expr *condition;
     struct update update;
     bool want_old;       /* ReturnValues needs the old item */
+    bool want_touched;   /* UPDATED_OLD, UPDATED_NEW */
     bool old_on_failure; /* ReturnValuesOnConditionCheckFailure=ALL_OLD */
     /* filled by write_prepare */
     bool knows_old;                     /* the old item was looked for */

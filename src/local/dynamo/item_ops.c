@@ -43,6 +43,7 @@ static int write_one(struct local_tx *tx, struct aws_call *c, enum write_kind ki
     if (write_parse(a, &c->params, kind, &w, e)) return -1;
     if (ddb_table(tx, w.table_name, &w.table, e) || write_bind(a, &w, e)) return -1;
     w.want_old = rv == RV_ALL_OLD;
+    w.want_touched = rv == RV_UPDATED_OLD || rv == RV_UPDATED_NEW;
     if (write_prepare(tx, a, &w, e)) {
         if (e->code == ERR_DDB_CONDITION && w.old_on_failure && w.old)
             json_set(a, &c->result, "Item", av_item_to_json(a, w.old));

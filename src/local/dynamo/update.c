@@ -217,10 +217,10 @@ int update_apply(struct arena *a, const struct update *u, const struct av *old, 
                  struct av *ret_old, struct err *e) {
     struct applying ap = {a, old, next, e};
     struct update all = own_copy(a, u);
-    *ret_old = touched(a, &all, true, old);
+    if (ret_old) *ret_old = touched(a, &all, true, old);
     for (uint32_t i = 0; i < all.n; i++)
         if (apply(&ap, &all.actions[i])) return -1;
-    *ret_new = touched(a, &all, false, next);
+    if (ret_new) *ret_new = touched(a, &all, false, next);
     close_removed(&ap, &all);
     return 0;
 }

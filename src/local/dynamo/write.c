@@ -78,12 +78,14 @@ static int copy_of(struct arena *a, const struct av *item, struct av *ret, struc
 
 static int make_updated(struct arena *a, struct ddb_write *w, struct err *e) {
     struct av *next = ARENA_NEW(a, struct av);
+    bool want = w->want_touched;
     if (!w->old && update_only_removes(&w->update)) {
         w->touched_new = w->touched_old = (struct av){.type = AV_M};
         return 0; /* an item that is not there is not made by removing from it */
     }
     if (copy_of(a, w->old ? w->old : &w->given, next, e)) return -1;
-    if (update_apply(a, &w->update, w->old, next, &w->touched_new, &w->touched_old, e)) return -1;
+    if (update_apply(a, &w->update, w->old, next, want ? &w->touched_new : NULL, want ? &w->touched_old : NULL, e))
+        return -1;
     if (item_check_indexes(a, w->table, next, e)) return -1;
     w->size = av_item_size(next);
     if (w->size > ITEM_MAX) return too_large("Item size to update", e);
