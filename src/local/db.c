@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { STATEMENTS_KEPT = 600, SQL_MAX = 64 * 1024, CHECKED_BYTES = 256 << 20 };
 
@@ -337,29 +338,46 @@ static int pragma_i64(struct db *d, const char *sql, int64_t *ret, struct err *e
     return rc == 1 ? 0 : -1;
 }
 
-static int check_pages(struct db *d, const char *path, struct err *e) {
+static int check_pages(struct db *d, struct err *e) {
     struct db_stmt *s = NULL;
     if (db_stmt(d, "PRAGMA quick_check(1)", &s, e)) return -1;
     int rc = db_step(s, e);
     if (rc == 1 && !str_is(db_bytes(s, 0), "ok"))
-        rc = err_set(e, ERR_CORRUPT, "%s is damaged: %.*s", path, STR_ARG(str_take(db_bytes(s, 0), 300)));
+        rc = err_set(e, ERR_CORRUPT, "the store is damaged: %.*s", STR_ARG(str_take(db_bytes(s, 0), 300)));
     db_done(s);
     return rc < 0 ? -1 : 0;
 }
 
-static int check_identity(struct db *d, const char *path, uint32_t application_id, int version, bool *ret_fresh,
-                          struct err *e) {
+static int check_identity(struct db *d, uint32_t application_id, int version, bool *ret_fresh, struct err *e) {
     int64_t id = 0, v = 0, tables = 0;
     if (pragma_i64(d, "PRAGMA application_id", &id, e) || pragma_i64(d, "PRAGMA user_version", &v, e)) return -1;
     if (pragma_i64(d, "SELECT count(*) FROM sqlite_schema", &tables, e)) return -1;
     *ret_fresh = id == 0 && v == 0 && tables == 0; /* a crash right after the file was made */
     if (*ret_fresh) return 0;
-    if ((uint32_t)id != application_id)
-        return err_set(e, ERR_CORRUPT, "%s is an SQLite database, but no Perigee store", path);
+    if ((uint32_t)id != application_id) return err_set(e, ERR_CORRUPT, "an SQLite database, but no Perigee store");
     if (v > version)
-        return err_set(e, ERR_CORRUPT, "%s was written by a newer Perigee (store version %d, this one knows %d)", path,
-                       (int)v, version);
+        return err_set(e, ERR_CORRUPT, "written by a newer Perigee (store version %d, this one knows %d)", (int)v,
+                       version);
     return 0;
+}
+
+/* Looking into a database in WAL mode makes two side files; a refused store gets them taken away again. */
+static void remove_side_files(const char *path) {
+    static const char *const suffixes[] = {"-wal", "-shm"};
+    for (int i = 0; i < 2; i++) {
+        char *name = sqlite3_mprintf("%s%s", path, suffixes[i]);
+        if (!name) fatal("out of memory");
+        unlink(name);
+        sqlite3_free(name);
+    }
+}
+
+static bool has_wal(const char *path) {
+    char *name = sqlite3_mprintf("%s-wal", path);
+    if (!name) fatal("out of memory");
+    bool there = access(name, F_OK) == 0;
+    sqlite3_free(name);
+    return there;
 }
 
 int db_inspect(const char *path, uint32_t application_id, int version, bool *ret_fresh, struct err *e) {
@@ -373,6 +391,7 @@ int db_inspect(const char *path, uint32_t application_id, int version, bool *ret
     }
     *ret_fresh = st.st_size == 0;
     if (*ret_fresh) return 0;
+    bool had_wal = has_wal(path);
     int sq = sqlite3_open_v2(path, &d.h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (sq) {
         fail(&d, sq, path, e);
@@ -380,13 +399,14 @@ int db_inspect(const char *path, uint32_t application_id, int version, bool *ret
     }
     sqlite3_db_config(d.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* a refused store stays as it is */
     sqlite3_busy_timeout(d.h, 10000);
-    if (check_identity(&d, path, application_id, version, ret_fresh, e)) goto out;
-    if (st.st_size <= CHECKED_BYTES && check_pages(&d, path, e)) goto out; /* larger ones would delay the start */
+    if (check_identity(&d, application_id, version, ret_fresh, e)) goto out;
+    if (st.st_size <= CHECKED_BYTES && check_pages(&d, e)) goto out; /* larger ones would delay the start */
     rc = 0;
 out:
     if (rc) err_wrap(e, "%s", path);
     for (size_t i = 0; i < d.stmts.n; i++) stmt_free(d.stmts.slots[i].value);
     map_free(&d.stmts);
     sqlite3_close(d.h);
+    if (rc && !had_wal) remove_side_files(path);
     return rc;
 }

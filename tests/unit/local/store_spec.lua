@@ -78,6 +78,8 @@ describe("a data directory", function()
     write(dir .. "/store.db", s)
     assert.equal("CorruptStore", select(2, t.open { dir = dir }))
     assert.equal(s, read(dir .. "/store.db"))
+    assert.is_nil(lfs.attributes(dir .. "/store.db-wal"))
+    assert.is_nil(lfs.attributes(dir .. "/store.db-shm"))
   end)
 
   it("is refused when the database is somebody else's or from the future", function()
