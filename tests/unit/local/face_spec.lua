@@ -102,6 +102,7 @@ describe("the cloud port", function()
     assert.same({ order = "7" }, json.decode(got).Metadata)
     local status, h, body = ask("GET", "http://h/bkt/signed%20key?response-content-type=text%2Fhtml&x-id=GetObject", { sign = "s3" })
     assert.same({ 200, "signed", "text/html", "7" }, { status, body, h["content-type"], h["x-amz-meta-order"] })
+    local _
     status, _, body = put { payload_hash = ("0"):rep(64) }
     assert.equal(400, status)
     assert.matches("XAmzContentSHA256Mismatch", body)
