@@ -1,8 +1,8 @@
 /* dynamo (private to local/dynamo/): the DynamoDB engine.
  *
- * Flow of a call:  params (json) -> check_params -> struct av values and expression trees (all static errors, no store
- * touched)
- *                  -> ddb_table -> struct ddb_write / query plan -> SQLite rows -> result (json).
+ * Flow of a call:
+ *   params (json) -> check_params -> struct av values and expression trees (every static error; no store touched)
+ *   -> ddb_table -> struct ddb_write, ddb_get or ddb_plan -> SQLite rows -> result (json).
  *
  * Tables of the store:
  *   ddb_meta(k, v)           'version': random, new at each schema change; caches compare it once an operation
@@ -25,8 +25,8 @@
 /* ==== number.c: exact decimals of 38 digits ==== */
 
 enum { NUM_DIGITS = 38, NUM_TEXT = 176, NUM_KEY = 24 };
-/* (neg ? -1 : 1) * 0.d[0]d[1]..d[n-1] * 10^exp; d[0] and d[n-1] are not 0, exp in -129..126; zero: n == 0 and the rest
- * 0. */
+/* (neg ? -1 : 1) * 0.d[0]d[1]..d[n-1] * 10^exp; d[0] and d[n-1] are not 0, exp in -129..126;
+ * zero: n == 0 and the rest 0. */
 struct num {
     bool neg;
     int exp, n;
@@ -101,7 +101,7 @@ struct str av_encode(struct arena *a, const struct av *m);
 /* Views point into `blob`. CORRUPT when it is no item of a version known here. */
 int av_decode(struct arena *a, struct str blob, struct av *ret, struct err *e);
 
-/* ==== table.c, table_create.c: schema ==== */
+/* ==== table.c, table_check.c, table_ops.c: schema ==== */
 
 struct ddb_attr {
     struct str name;
