@@ -15,15 +15,6 @@
 -- S3 object bytes travel as Body. A missing method raises and names what is near.
 local core = require "perigee.aws.core"
 
----@class perigee.aws.Error
----@field code string        AWS's name: "ConditionalCheckFailedException"
----@field message string
----@field status integer     HTTP status
----@field retryable boolean
----@field service string
----@field action string
----@field request_id string
-
 ---@class perigee.aws.Set
 ---@field contains fun(self: perigee.aws.Set, value: any): boolean
 ---@field values fun(self: perigee.aws.Set): any[]
@@ -34,7 +25,7 @@ local core = require "perigee.aws.core"
 ---@class perigee.aws.Binary
 ---@field bytes fun(self: perigee.aws.Binary): string
 
----@alias perigee.aws.Operation fun(self: table, params: table?): table?, perigee.aws.Error?
+---@alias perigee.aws.Operation fun(self: table, params: table?): table?, perigee.Error?
 
 ---@class perigee.aws.DynamoDB
 ---@field create_table perigee.aws.Operation
@@ -111,7 +102,7 @@ local aws = {
   marshal = core.marshal,
   unmarshal = core.unmarshal,
   --- call(service, Action, params[, body]): AWS's own JSON shapes, nothing marshalled.
-  ---@type fun(service: string, action: string, params: table?, body: string?): table?, perigee.aws.Error?
+  ---@type fun(service: string, action: string, params: table?, body: string?): table?, perigee.Error?
   call = core.call,
   --- identity() -> { region, account, partition }
   identity = core.identity,
@@ -123,7 +114,7 @@ local presign_options = { method = "string", Bucket = "string", Key = "string", 
 
 --- A link to one object that works for whoever holds it, for ExpiresIn seconds (300 unless given).
 ---@param options { method: "GET"|"HEAD"|"PUT"?, Bucket: string, Key: string, ExpiresIn: integer? }
----@return string? url, integer|perigee.aws.Error expires_at_ms
+---@return string? url, integer|perigee.Error expires_at_ms
 function services.s3:presigned_url(options)
   assert(self == services.s3, "presigned_url is called with a colon: aws.s3:presigned_url{...}")
   assert(type(options) == "table", "presigned_url takes one table of parameters")
