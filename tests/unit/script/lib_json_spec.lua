@@ -61,6 +61,15 @@ describe("perigee.json", function()
     assert.matches("metatable of its own", r[1])
   end)
 
+  it("answers numbers that Lua does not have with nil and an error naming the place", function()
+    local r = run [[
+      local v, err = json.decode '{"a":[1,9223372036854775808]}' report(v) report(err.message)
+      v, err = json.decode '1e999' report(v) report(err ~= nil)]]
+    assert.equal("nil", r[1])
+    assert.matches("%$%.a%[2%]", r[2])
+    assert.same({ "nil", "true" }, { r[3], r[4] })
+  end)
+
   it("encodes null and strings with any characters", function()
     assert.same({ '{"a":null}', [["\u0000\"\\ü"]] }, run [[
       report(json.encode { a = json.null }) report(json.encode "\0\"\\ü")]])
