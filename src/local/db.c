@@ -123,6 +123,7 @@ void db_faults(struct db *d, _Atomic int64_t *step, _Atomic int64_t *commit) {
 
 int db_exec(struct db *d, const char *sql, struct err *e) {
     d->writes++;
+    if (fault(d->fault_step)) return err_set(e, ERR_IO, "injected fault at a step of: %.200s", sql);
     int rc = sqlite3_exec(d->h, sql, NULL, NULL, NULL);
     return rc ? fail(d, rc, str_c(sql).n > 60 ? "a batch of statements" : sql, e) : 0;
 }
