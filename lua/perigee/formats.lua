@@ -13,6 +13,7 @@ local function is_control(c)
     or (c >= 0xfdd0 and c <= 0xfdef) or c & 0xfffe == 0xfffe
 end
 
+---@type table<string, fun(s: string): string?>
 local formats = {}
 
 ---One line of readable text: valid UTF-8, not blank, no control characters.

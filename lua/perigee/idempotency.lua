@@ -11,7 +11,8 @@
 ---
 --- Effects outside of DynamoDB (a mail): idempotency.once, a marker with a lease.
 ---
---- Environment: IDEMPOTENCY_TABLE (key: key; TTL: expires_at), IDEMPOTENCY_SECONDS (how long records count).
+--- Environment: IDEMPOTENCY_TABLE (key: key; TTL: expires_at), IDEMPOTENCY_SECONDS (how long answers are kept), EFFECT_SECONDS
+--- (how long effects are remembered: longer than any message can come back).
 local aws = require "perigee.aws"
 local crypto = require "perigee.crypto"
 local http = require "perigee.http"
@@ -28,9 +29,9 @@ local function table_name()
   return os.getenv "IDEMPOTENCY_TABLE" or error("the environment variable IDEMPOTENCY_TABLE is not set", 3)
 end
 
-local function expiry()
-  local seconds = math.tointeger(tonumber(os.getenv "IDEMPOTENCY_SECONDS"))
-  if not seconds or seconds < 1 then error("the environment variable IDEMPOTENCY_SECONDS must be a positive integer", 3) end
+local function expiry(variable)
+  local seconds = math.tointeger(tonumber(os.getenv(variable)))
+  if not seconds or seconds < 1 then error(("the environment variable %s must be a positive integer"):format(variable), 3) end
   return time.now() // 1000 + seconds
 end
 
@@ -66,7 +67,8 @@ end
 function idempotency.record(key, hash, answer)
   return { Put = {
     TableName = table_name(),
-    Item = { key = key, request_hash = hash, answer = answer, created_at = time.iso(), expires_at = expiry() },
+    Item = { key = key, request_hash = hash, answer = answer, created_at = time.iso(),
+      expires_at = expiry "IDEMPOTENCY_SECONDS" },
     ConditionExpression = "attribute_not_exists(#key) OR expires_at < :now", -- TTL deletes late
     ExpressionAttributeNames = { ["#key"] = "key" },
     ExpressionAttributeValues = { [":now"] = time.now() // 1000 },
@@ -108,7 +110,8 @@ local Failure = { __tostring = function(e) return e.code .. ": " .. e.message en
 local function claim(key, holder, lease_ms)
   return aws.dynamodb:put_item {
     TableName = table_name(),
-    Item = { key = key, phase = "running", holder = holder, lease_until = time.now() + lease_ms, expires_at = expiry() },
+    Item = { key = key, phase = "running", holder = holder, lease_until = time.now() + lease_ms,
+      expires_at = expiry "EFFECT_SECONDS" },
     ConditionExpression = "attribute_not_exists(#key) OR (phase = :running AND lease_until < :now) OR expires_at < :now_s",
     ExpressionAttributeNames = { ["#key"] = "key" },
     ExpressionAttributeValues = { [":running"] = "running", [":now"] = time.now(), [":now_s"] = time.now() // 1000 },

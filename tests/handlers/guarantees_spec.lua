@@ -148,6 +148,13 @@ describe("the relay", function()
     assert.same({ { hello = 1 } }, app:receive "OrderEvents")
   end)
 
+  it("sends what was committed before the clock was set back", function()
+    local app <close> = testing.app()
+    app:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = "{}", committed_at = app:now() + 3600000 })
+    assert.is_true(app:schedule "Relay")
+    assert.equal(1, app:queued "OrderEvents")
+  end)
+
   it("empties an outbox of many events in every shard, to both queues", function()
     local app <close> = testing.app()
     for i = 1, 230 do

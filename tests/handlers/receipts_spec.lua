@@ -72,6 +72,20 @@ describe("GET /receipt/{orderId}", function()
 end)
 
 describe("receipts", function()
+  it("are made of orders of either shape, long ones over several pages", function()
+    local app <close> = testing.app()
+    app:post("/orders", { orderId = "plain", customerName = "Ada" })
+    local lines = {}
+    for i = 1, 100 do lines[i] = { description = ("Thing %d "):format(i):rep(20), quantity = i, unit_price = 100 } end
+    app:post("/orders", { orderId = "long", customerName = ("Ñandú "):rep(33), lines = lines })
+    app:drain()
+    for _, id in ipairs { "plain", "long" } do
+      local answer = app:get("/receipt/" .. id)
+      assert.equal(200, answer.status, id)
+      assert.equal("%PDF", app:download(answer.json.signedReceiptUrl).body:sub(1, 4))
+    end
+  end)
+
   it("carry the hash of their content, and are the same bytes whenever they are made", function()
     local app <close> = testing.app()
     local id = support.created(app, { customer_name = "José Ñandú 李雷", total_price = support.MAX })
