@@ -22,7 +22,7 @@ struct clock_feed {
     struct loop_task ended;
     int64_t start_ms;
     size_t n, running;
-    bool stopping;
+    bool stopping, closed; /* closed: the last run to end frees the feed */
     void (*done)(void *ud);
     void *done_ud;
     struct clock_run runs[];
@@ -57,9 +57,18 @@ static int make_event(struct clock_run *r, int64_t due_ms, struct json *ret, str
     return 0;
 }
 
+static void feed_free(struct clock_feed *f) {
+    for (size_t i = 0; i < f->n; i++) arena_free(&f->runs[i].arena);
+    free(f);
+}
+
 static void on_done(void *ud, const struct err *e) {
     struct clock_run *r = ud;
     struct clock_feed *f = r->feed;
+    if (f->closed) {
+        if (!--f->running) feed_free(f);
+        return;
+    }
     if (e)
         log_event(f->cfg.log, LOG_ERROR, "scheduled run failed", "SSss", "schedule", r->schedule->name, "function",
                   r->schedule->function->name, "request_id", r->id, "error", e->msg);
@@ -162,6 +171,6 @@ void clock_feed_close(struct clock_feed *f) {
     if (!f) return;
     loop_timer_stop(f->cfg.loop, &f->timer);
     loop_defer_cancel(f->cfg.loop, &f->ended);
-    for (size_t i = 0; i < f->n; i++) arena_free(&f->runs[i].arena);
-    free(f);
+    f->closed = true;
+    if (!f->running) feed_free(f);
 }

@@ -21,17 +21,18 @@ struct feed_message {
     struct feed_batch *batch;
     struct script_message m;
     struct str handle;
-    bool failed, cancelled, settled;
+    bool finished, failed, cancelled, settled;
 };
 struct feed_batch {
     struct list node;
-    struct feed *feed;
+    struct feed *feed;  /* NULL: the feed was closed, the last message to end frees the batch */
     struct arena arena; /* messages, and their texts */
     struct feed_message *messages;
     size_t n, running;
     bool starting;
     uint64_t gather_until_ms;
-    unsigned attempts; /* of the present settling call */
+    struct aws_call *call; /* the pending settling call */
+    unsigned attempts;     /* of it */
     struct loop_timer retry;
 };
 struct feed {
@@ -52,6 +53,7 @@ struct feed {
 
 // ---- calls ----
 
+/* A call may outlive feed and batch (it was cancelled, but its write still happens): it owns what it says. */
 static struct aws_call *new_call(struct feed *f, enum aws_op op, void (*done)(struct aws_call *c, void *ud), void *ud) {
     struct aws_call *c = aws_call_new(op);
     c->params = json_make_obj();
@@ -82,10 +84,14 @@ static uint32_t random_below(uint32_t n) {
 static void settle(struct feed_batch *b);
 
 static void batch_free(struct feed_batch *b) {
-    struct feed *f = b->feed;
     list_del(&b->node);
     arena_free(&b->arena);
     free(b);
+}
+
+static void batch_end(struct feed_batch *b) {
+    struct feed *f = b->feed;
+    batch_free(b);
     f->n_batches--;
     if (!f->stopping)
         loop_defer(f->cfg.loop, &f->poll);
@@ -123,7 +129,7 @@ static int add_entries(struct feed_batch *b, struct aws_call *c, bool back, bool
         if (m->settled || is_back(m, any_failed) != back) continue;
         struct json o = json_make_obj();
         json_set(&c->arena, &o, "Id", json_make_str(arena_printf(&c->arena, "%zu", i)));
-        json_set(&c->arena, &o, "ReceiptHandle", json_make_str(m->handle));
+        json_set(&c->arena, &o, "ReceiptHandle", json_make_str(arena_str(&c->arena, m->handle)));
         if (back) json_set(&c->arena, &o, "VisibilityTimeout", json_make_i64(&c->arena, backoff_s(m)));
         json_push(&c->arena, entries, o);
         n++;
@@ -156,6 +162,7 @@ static void on_retry(void *ud) {
 static void on_settled(struct aws_call *c, void *ud) {
     struct feed_batch *b = ud;
     struct feed *f = b->feed;
+    b->call = NULL;
     bool again = c->err.code && ++b->attempts < SETTLE_ATTEMPTS;
     if (c->err.code)
         log_event(f->cfg.log, LOG_ERROR, "messages not settled", "Sssu", "queue", f->cfg.feed->queue, "action",
@@ -175,19 +182,20 @@ static void on_settled(struct aws_call *c, void *ud) {
 
 static bool settle_some(struct feed_batch *b, enum aws_op op, bool back, bool any_failed) {
     struct aws_call *c = new_call(b->feed, op, on_settled, b);
-    if (add_entries(b, c, back, any_failed)) {
-        start_call(b->feed, c);
-        return true;
+    if (!add_entries(b, c, back, any_failed)) {
+        aws_call_free(c);
+        return false;
     }
-    aws_call_free(c);
-    return false;
+    b->call = c;
+    start_call(b->feed, c);
+    return true;
 }
 
 static void settle(struct feed_batch *b) {
     bool any_failed = batch_failed(b);
     if (settle_some(b, AWS_SQS_DeleteMessageBatch, false, any_failed)) return;
     if (settle_some(b, AWS_SQS_ChangeMessageVisibilityBatch, true, any_failed)) return;
-    batch_free(b);
+    batch_end(b);
 }
 
 // ---- running ----
@@ -195,9 +203,15 @@ static void settle(struct feed_batch *b) {
 static void on_message(void *ud, const struct err *e) {
     struct feed_message *m = ud;
     struct feed_batch *b = m->batch;
+    b->running--;
+    if (!b->feed) {
+        if (!b->running) batch_free(b);
+        return;
+    }
+    m->finished = true;
     m->failed = e != NULL;
     m->cancelled = e && e->code == ERR_CANCELLED;
-    if (--b->running == 0 && !b->starting) settle(b);
+    if (!b->running && !b->starting) settle(b);
 }
 
 static void run_batch(struct feed_batch *b) {
@@ -422,10 +436,45 @@ void feed_stop(struct feed *f, void (*done)(void *ud), void *ud) {
     if (!f->n_batches) loop_defer(f->cfg.loop, &f->ended);
 }
 
+// ---- closing before all has stopped ----
+
+/* The write happens, nobody waits for it. */
+static bool fire(struct feed_batch *b, enum aws_op op, bool back, bool any_failed) {
+    struct feed *f = b->feed;
+    struct aws_call *c = new_call(f, op, NULL, NULL);
+    bool any = add_entries(b, c, back, any_failed) > 0;
+    if (any) mark_settled(b, c);
+    if (any && aws_start(f->cfg.backend, f->cfg.loop, c) == AWS_PENDING)
+        aws_cancel(c);
+    else
+        aws_call_free(c);
+    return any;
+}
+
+/* What ended is settled, what still runs is given back at once. */
+static void abandon(struct feed_batch *b) {
+    loop_timer_stop(b->feed->cfg.loop, &b->retry);
+    if (b->call) {
+        mark_settled(b, b->call);
+        aws_cancel(b->call);
+    }
+    for (size_t i = 0; i < b->n; i++)
+        if (!b->messages[i].finished) b->messages[i].failed = b->messages[i].cancelled = true;
+    bool any_failed = batch_failed(b);
+    while (fire(b, AWS_SQS_DeleteMessageBatch, false, any_failed))
+        ;
+    while (fire(b, AWS_SQS_ChangeMessageVisibilityBatch, true, any_failed))
+        ;
+    list_del(&b->node);
+    b->feed = NULL;
+    if (!b->running) batch_free(b);
+}
+
 void feed_close(struct feed *f) {
     if (!f) return;
     stop_polling(f);
-    if (f->n_batches) fatal("the feed of queue %.*s was closed before it had stopped", STR_ARG(f->cfg.feed->queue));
+    if (f->gathering) abandon(f->gathering);
+    while (!list_empty(&f->batches)) abandon(CONTAINER(f->batches.next, struct feed_batch, node));
     loop_defer_cancel(f->cfg.loop, &f->ended);
     free((char *)f->url.p);
     free(f);

@@ -41,7 +41,7 @@ struct server;
 int server_open(const struct server_config *c, struct server **ret, struct err *e);
 /* Stops accepting, closes idle connections, lets running requests end (their answers say Connection: close); then done(ud). */
 void server_stop(struct server *s, void (*done)(void *ud), void *ud);
-/* After done(), or at any time when the handler has `cancel`: what runs is cancelled and its clients are cut off. */
+/* After done(), or before it: what runs is cancelled and its clients are cut off; without `cancel` the loop is spun until the replies have come. */
 void server_close(struct server *s);
 
 /* -- feed_sqs: polls one queue for one function on this worker ---------------------------------------------------------
@@ -62,6 +62,8 @@ struct feed;
 int feed_open(const struct feed_config *c, struct feed **ret, struct err *e);
 /* Stops polling; running messages get until their deadline; unfinished ones are made visible again at once. */
 void feed_stop(struct feed *f, void (*done)(void *ud), void *ud);
+/* After done(), or before it: messages that ended are settled, those that still run are made visible again at once; the script must then be
+ * closed before the backend, and what its jobs still report is ignored. */
 void feed_close(struct feed *f);
 bool feed_polling(const struct feed *f); /* the queue was found and no receive has failed since: readiness */
 
@@ -79,6 +81,6 @@ struct clock_feed_config {
 struct clock_feed;
 int clock_feed_open(const struct clock_feed_config *c, struct clock_feed **ret, struct err *e);
 void clock_feed_stop(struct clock_feed *f, void (*done)(void *ud), void *ud);
-void clock_feed_close(struct clock_feed *f);
+void clock_feed_close(struct clock_feed *f); /* after done(), or before it: as above */
 
 #endif

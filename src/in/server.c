@@ -160,6 +160,7 @@ static void on_reply(void *ud, struct http_response *res) {
     http_response_init(res, 0);
     c->replied = true;
     c->ticket = NULL;
+    if (c->gone) c->server->n_gone--;
     if (!c->in_handle) wake(c);
 }
 
@@ -169,7 +170,10 @@ void server_gone(struct conn *c) {
     c->gone = true;
     server_enter(c, CONN_ENDING);
     log_event(s->cfg.log, LOG_DEBUG, "client gone", "SS", "request_id", c->req.request_id, "path", c->req.path);
-    if (!cancel) return;
+    if (!cancel) {
+        s->n_gone++;
+        return;
+    }
     void *ticket = c->ticket;
     c->ticket = NULL;
     s->cfg.handler.cancel(s->cfg.handler.ud, ticket);
@@ -284,7 +288,7 @@ static enum MHD_Result run(struct conn *c) {
 
 static enum MHD_Result resumed(struct conn *c) {
     c->suspended = false;
-    if (c->gone || c->server->closing || !c->replied) return MHD_NO;
+    if (c->gone || !c->replied) return MHD_NO;
     return send_answer(c);
 }
 
@@ -384,12 +388,12 @@ static void set_limits(struct server_limits *l) {
 
 static int start_daemon(struct server *s, struct err *e) {
     unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_message, s,
-                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->cfg.limits.head_bytes + ANSWER_ROOM,
-                                 MHD_OPTION_CONNECTION_LIMIT, s->cfg.limits.connections + 1,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s,
-                                 MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, s, MHD_OPTION_NOTIFY_COMPLETED,
-                                 on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
+    s->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, s, MHD_OPTION_EXTERNAL_LOGGER, on_message, s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, s->cfg.limits.head_bytes + ANSWER_ROOM, MHD_OPTION_CONNECTION_LIMIT,
+        s->cfg.limits.connections + 1, MHD_OPTION_CONNECTION_TIMEOUT, 0u, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escaped, s,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
     if (!s->daemon) return err_set(e, ERR_INTERNAL, "cannot start the HTTP daemon");
     int fd = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     return loop_fd_add(s->cfg.loop, fd, LOOP_READ, on_events, s, &s->events, e);
@@ -426,24 +430,24 @@ void server_stop(struct server *s, void (*done)(void *ud), void *ud) {
     if (!s->n_conns) loop_defer(s->cfg.loop, &s->ended);
 }
 
-/* What still runs is cancelled. "Aborts the process if any connection is suspended": they are resumed first. */
-static void cancel_running(struct server *s) {
+/* What still runs is cancelled, or waited for: requests are borrowed until their reply. "Aborts the process if any
+ * connection is suspended": all are resumed. */
+static void end_running(struct server *s) {
     for (struct list *n = s->lists[CONN_RUN].next, *next; n != &s->lists[CONN_RUN]; n = next) {
         next = n->next;
-        server_gone(CONTAINER(n, struct conn, node));
+        struct conn *c = CONTAINER(n, struct conn, node);
+        if (!c->replied) server_gone(c);
     }
+    while (s->n_gone) loop_once(s->cfg.loop, 100);
+    pump(s);
 }
 
 void server_close(struct server *s) {
     if (!s) return;
-    s->stopping = s->closing = true;
+    s->stopping = true;
     s->done = NULL;
     server_accept_pause(s);
-    cancel_running(s);
-    if (s->daemon) {
-        resume_ready(s);
-        MHD_run(s->daemon);
-    }
+    if (s->daemon) end_running(s);
     loop_fd_remove(s->events);
     if (s->daemon) MHD_stop_daemon(s->daemon);
     server_lingers_close(s);

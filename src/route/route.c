@@ -74,7 +74,10 @@ static void run_function(struct route_ticket *t, const struct route_match *m) {
 static void on_ready(void *ud, const struct err *e) {
     struct route_ticket *t = ud;
     if (t->cancelled) {
-        ticket_free(t);
+        if (t->route)
+            ticket_free(t);
+        else
+            free(t);
         return;
     }
     if (e && e->code) {
@@ -196,10 +199,18 @@ int route_open(const struct route_config *c, struct route **ret, struct err *e) 
     return 0;
 }
 
+/* A cancelled probe of readiness is still going to report: its ticket is freed then. */
+static void close_live(struct route_ticket *t) {
+    if (t->cancelled)
+        t->route = NULL;
+    else
+        free(t);
+}
+
 void route_close(struct route *r) {
     if (!r) return;
-    for (struct list *n; (n = list_pop(&r->live)) || (n = list_pop(&r->spare));)
-        free(CONTAINER(n, struct route_ticket, node));
+    for (struct list *n; (n = list_pop(&r->live));) close_live(CONTAINER(n, struct route_ticket, node));
+    for (struct list *n; (n = list_pop(&r->spare));) free(CONTAINER(n, struct route_ticket, node));
     table_free(&r->table);
     free(r);
 }

@@ -15,6 +15,11 @@ function M.slow(message)
   time.sleep(50)
   log.info("ended", { body = message.body })
 end
+function M.mixed(message)
+  if message.body == "quick" then return M.see(message) end
+  log.info("begun", { body = message.body })
+  time.sleep(4000)
+end
 function M.tick(event) log.info("tick", { event = event }) end
 function M.long(event) log.info("tick", { event = event }) time.sleep(1500) log.info("tock") end
 return M
@@ -32,7 +37,7 @@ describe("feeds", function()
     f:close()
   end)
   teardown(function() os.execute("rm -r " .. dir) end)
-  before_each(function() rig = t.open(dir, { "see", "picky", "slow", "tick", "long" }) end)
+  before_each(function() rig = t.open(dir, { "see", "picky", "slow", "tick", "long", "mixed" }) end)
 
   local function spin(ready)
     local give_up = os.time() + 15
@@ -183,6 +188,26 @@ describe("feeds", function()
       spin(empty)
     end)
 
+    it("that is closed in the middle of a batch settles what ended and gives the rest back at once", function()
+      queue()
+      for _, body in ipairs { "quick", "slow1", "slow2" } do send(body) end
+      rig:feed("Q", "mixed", {})
+      spin(function() return #said "begun" == 2 and #said "seen" == 1 end)
+      rig:close_feed()
+      spin(function() return count(hidden) == 0 end)
+      assert.equal(2, count(visible))
+    end)
+
+    it("that is closed while it gathers gives all back at once", function()
+      queue()
+      send "a"
+      rig:feed("Q", "see", { window_ms = 300000 })
+      spin(function() return count(hidden) == 1 end)
+      rig:close_feed()
+      spin(function() return count(hidden) == 0 end)
+      assert.equal(1, count(visible))
+    end)
+
     it("is polling as soon as the queue is found, not only when a long poll has ended", function()
       queue()
       rig:feed("Q", "see", {})
@@ -266,6 +291,13 @@ describe("feeds", function()
       spin(function() return #said "tick" == 1 end)
       stop()
       assert.equal(1, #said "tock")
+    end)
+
+    it("may be closed while something runs", function()
+      rig:schedule("rate(1 minute)", "long", {})
+      rig:advance(60000)
+      spin(function() return #said "tick" == 1 end)
+      rig:close_feed()
     end)
 
     it("leaves disabled schedules alone", function()

@@ -215,8 +215,19 @@ static int l_stop(lua_State *L) {
     rig->done = false;
     if (rig->feed)
         feed_stop(rig->feed, on_done, rig);
+    else if (!rig->clock_feed)
+        rig->done = true; /* closed by the test */
     else
         clock_feed_stop(rig->clock_feed, on_done, rig);
+    return 0;
+}
+
+static int l_close_feed(lua_State *L) {
+    struct rig *rig = rig_of(L);
+    feed_close(rig->feed);
+    clock_feed_close(rig->clock_feed);
+    rig->feed = NULL;
+    rig->clock_feed = NULL;
     return 0;
 }
 
@@ -289,6 +300,7 @@ static const luaL_Reg methods[] = {{"close", l_close},
                                    {"lines", l_lines},
                                    {"done", l_done},
                                    {"fail_commit", l_fail_steps},
+                                   {"close_feed", l_close_feed},
                                    {NULL, NULL}};
 static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
 

@@ -32,6 +32,7 @@ struct rig {
     struct list waiting;
     int last_id, cancelled, listen_fd, port;
     bool done, own_socket;
+    struct loop_timer timer;
 };
 
 static struct rig *rig_of(lua_State *L) {
@@ -143,6 +144,22 @@ static int l_answer(lua_State *L) {
         return 0;
     }
     return luaL_error(L, "no request %d waits", id);
+}
+
+static void answer_first(void *ud) {
+    struct rig *rig = ud;
+    struct waiting *w = CONTAINER(list_pop(&rig->waiting), struct waiting, node);
+    struct http_response res;
+    http_response_init(&res, 200);
+    w->reply(w->ud, &res);
+    free(w);
+}
+
+/* The request that waits is answered some turns later. */
+static int l_answer_soon(lua_State *L) {
+    struct rig *rig = rig_of(L);
+    loop_timer_start(rig->loop, &rig->timer, 5, answer_first, rig);
+    return 0;
 }
 
 // ---- the server ----
@@ -319,8 +336,9 @@ static int l_listen(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg methods[] = {{"answer", l_answer}, {"stop", l_stop},     {"close", l_close}, {"turn", l_turn},
-                                   {"__gc", l_close},    {"__index", l_index}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"answer", l_answer}, {"answer_soon", l_answer_soon}, {"stop", l_stop}, {"close", l_close}, {"turn", l_turn},
+    {"__gc", l_close},    {"__index", l_index},           {NULL, NULL}};
 static const luaL_Reg functions[] = {{"open", l_open}, {"connect", l_connect}, {"send", l_send},     {"recv", l_recv},
                                      {"shut", l_shut}, {"finish", l_finish},   {"listen", l_listen}, {NULL, NULL}};
 
