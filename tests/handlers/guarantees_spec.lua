@@ -123,6 +123,26 @@ describe("guarantee 2: effects happen once", function()
     end
   end)
 
+  it("wherever the process is cut off while it works, again and again", function()
+    for ms = 1, 41, 5 do
+      local app <close> = testing.app { data = support.directory() }
+      app:post("/orders", order "o")
+      app:restart()
+      for _, state in ipairs { "PENDING_PAYMENT", "PAID" } do
+        if state == "PAID" then assert.equal(200, app:pay("o", "paid", { payment_id = "p" }).status) end
+        for round = 1, 3 do
+          app:run_queues(ms + round)
+          app:restart()
+          app:advance(61000)
+          app:schedule "Relay"
+        end
+      end
+      support.outlast(app)
+      assert_once(app, "o", "READY_FOR_SHIPPING", 3, 0)
+    end
+    support.clean()
+  end)
+
   it("though the file of a receipt cannot be written at first", function()
     local app <close> = testing.app { parameters = SENDER }
     app:post("/orders", order "o")
