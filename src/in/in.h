@@ -41,7 +41,7 @@ struct server;
 int server_open(const struct server_config *c, struct server **ret, struct err *e);
 /* Stops accepting, closes idle connections, lets running requests end (their answers say Connection: close); then done(ud). */
 void server_stop(struct server *s, void (*done)(void *ud), void *ud);
-/* After done(), or before it: what runs is cancelled and its clients are cut off; without `cancel` the loop is spun until the replies have come. */
+/* After done(), or before it: what runs is cancelled and answered with 503; without `cancel` the loop is spun until the replies have come. */
 void server_close(struct server *s);
 
 /* -- feed_sqs: polls one queue for one function on this worker ---------------------------------------------------------

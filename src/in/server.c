@@ -143,13 +143,17 @@ static enum MHD_Result send_answer(struct conn *c) {
     return rc;
 }
 
-/* Answers before the body was read: closes afterwards. */
-static enum MHD_Result refuse(struct conn *c, const struct refusal *why) {
+static void answer_refusal(struct conn *c, const struct refusal *why) {
     server_note_refusal(c, why);
     http_response_init(&c->res, why->status);
     http_error(&c->res, why->status, why->code, "%s", why->message);
     http_set(&c->res, STR("X-Request-Id"), c->req.request_id, NULL);
     c->res.close = c->replied = true;
+}
+
+/* Answers before the body was read: closes afterwards. */
+static enum MHD_Result refuse(struct conn *c, const struct refusal *why) {
+    answer_refusal(c, why);
     server_linger(c);
     return send_answer(c);
 }
@@ -430,13 +434,28 @@ void server_stop(struct server *s, void (*done)(void *ud), void *ud) {
     if (!s->n_conns) loop_defer(s->cfg.loop, &s->ended);
 }
 
+static void cut_short(struct conn *c) {
+    static const struct refusal stopping = {503, "ServiceUnavailable", "the server is stopping; try again"};
+    struct server *s = c->server;
+    void *ticket = c->ticket;
+    c->ticket = NULL;
+    s->cfg.handler.cancel(s->cfg.handler.ud, ticket);
+    answer_refusal(c, &stopping);
+    http_set(&c->res, STR("Retry-After"), STR("1"), NULL);
+    wake(c);
+}
+
 /* What still runs is cancelled, or waited for: requests are borrowed until their reply. "Aborts the process if any
  * connection is suspended": all are resumed. */
 static void end_running(struct server *s) {
     for (struct list *n = s->lists[CONN_RUN].next, *next; n != &s->lists[CONN_RUN]; n = next) {
         next = n->next;
         struct conn *c = CONTAINER(n, struct conn, node);
-        if (!c->replied) server_gone(c);
+        if (c->replied) continue;
+        if (s->cfg.handler.cancel && c->ticket)
+            cut_short(c);
+        else
+            server_gone(c);
     }
     while (s->n_gone) loop_once(s->cfg.loop, 100);
     pump(s);
