@@ -59,9 +59,19 @@ static int encode_float(struct encoder *x, double v, const struct place *at, str
     return 0;
 }
 
+static struct json encode_integer(struct arena *a, lua_Integer v) {
+    enum { DIGITS = 20 };
+    char *end = (char *)arena_alloc(a, DIGITS) + DIGITS, *p = end;
+    lua_Unsigned u = v < 0 ? 0 - (lua_Unsigned)v : (lua_Unsigned)v;
+    do *--p = (char)('0' + u % 10);
+    while (u /= 10);
+    if (v < 0) *--p = '-';
+    return json_make_num(str_n(p, (size_t)(end - p)));
+}
+
 static int encode_number(struct encoder *x, int idx, const struct place *at, struct json *ret) {
     if (lua_isinteger(x->L, idx)) {
-        *ret = json_make_i64(x->a, lua_tointeger(x->L, idx));
+        *ret = encode_integer(x->a, lua_tointeger(x->L, idx));
         return 0;
     }
     return encode_float(x, lua_tonumber(x->L, idx), at, ret);

@@ -145,7 +145,12 @@ static void send_reply(struct job *j) {
     if (j->err.code) metric_add(s->c.metrics, METRIC_JOB_ERRORS, 1);
     if (j->err.code == ERR_TIMEOUT) metric_add(s->c.metrics, METRIC_JOB_TIMEOUTS, 1);
     bool with_http = j->in.kind == SCRIPT_HTTP && !j->err.code;
-    struct script_reply r = {.err = j->err, .version = j->unit->version->id};
+    struct script_reply r; /* its message is large: not cleared */
+    r.err.code = ERR_NONE;
+    r.err.msg[0] = 0;
+    if (j->err.code) r.err = j->err;
+    r.version = j->unit->version->id;
+    r.traceback = STR_NONE;
     if (j->err.code == ERR_SCRIPT || j->err.code == ERR_LIMIT || j->err.code == ERR_TIMEOUT)
         r.traceback = buf_view(&j->trace);
     r.http = with_http ? &j->response : NULL;
@@ -443,6 +448,10 @@ static int refuse(struct script *s, script_reply_fn *reply, void *ud, const stru
 
 static struct unit *unit_of(struct script *s, const struct function *f, struct err *e) {
     struct version *v = s->present;
+    if (s->closing) {
+        err_set(e, ERR_UNAVAILABLE, "the host is stopping");
+        return NULL;
+    }
     if (!v || f->index >= v->n || !str_eq(v->units[f->index].fn.name, f->name)) {
         err_set(e, ERR_UNAVAILABLE, "the function %.*s is not loaded", STR_ARG(f->name));
         return NULL;

@@ -36,7 +36,10 @@ static void on_signal(int signum, siginfo_t *info, void *context) {
     if (info->si_code != SI_QUEUE || !info->si_value.sival_ptr) return;
     struct script *s = info->si_value.sival_ptr;
     lua_State *L = s->current;
-    if (L) lua_sethook(L, limits_hook, LUA_MASKCOUNT, 1);
+    /* Setting a hook walks all frames: with a million of them that takes longer than a slice, and must not be done over
+     * and over. */
+    if (!L || (lua_gethook(L) == limits_hook && lua_gethookcount(L) == 1)) return;
+    lua_sethook(L, limits_hook, LUA_MASKCOUNT, 1);
 }
 
 /* The action is the process's and stays: another worker may have a signal under way. */

@@ -5,8 +5,8 @@
 
 static int bad(struct job *j, const char *fmt, const char *what) {
     struct str m = j->unit->fn.module, f = j->unit->fn.field;
-    char text[512];
-    snprintf(text, sizeof text, fmt, what);
+    char text[1024];
+    if (snprintf(text, sizeof text, fmt, what) < 0) text[0] = 0;
     return err_set(&j->err, ERR_SCRIPT, "%.*s.%.*s: %s", STR_ARG(m), STR_ARG(f), text);
 }
 

@@ -248,18 +248,26 @@ static bool is_ours(const char *name) {
     return strncmp(name, "perigee.", 8) == 0;
 }
 
+/* The module's value is at the top. */
+static int remember(lua_State *L) {
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, lua_upvalueindex(LOADED));
+    return 1;
+}
+
 /* perigee.x for a function: by the version's own require. */
 static int by_version(lua_State *L, struct version *v) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, v->env_ref);
     lua_getfield(L, -1, "require");
     lua_pushvalue(L, 1);
     lua_call(L, 1, 1);
-    return 1;
+    return remember(L);
 }
 
 static int require_shared(lua_State *L, struct version *v, const char *name) {
     struct found f;
-    if (push_clib(L, v->s, name)) return 1;
+    if (push_clib(L, v->s, name)) return remember(L);
     if (v->s->c.lua_dir && find_source(L, v->sources, str_c(v->s->c.lua_dir), name, &f)) {
         load_chunk(L, &f, "@");
         return run_body(L);
@@ -290,7 +298,7 @@ int require_function(lua_State *L) {
         return 1; /* string, table, ... */
     lua_settop(L, 1);
     if (push_system_chunk(L, name)) return run_body(L);
-    if (push_external(L, v->s, name)) return 1;
+    if (push_external(L, v->s, name)) return remember(L);
     return missing(L, u);
 }
 

@@ -287,12 +287,23 @@ static void strip_relative(lua_State *L, const char *field) {
     lua_pop(L, 2);
 }
 
+/* os.exit without closing the state, whose C functions are running. upvalue 1: os.exit */
+static int exit_process(lua_State *L) {
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
 void sandbox_open(lua_State *L, struct script *s) {
     if (s->c.trusted) {
         lua_newtable(L);
         s->base_ref = luaL_ref(L, LUA_REGISTRYINDEX);
         coro_open(L);
         lua_setglobal(L, "coroutine");
+        lua_getglobal(L, "os");
+        wrap(L, "exit", exit_process);
         return;
     }
     strip_relative(L, "path");

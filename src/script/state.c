@@ -166,6 +166,7 @@ static void abort_all(struct list *jobs) {
 
 void script_close(struct script *s) {
     if (!s) return;
+    s->closing = true;
     abort_all(&s->jobs);
     abort_all(&s->ready);
     while (s->ready_posted) loop_once(s->c.loop, 0);

@@ -106,7 +106,7 @@ struct script {
     int n_slots;
     lua_Integer serial;
     struct loop_task ready_task;
-    bool ready_posted;
+    bool ready_posted, closing;
     struct version *present, *prepared;
     struct arena kept;          /* files that trusted scripts have read */
     int threads_ref, after_ref; /* tables by slot */
