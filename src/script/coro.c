@@ -4,6 +4,8 @@
 #include "script/state.h"
 #include <lualib.h>
 
+enum { RESET_DEPTH = 20 };
+
 /* ==== coroutines that are in the middle of a host wait ==== */
 
 /* The lowest bits of the host pointer in a thread's extra space: 1 busy, 2 a job's main coroutine. */
@@ -76,12 +78,16 @@ static int resumed_error(lua_State *L, const char *msg, enum mode mode) {
     return 2;
 }
 
-/* Closes its variables (whose code may run for long); an error value stays on its stack. */
+/* Closes its variables (whose code may run for long); an error value stays on its stack. Lua 5.4.4 does not count the C
+ * stack across lua_resetthread: <close> variables that close coroutines with <close> variables would overflow it. */
 static int reset(lua_State *L, lua_State *co) {
     struct script *s = script_of(L);
     lua_State *current = s->current;
+    if (s->reset_depth >= RESET_DEPTH) luaL_error(L, "C stack overflow (coroutine.close inside of coroutine.close)");
+    s->reset_depth++;
     s->current = co;
     int rc = lua_resetthread(co);
+    s->reset_depth--;
     s->current = current;
     if (s->running && s->running->stop.code) limits_leave(L);
     return rc;
@@ -229,13 +235,11 @@ static int scope_close(lua_State *L) {
 
 static void store_result(lua_State *L, lua_State *co, int i, bool ok, int n) {
     luaL_checkstack(L, n + 4, "too many results");
-    lua_createtable(L, n + 1, 1);
+    lua_createtable(L, n + 1, 0);
     lua_pushboolean(L, ok);
     lua_rawseti(L, -2, 1);
     lua_xmove(co, L, n);
     for (int k = n; k >= 1; k--) lua_rawseti(L, -1 - k, k + 1);
-    lua_pushinteger(L, n + 1);
-    lua_setfield(L, -2, "n");
     lua_rawseti(L, RESULTS, i);
     lua_pushboolean(L, false);
     lua_rawseti(L, THREADS, i);

@@ -87,6 +87,7 @@ struct script {
     lua_State *volatile current; /* whose code runs; read by the signal handler */
     bool chain_ok;               /* all resumers of `current` can yield */
     lua_State *spin_root;        /* trusted, outside of jobs: runs perigee.parallel by spinning the loop */
+    int reset_depth;             /* of coroutines being closed inside of each other */
     enum yield yield;
     struct script_wait *yield_wait; /* with YIELD_WAIT: the one wait; NULL: several */
     /* the watch: seq is odd while Lua runs */

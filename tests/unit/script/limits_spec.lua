@@ -96,6 +96,23 @@ describe("limits end that job only:", function()
     assert.is_true(r.code == "HandlerError" or r.code == "LimitExceeded")
   end)
 
+  for name, close in pairs { ["coroutine.close"] = "coroutine.close(make())", ["coroutine.wrap"] = "wrap()" } do
+    it("close variables that close coroutines without end, by " .. name .. ", do not overflow the C stack", function()
+      local r = hostile(([[
+        local make, wrap
+        local function closing() return setmetatable({}, { __close = function() CLOSE end }) end
+        function make()
+          local co = coroutine.create(function() local x <close> = closing() coroutine.yield() end)
+          coroutine.resume(co)
+          return co
+        end
+        function wrap() coroutine.wrap(function() local x <close> = closing() error "x" end)() end
+        pcall(function() CLOSE end)
+        return 200, "alive"]]):gsub("CLOSE", close), { timeout = 60000 })
+      assert.equal("alive", r.body)
+    end)
+  end
+
   it("CPU time, of its own", function()
     local r = hostile("while true do end", { cpu_ms = 60, timeout = 60000 })
     assert.equal("LimitExceeded", r.code)
