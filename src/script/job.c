@@ -192,6 +192,7 @@ static void end(struct job *j, enum job_state state) {
 
 void job_abort(struct job *j) {
     struct script *s = j->s;
+    if (s->running == j) return; /* j->stop is noticed when it waits or ends */
     if (j->state == JOB_READY) list_del(&j->node), list_add(&s->jobs, &j->node);
     loop_defer_cancel(s->c.loop, &j->task);
     cancel_waits(j);
@@ -488,6 +489,5 @@ void script_cancel(struct script *s, struct script_handle *h) {
     (void)s;
     j->silent = true;
     limits_stop(j, ERR_CANCELLED, "the caller is gone");
-    if (j->state == JOB_RUNNING) return; /* noticed when it waits or ends */
     job_abort(j);
 }

@@ -124,6 +124,8 @@ void limits_check(struct job *j) {
 
 void limits_reset_hook(struct script *s, lua_State *L) {
     if (s->c.trusted) return; /* a coverage tool's hook stays */
+    if (s->hook_count && lua_gethook(L) == limits_hook && lua_gethookcount(L) == s->hook_count)
+        return; /* it walks all frames */
     if (s->hook_count)
         lua_sethook(L, limits_hook, LUA_MASKCOUNT, s->hook_count);
     else

@@ -194,6 +194,7 @@ static int load_traced(lua_State *L) {
 static int load_one(struct script *s, struct loading *x) {
     s->loading_unit = x->u;
     s->load_until_ms = now_mono_ms() + s->load_ms;
+    limits_reset_hook(s, s->L);
     atomic_store_explicit(&s->thread, pthread_self(), memory_order_relaxed);
     atomic_fetch_add_explicit(&s->seq, 1, memory_order_release);
     int rc = state_door(s, load_traced, x, x->e);
