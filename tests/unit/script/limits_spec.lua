@@ -73,9 +73,9 @@ describe("limits end that job only:", function()
   }
   for name, body in pairs(greedy) do
     it(name .. " passes MemorySize", function()
-      local r = hostile(body, { timeout = 60000 })
+      local r = hostile(body, { timeout = 60000, memory = 8 })
       assert.equal("LimitExceeded", r.code)
-      assert.matches("MemorySize of 32 MB", r.message)
+      assert.matches("MemorySize of 8 MB", r.message)
     end)
   end
 
