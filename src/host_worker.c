@@ -41,6 +41,10 @@ struct readiness {
 static void ready_probed(void *ud, const struct err *store) {
     struct readiness *r = ud;
     struct err e = {0};
+    if (!r->w->route) { /* the worker closed meanwhile: nobody is there to be answered */
+        free(r);
+        return;
+    }
     if (store) e = *store;
     for (size_t i = 0; !store && i < r->w->n_feeds; i++)
         if (!feed_polling(r->w->feeds[i])) err_set(&e, ERR_UNAVAILABLE, "a queue is not being polled");
@@ -181,21 +185,21 @@ void worker_close(struct worker *w) {
     if (w->clock) clock_feed_close(w->clock);
     for (size_t i = 0; i < w->n_feeds; i++) feed_close(w->feeds[i]);
     free(w->feeds);
+    w->clock = NULL;
+    w->feeds = NULL;
+    w->n_feeds = 0;
     if (w->http) server_close(w->http);
     if (w->cloud) server_close(w->cloud);
     if (w->script) script_close(w->script);
     if (w->route) route_close(w->route);
-    if (w->conn) local_detach(w->conn);
-    if (w->loop) loop_close(w->loop);
-    buf_free(&w->traceback);
-    w->clock = NULL;
-    w->feeds = NULL;
-    w->n_feeds = 0;
     w->http = w->cloud = NULL;
     w->script = NULL;
     w->route = NULL;
+    if (w->conn) local_detach(w->conn); /* spins the loop until probes and abandoned calls have come back */
+    if (w->loop) loop_close(w->loop);
     w->conn = NULL;
     w->loop = NULL;
+    buf_free(&w->traceback);
 }
 
 /* -- thread ----------------------------------------------------------------------------------------------------- */
