@@ -32,15 +32,9 @@ static void account(struct script *s, int64_t delta) {
 static void *allocate(void *ud, void *p, size_t old, size_t size) {
     struct script *s = ud;
     if (!p) old = 0; /* it is a type's tag then */
-    if (!size) {
-        free(p);
-        account(s, -(int64_t)old);
-        return NULL;
-    }
     if (size > old && refused(s, size - old)) return NULL;
-    void *q = realloc(p, size);
-    if (!q) return size <= old ? p : NULL;
-    account(s, (int64_t)size - (int64_t)old);
+    void *q = heap_resize(&s->heap, p, old, size);
+    if (q || !size) account(s, (int64_t)size - (int64_t)old);
     return q;
 }
 
@@ -126,8 +120,10 @@ int state_open(const struct script_config *c, uint64_t fail_at, struct script **
     list_init(&s->ready);
     list_init(&s->idle);
     job_open(s);
+    heap_open(&s->heap);
     s->L = lua_newstate(allocate, s);
     if (!s->L) {
+        heap_close(&s->heap);
         free(s);
         return err_set(e, ERR_LIMIT, "not enough memory for a Lua state");
     }
@@ -173,6 +169,7 @@ void script_close(struct script *s) {
     script_commit(s, false);
     if (s->present) version_unref(s->present);
     lua_close(s->L);
+    heap_close(&s->heap);
     free_idle(s);
     arena_free(&s->kept);
     free(s);

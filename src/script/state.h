@@ -8,6 +8,7 @@
 #define PERIGEE_SCRIPT_STATE_H
 #include "base/list.h"
 #include "script/conv.h"
+#include "script/heap.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -80,6 +81,7 @@ struct job {
 struct script {
     struct script_config c;
     lua_State *L;
+    struct heap heap;
     uint64_t bytes;
     unsigned deny;    /* growing allocations still to be refused */
     uint64_t fail_in; /* tests: the n-th allocation from now fails; 0: none */

@@ -125,6 +125,26 @@ describe("memory", function()
     assert.is_true(after < before + 600000, before .. " -> " .. after)
   end)
 
+  it("keeps its bytes while blocks grow, shrink and move, beyond the small ones' region too", function()
+    local app = helper.handler([[
+      local lists, words = {}, {}
+      for round = 1, 3 do
+        for i = 1, 40000 do
+          words[i] = (tostring(i) .. "/"):rep(i % 90 + 1)
+          lists[i] = { i }
+          for n = 2, i % 40 do lists[i][n] = i * n end
+          if i % 3 == 0 then lists[i - 1], words[i - 2] = nil, nil end
+        end
+        collectgarbage()
+        for i, word in pairs(words) do assert(word == (tostring(i) .. "/"):rep(i % 90 + 1)) end
+        for i, list in pairs(lists) do
+          for n = 1, i % 40 do assert(list[n] == i * n) end
+        end
+      end
+      return 200, "same"]], { memory = 400, timeout = 20000 })
+    assert.equal("same", app:finish(app:start {}).body)
+  end)
+
   it("of the whole state has a limit", function()
     local app = helper.handler("local t = {} for i = 1, 1e8 do t[i] = {} end", { memory = 500, state_bytes = 8 << 20 })
     local r = app:finish(app:start {})
