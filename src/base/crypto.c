@@ -1,7 +1,12 @@
+/* The low-level digests of OpenSSL: what replaced them fetches the algorithm by name at each call, which takes ten
+ * times as long as the digest of a short text. */
+#define OPENSSL_API_COMPAT 0x10100000L
 #include "base/crypto.h"
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/md5.h>
+#include <openssl/sha.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
@@ -13,7 +18,9 @@ static void digest(const EVP_MD *md, struct str data, uint8_t *out) {
 }
 
 void crypto_sha256(struct str data, uint8_t out[32]) {
-    digest(EVP_sha256(), data, out);
+    SHA256_CTX c;
+    if (!SHA256_Init(&c) || !SHA256_Update(&c, data.p, data.n) || !SHA256_Final(out, &c))
+        fatal("the SHA256 digest failed");
 }
 
 void crypto_sha1(struct str data, uint8_t out[20]) {
@@ -21,7 +28,8 @@ void crypto_sha1(struct str data, uint8_t out[20]) {
 }
 
 void crypto_md5(struct str data, uint8_t out[16]) {
-    digest(EVP_md5(), data, out);
+    MD5_CTX c;
+    if (!MD5_Init(&c) || !MD5_Update(&c, data.p, data.n) || !MD5_Final(out, &c)) fatal("the MD5 digest failed");
 }
 
 /* The context is owned by the digest in progress; crypto_digest_end frees it. */
@@ -120,9 +128,23 @@ static void write_uuid(const uint8_t id[16], char out[37]) {
     *out = '\0';
 }
 
+/* Random bytes of ids: fetched for many at once, each byte used once. A process that forks would have them twice; ours
+ * never goes on after fork. */
+static void random_of_id(void *out, size_t n) {
+    static _Thread_local uint8_t ahead[512];
+    static _Thread_local size_t left;
+    if (left < n) {
+        crypto_random(ahead, sizeof ahead);
+        left = sizeof ahead;
+    }
+    left -= n;
+    memcpy(out, ahead + left, n);
+    OPENSSL_cleanse(ahead + left, n);
+}
+
 void crypto_uuid4(char out[37]) {
     uint8_t id[16];
-    crypto_random(id, sizeof id);
+    random_of_id(id, sizeof id);
     id[6] = (id[6] & 0x0f) | 0x40;
     id[8] = (id[8] & 0x3f) | 0x80;
     write_uuid(id, out);
@@ -135,7 +157,7 @@ void crypto_uuid7(int64_t unix_ms, char out[37]) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static uint64_t last_ms, last_high, last_low; /* 48, 12 and 62 bits */
     uint64_t random[2], ms = unix_ms < 0 ? 0 : (uint64_t)unix_ms & 0xffffffffffff;
-    crypto_random(random, sizeof random);
+    random_of_id(random, sizeof random);
     pthread_mutex_lock(&lock);
     if (ms > last_ms) {
         last_ms = ms;

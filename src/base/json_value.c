@@ -187,18 +187,38 @@ static void write_escape(struct buf *b, unsigned char c) {
     }
 }
 
+/* Is one of eight bytes a control character, quote or backslash? The high bit of each byte of the terms tells; bytes
+ * from 0x80 on may look like one, too. */
+static bool any_special(uint64_t w) {
+    const uint64_t ones = 0x0101010101010101u, high = ones << 7;
+    uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
+    return ((w - ones * 0x20) | (quote - ones) | (slash - ones)) & high;
+}
+
+/* Where from `i` on the next byte is that has to be escaped; s.n when there is none. */
+static size_t next_escaped(struct str s, size_t i) {
+    while (i < s.n) {
+        uint64_t w;
+        if (i + 8 <= s.n && (memcpy(&w, s.p + i, 8), !any_special(w))) {
+            i += 8;
+            continue;
+        }
+        for (size_t end = i + 8 < s.n ? i + 8 : s.n; i < end; i++) {
+            unsigned char c = (unsigned char)s.p[i];
+            if (c < 0x20 || c == '"' || c == '\\') return i;
+        }
+    }
+    return s.n;
+}
+
 void json_write_str(struct buf *b, struct str s) {
     buf_reserve(b, s.n + 2);
     buf_byte(b, '"');
-    size_t from = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c >= 0x20 && c != '"' && c != '\\') continue;
-        buf_add(b, s.p + from, i - from);
-        write_escape(b, c);
-        from = i + 1;
+    for (size_t from = 0, at; from <= s.n; from = at + 1) {
+        at = next_escaped(s, from);
+        buf_add(b, s.p + from, at - from);
+        if (at < s.n) write_escape(b, (unsigned char)s.p[at]);
     }
-    buf_add(b, s.p + from, s.n - from);
     buf_byte(b, '"');
 }
 

@@ -77,8 +77,22 @@ void log_end(const struct log *l, enum log_level level, struct buf *b) {
     buf_free(b);
 }
 
+/* Three decimals at most, which durations have: true when v is such a number. */
+static bool write_thousandths(struct buf *b, double v) {
+    if (!(v >= 0 && v < 1e12)) return false;
+    int64_t n = (int64_t)(v * 1000 + 0.5);
+    if ((double)n / 1000 != v) return false;
+    buf_i64(b, n / 1000);
+    if (n %= 1000) {
+        char text[4] = {'.', (char)('0' + n / 100), (char)('0' + n / 10 % 10), (char)('0' + n % 10)};
+        buf_add(b, text, n % 10 ? 4 : n % 100 ? 3 : 2);
+    }
+    return true;
+}
+
 /* JSON has no infinities. */
 static void write_double(struct buf *b, double v) {
+    if (write_thousandths(b, v)) return;
     if (isfinite(v))
         buf_printf(b, "%.15g", v);
     else
@@ -86,9 +100,9 @@ static void write_double(struct buf *b, double v) {
 }
 
 static void write_name(struct buf *b, const char *name) {
-    buf_byte(b, ',');
-    json_write_str(b, str_c(name));
-    buf_byte(b, ':');
+    buf_c(b, ",\"");
+    buf_c(b, name);
+    buf_c(b, "\":");
 }
 
 static void write_text_field(struct buf *b, const char *name, struct str value) {

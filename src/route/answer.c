@@ -45,7 +45,7 @@ void answer_failure(struct http_response *res, const struct http_request *req, c
 
 static void log_request(const struct route_ticket *t, const struct http_response *res) {
     const struct http_request *q = t->req;
-    double ms = (double)(now_mono_ns() - t->start_ns) / 1e6;
+    double ms = (double)((now_mono_ns() - t->start_ns) / 1000) / 1e3;
     log_event(t->route->cfg.log, LOG_INFO, "request done", "SSifSSS", "method", q->method, "path", q->path, "status",
               (int64_t)res->status, "duration_ms", ms, "request_id", q->request_id, "function",
               t->function ? t->function->name : STR("-"), "trace_id", q->trace_id);

@@ -210,6 +210,12 @@ describe("a JSON document", function()
     it("writes control characters escaped and everything else as it is", function()
         assert.equal([["\u0000\u0001\b\t\n\u000b\f\r\u001f\"\\/]] .. "\x7fé" .. '"', t.json_write_str "\0\1\b\t\n\v\f\r\x1f\"\\/\x7fé")
         assert.equal('""', t.json_write_str "")
+        for _, plain in ipairs { "a", "\x7f", "é" } do
+            for n = 0, 20 do -- wherever it stands among others
+                assert.equal('"' .. plain:rep(n) .. "\\n" .. plain:rep(20 - n) .. '"',
+                    t.json_write_str(plain:rep(n) .. "\n" .. plain:rep(20 - n)))
+            end
+        end
         for c = 0, 127 do
             local s = ("x"):rep(c % 11) .. string.char(c)
             assert.equal(s, t.json(t.json_write_str(s)).text)

@@ -133,6 +133,7 @@ describe("log", function()
         assert.same({ "info", 'say "hi"\n', "tab\tand é", "tab\tand é", 0.5, "nan", "inf", true },
             { v.level, v.msg, v.text, v.view, v.f, v.nan and "nan", v.inf, v.b })
         assert.is_nil(v["left out"])
+        assert.matches('"d1":1.05,"d2":12.003,"d3":0,"d4":1e+15,"d5":-2.5,"d6":0.0001}', line, 1, true)
         assert.matches('"i":-9223372036854775808,"u":18446744073709551615', line, 1, true)
     end)
 
