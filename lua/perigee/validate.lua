@@ -28,11 +28,14 @@ local DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 -- ==== values ==========================================================================================================
 
+local type, number_type, is_array, null = type, math.type, json.is_array, json.null -- asked for each value
+
 local function type_of(v)
   local t = type(v)
-  if t == "table" then return json.is_array(v) and "array" or "object" end
-  if t == "number" then return math.type(v) == "integer" and "integer" or "number" end
-  if v == json.null then return "null" end
+  if t == "string" then return t end
+  if t == "table" then return is_array(v) and "array" or "object" end
+  if t == "number" then return number_type(v) == "integer" and "integer" or "number" end
+  if v == null then return "null" end
   return t
 end
 
@@ -70,7 +73,8 @@ local function wrong(fields, path, message, ...)
 end
 
 -- ==== keywords ========================================================================================================
--- keyword(argument, at, compile, schema) makes the check fn(value, path, fields, kind); kind is type_of(value).
+-- keyword(argument, at, compile, schema) makes the check fn(value, path, fields, kind); kind is type_of(value). What compile
+-- makes of a whole schema finds out the kind by itself when it is not given.
 -- `at` names the place for complaints about the schema itself.
 
 local TYPES = { null = true, boolean = true, object = true, array = true, number = true, string = true, integer = true }
@@ -91,7 +95,8 @@ local function need_list(list, at)
   need(type(list) == "table" and json.is_array(list) and #list > 0, at, "must be an array with elements")
 end
 
-function keyword.type(arg, at)
+-- The kinds that `type` allows, as a set, and the complaint about others.
+local function types(arg, at)
   local names, allowed, words = type(arg) == "table" and arg or { arg }, {}, {}
   need(#names > 0, at, "must name a type")
   for i, name in ipairs(names) do
@@ -99,10 +104,7 @@ function keyword.type(arg, at)
     allowed[name], words[i] = true, ARTICLE[name]
   end
   if allowed.number then allowed.integer = true end
-  local message = "must be " .. table.concat(words, " or ")
-  return function(_, path, fields, kind)
-    return allowed[kind] or wrong(fields, path, message)
-  end
+  return allowed, "must be " .. table.concat(words, " or ")
 end
 
 function keyword.enum(list, at)
@@ -236,10 +238,10 @@ end
 
 function keyword.allOf(list, at, compile)
   local checks = branches(list, at, compile)
-  return function(v, path, fields)
+  return function(v, path, fields, kind)
     local ok = true
     for _, check in ipairs(checks) do
-      if not check(v, path, fields) then
+      if not check(v, path, fields, kind) then
         ok = false
         if not fields then return false end
       end
@@ -279,10 +281,10 @@ end
 local function choice(exactly_one)
   return function(list, at, compile)
     local checks, summary = branches(list, at, compile), alternatives(list)
-    return function(v, path, fields)
+    return function(v, path, fields, kind)
       local n = 0
-      for _, check in ipairs(checks) do
-        if check(v) then n = n + 1 end
+      for i = 1, #checks do
+        if checks[i](v, nil, nil, kind) then n = n + 1 end
         if n == 1 and not exactly_one then return true end
       end
       if n == 1 then return true end
@@ -343,7 +345,7 @@ local function compiler(root, file)
       if name == "$schema" then
         need(schema[name] == DIALECT, at, "$schema must be " .. DIALECT)
       else
-        need(keyword[name] or name == "$ref" or ANNOTATIONS[name], at,
+        need(keyword[name] or name == "type" or name == "$ref" or ANNOTATIONS[name], at,
           ("the keyword '%s' is not supported (see perigee.validate)"):format(name))
       end
     end
@@ -356,7 +358,8 @@ local function compiler(root, file)
       refs[ref] = false -- being compiled: recursion finds it later
       refs[ref] = compile(resolve(root, ref, at), ref, ref)
     end
-    return function(v, path, fields) return refs[ref](v, path, fields) end
+    if refs[ref] then return refs[ref] end
+    return function(v, path, fields, kind) return refs[ref](v, path, fields, kind) end
   end
 
   ---@param unit string the schema that this one applies to the same value with
@@ -370,7 +373,8 @@ local function compiler(root, file)
       local sub_where = sub_at:sub(#file + 3)
       return compile(sub, sub_where, in_place and unit or sub_where)
     end
-    local check_type = schema.type ~= nil and keyword.type(schema.type, at .. "/type")
+    local allowed, message = nil, nil
+    if schema.type ~= nil then allowed, message = types(schema.type, at .. "/type") end
     local checks = {}
     for _, name in ipairs(ORDER) do
       local arg, place = schema[name], at .. "/" .. name
@@ -379,9 +383,10 @@ local function compiler(root, file)
       end
     end
     local n = #checks
-    return function(v, path, fields)
-      local kind = type_of(v)
-      if check_type and not check_type(v, path, fields, kind) then return false end
+    if n == 1 and schema["$ref"] and not allowed then return checks[1] end
+    return function(v, path, fields, kind)
+      kind = kind or type_of(v)
+      if allowed and not allowed[kind] then return wrong(fields, path, message) end
       local ok = true
       for i = 1, n do
         if not checks[i](v, path, fields, kind) then
