@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include <errno.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,9 +81,16 @@ static int configure(struct db *d, enum db_mode mode, bool sync_full, struct err
     return db_exec(d, "PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF", e);
 }
 
+/* Counts of SQLite's memory, which nobody reads, would put a lock around each of its allocations. */
+static void configure_library(void) {
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret, struct err *e) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct db *d = calloc(1, sizeof *d);
     if (!d) fatal("out of memory");
+    pthread_once(&once, configure_library);
     list_init(&d->busy);
     d->writer = mode == DB_WRITER;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (mode == DB_WRITER ? SQLITE_OPEN_CREATE : 0);
