@@ -65,7 +65,8 @@ static const char *parameters_text(lua_State *L, int idx) {
     if (lua_isnil(L, t)) return "";
     luaL_checktype(L, t, LUA_TTABLE);
     for (lua_pushnil(L); lua_next(L, t);) {
-        const char *name = luaL_checkstring(L, -2), *value = luaL_tolstring(L, -1, NULL), *list = lua_tostring(L, t + 1);
+        const char *name = luaL_checkstring(L, -2), *value = luaL_tolstring(L, -1, NULL),
+                   *list = lua_tostring(L, t + 1);
         lua_pushfstring(L, "%s%s%s=%s", list, *list ? "," : "", name, value);
         lua_replace(L, t + 1);
         lua_pop(L, 2);

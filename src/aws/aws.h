@@ -1,14 +1,14 @@
 /* aws: an AWS call as data, and the vtable of what can carry it out (local/: the embedded engine; later remote/).
  *
- * Who calls it: script/lib/aws.c (handlers), in/feed_sqs.c (queues), perigee.c (provisioning). Who implements it: local.
- * A call owns an arena with its parameters and its result. Parameters and results have the shape of AWS's JSON protocols:
- *   DynamoDB, SQS, STS: as on the wire (DynamoDB AttributeValues {"S":".."}, B as base64 text; SQS JSON 1.0 shapes).
- *   SESv2: {FromEmailAddress, Destination, Content:{Simple|Raw}} -> {MessageId}.
- *   S3: members named as in the API reference (Bucket, Key, ContentType, Metadata {..}, Range, Prefix, MaxKeys, ...);
- *       object bytes travel beside, in call->body and call->result_body.
- * Completion: aws_start returns AWS_DONE (result is there, done() is never called) or AWS_PENDING (done() is called exactly
- * once, on the loop that started it, never before aws_start has returned), unless aws_cancel came first.
- * Threads: a call belongs to its loop's thread; while PENDING the backend may read it from its own threads. */
+ * Who calls it: script/lib/aws.c (handlers), in/feed_sqs.c (queues), perigee.c (provisioning). Who implements it:
+ * local. A call owns an arena with its parameters and its result. Parameters and results have the shape of AWS's JSON
+ * protocols: DynamoDB, SQS, STS: as on the wire (DynamoDB AttributeValues {"S":".."}, B as base64 text; SQS JSON 1.0
+ * shapes). SESv2: {FromEmailAddress, Destination, Content:{Simple|Raw}} -> {MessageId}. S3: members named as in the API
+ * reference (Bucket, Key, ContentType, Metadata {..}, Range, Prefix, MaxKeys, ...); object bytes travel beside, in
+ * call->body and call->result_body. Completion: aws_start returns AWS_DONE (result is there, done() is never called) or
+ * AWS_PENDING (done() is called exactly once, on the loop that started it, never before aws_start has returned), unless
+ * aws_cancel came first. Threads: a call belongs to its loop's thread; while PENDING the backend may read it from its
+ * own threads. */
 #ifndef PERIGEE_AWS_H
 #define PERIGEE_AWS_H
 #include "base/http.h"
@@ -61,10 +61,10 @@ struct aws_call {
     void (*done)(struct aws_call *c, void *ud);
     void *ud;
     /* result */
-    struct err err;            /* code ERR_NONE: success */
-    struct json result;        /* on errors: the error's further members (Item, CancellationReasons), else empty object */
-    struct str result_body;    /* S3 GetObject: in the arena (or mapped, with an arena defer) */
-    char request_id[37];       /* the backend's own id for this call */
+    struct err err;         /* code ERR_NONE: success */
+    struct json result;     /* on errors: the error's further members (Item, CancellationReasons), else empty object */
+    struct str result_body; /* S3 GetObject: in the arena (or mapped, with an arena defer) */
+    char request_id[37];    /* the backend's own id for this call */
     /* private to aws and the backend */
     struct aws_backend *backend;
     struct loop *home;
@@ -85,30 +85,32 @@ struct aws_backend {
 };
 struct aws_backend_ops {
     enum aws_started (*start)(struct aws_backend *b, struct aws_call *c);
-    /* The caller lost interest: stop waiting if that is possible without harm (a parked ReceiveMessage must not consume a
-     * message afterwards); a write that is already queued still happens. */
+    /* The caller lost interest: stop waiting if that is possible without harm (a parked ReceiveMessage must not consume
+     * a message afterwards); a write that is already queued still happens. */
     void (*cancel)(struct aws_backend *b, struct aws_call *c);
     /* Presigned S3 URL. host_hint: the Host header of the request that asked, so the link works for that caller; may be
      * empty. ret_expires_ms: Unix ms when it really stops working (min of asked and credential life). */
     int (*presign)(struct aws_backend *b, struct arena *a, struct str method, struct str bucket, struct str key,
-                   int64_t expires_s, struct str host_hint, struct str *ret_url, int64_t *ret_expires_ms, struct err *e);
+                   int64_t expires_s, struct str host_hint, struct str *ret_url, int64_t *ret_expires_ms,
+                   struct err *e);
     int64_t (*now_ms)(struct aws_backend *b);
 };
 
 struct aws_call *aws_call_new(enum aws_op op);
 void aws_call_free(struct aws_call *c); /* not while pending */
-/* Checks the policy (ERR_ACCESS_DENIED naming function, action and resource), then starts. On AWS_PENDING the call belongs
- * to the backend until done(); the caller frees it afterwards. */
+/* Checks the policy (ERR_ACCESS_DENIED naming function, action and resource), then starts. On AWS_PENDING the call
+ * belongs to the backend until done(); the caller frees it afterwards. */
 enum aws_started aws_start(struct aws_backend *b, struct loop *home, struct aws_call *c);
-/* done() will not be called; the call frees itself when the backend is through with it. Frees at once when not pending. */
+/* done() will not be called; the call frees itself when the backend is through with it. Frees at once when not pending.
+ */
 void aws_cancel(struct aws_call *c);
 /* For set-up and tools: spins `home` until the call is done. */
 void aws_call_wait(struct aws_backend *b, struct loop *home, struct aws_call *c);
 /* Backend side: the call is complete (err/result filled). Loop thread. Frees it when it was cancelled. */
 void aws_complete(struct aws_call *c);
 /* Every ARN that a call touches ("arn:aws:dynamodb:us-east-1:000000000000:table/Orders", ".../index/by_status"). */
-int aws_call_arns(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct str **ret, size_t *ret_n,
-                  struct err *e);
+int aws_call_arns(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct str **ret,
+                  size_t *ret_n, struct err *e);
 /* The queue that a QueueUrl (any host, trailing slashes), a queue ARN or a bare name means; a view into it. */
 struct str aws_queue_name(struct str queue_url);
 /* "a@b" of "Name <a@b>"; anything else is only trimmed. */

@@ -5,7 +5,8 @@
 #include "base/buf.h"
 
 int fs_read(const char *path, struct buf *b, struct err *e); /* capped by b->max */
-/* temp file in the same directory + fsync + rename + fsync of the directory: after 0 the content survives a power cut. */
+/* temp file in the same directory + fsync + rename + fsync of the directory: after 0 the content survives a power cut.
+ */
 int fs_write_durable(const char *path, struct str data, struct err *e);
 int fs_mkdirs(const char *path, struct err *e);
 int fs_remove_tree(const char *path, struct err *e);

@@ -18,7 +18,7 @@ struct http_request {
     size_t n_headers;
     struct str body;
     struct str remote_ip;
-    bool loopback;       /* the peer is 127.0.0.0/8 or ::1 */
+    bool loopback;         /* the peer is 127.0.0.0/8 or ::1 */
     struct str request_id; /* the caller's X-Request-Id when it is [A-Za-z0-9_.:-]{1,128}, else a UUIDv7 */
     struct str trace_id;   /* W3C trace-id, 32 hex, from traceparent or made */
     uint64_t start_ns;     /* monotonic, when the head was complete */
@@ -30,11 +30,11 @@ struct str http_header(const struct http_request *r, const char *name);
 
 struct http_response {
     int status;
-    struct buf head;   /* header lines "Name: value\n", each ended by one LF, checked by http_set */
-    struct buf body;   /* ownership goes to whoever sends it */
-    int file;          /* when >= 0: the body is this file's [file_off, file_off + file_len); owned, closed by the sender */
+    struct buf head; /* header lines "Name: value\n", each ended by one LF, checked by http_set */
+    struct buf body; /* ownership goes to whoever sends it */
+    int file; /* when >= 0: the body is this file's [file_off, file_off + file_len); owned, closed by the sender */
     uint64_t file_off, file_len;
-    bool close;        /* close the connection afterwards */
+    bool close; /* close the connection afterwards */
 };
 
 void http_response_init(struct http_response *r, int status);

@@ -46,7 +46,7 @@ struct str json_get_s(const struct json *obj, const char *key);
 bool json_i64(const struct json *v, int64_t *ret); /* JSON_NUM that is an integer literal in range */
 bool json_is(const struct json *v, enum json_type t);
 bool json_bool(const struct json *v, bool *ret);
-const char *json_type_name(enum json_type t); /* "object", "string", ... */
+const char *json_type_name(enum json_type t);                /* "object", "string", ... */
 bool json_equal(const struct json *a, const struct json *b); /* objects as sets, numbers by their text */
 
 /* Building. Keys and strings are borrowed: they must live as long as the document (use arena_str). */

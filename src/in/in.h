@@ -1,10 +1,12 @@
 /* in: where work comes from: HTTP sockets, queues, the clock.
  *
- * Who calls it: perigee.c opens them a worker. Each stops in two steps: *_stop (no new work; done() when what runs has ended), *_close.
+ * Who calls it: perigee.c opens them a worker. Each stops in two steps: *_stop (no new work; done() when what runs has
+ * ended), *_close.
  *
- * server: HTTP/1.1 on libmicrohttpd, driven by the worker's loop (server.c is the only file with microhttpd.h). Every worker has its own daemon on
- * the same listening socket. Requests are read whole (head and body within limits), checked (request smuggling: duplicate
- * Content-Length, Content-Length with Transfer-Encoding, bad names -> 400 and close), then given to `handle`. */
+ * server: HTTP/1.1 on libmicrohttpd, driven by the worker's loop (server.c is the only file with microhttpd.h). Every
+ * worker has its own daemon on the same listening socket. Requests are read whole (head and body within limits),
+ * checked (request smuggling: duplicate Content-Length, Content-Length with Transfer-Encoding, bad names -> 400 and
+ * close), then given to `handle`. */
 #ifndef PERIGEE_IN_H
 #define PERIGEE_IN_H
 #include "route/route.h"
@@ -13,12 +15,12 @@
 int in_listen(const char *host, int port, int *ret_fd, int *ret_port, struct err *e);
 
 struct server_limits {
-    size_t body_bytes;      /* 0: 1 MiB. More is 413 and close, without reading the rest */
-    size_t head_bytes;      /* 0: 12 KiB (18 KiB of memory a connection). More is 431 */
-    uint32_t head_ms;       /* 0: 10 s from the first byte (or accept) to the end of the head: 408 and close */
-    uint32_t body_ms;       /* 0: 30 s for the body */
-    uint32_t idle_ms;       /* 0: 75 s keep-alive */
-    uint32_t connections;   /* 0: 1000 a worker */
+    size_t body_bytes;    /* 0: 1 MiB. More is 413 and close, without reading the rest */
+    size_t head_bytes;    /* 0: 12 KiB (18 KiB of memory a connection). More is 431 */
+    uint32_t head_ms;     /* 0: 10 s from the first byte (or accept) to the end of the head: 408 and close */
+    uint32_t body_ms;     /* 0: 30 s for the body */
+    uint32_t idle_ms;     /* 0: 75 s keep-alive */
+    uint32_t connections; /* 0: 1000 a worker */
 };
 /* Answers a request: calls reply once, now (return NULL) or later (return a ticket for `cancel`). */
 struct server_handler {
@@ -39,16 +41,19 @@ struct server_config {
 };
 struct server;
 int server_open(const struct server_config *c, struct server **ret, struct err *e);
-/* Stops accepting, closes idle connections, lets running requests end (their answers say Connection: close); then done(ud). */
+/* Stops accepting, closes idle connections, lets running requests end (their answers say Connection: close); then
+ * done(ud). */
 void server_stop(struct server *s, void (*done)(void *ud), void *ud);
-/* After done(), or before it: what runs is cancelled and answered with 503; without `cancel` the loop is spun until the replies have come. */
+/* After done(), or before it: what runs is cancelled and answered with 503; without `cancel` the loop is spun until the
+ * replies have come. */
 void server_close(struct server *s);
 
-/* -- feed_sqs: polls one queue for one function on this worker ---------------------------------------------------------
- * Receives batches (BatchSize, window), runs each message as a job of its own (route_message), then deletes what succeeded in one
- * DeleteMessageBatch. Without report_failures one failed message makes the whole batch come back, as on AWS. A failed message becomes
- * visible again after a back-off that grows with its receive count (2^n seconds + jitter, at most 15 minutes), until the queue's redrive policy moves it to the DLQ.
- * A receive that fails is retried with back-off. */
+/* -- feed_sqs: polls one queue for one function on this worker
+ * --------------------------------------------------------- Receives batches (BatchSize, window), runs each message as
+ * a job of its own (route_message), then deletes what succeeded in one DeleteMessageBatch. Without report_failures one
+ * failed message makes the whole batch come back, as on AWS. A failed message becomes visible again after a back-off
+ * that grows with its receive count (2^n seconds + jitter, at most 15 minutes), until the queue's redrive policy moves
+ * it to the DLQ. A receive that fails is retried with back-off. */
 struct feed_config {
     struct loop *loop;
     struct aws_backend *backend;
@@ -62,13 +67,14 @@ struct feed;
 int feed_open(const struct feed_config *c, struct feed **ret, struct err *e);
 /* Stops polling; running messages get until their deadline; unfinished ones are made visible again at once. */
 void feed_stop(struct feed *f, void (*done)(void *ud), void *ud);
-/* After done(), or before it: messages that ended are settled, those that still run are made visible again at once; the script must then be
- * closed before the backend, and what its jobs still report is ignored. */
+/* After done(), or before it: messages that ended are settled, those that still run are made visible again at once; the
+ * script must then be closed before the backend, and what its jobs still report is ignored. */
 void feed_close(struct feed *f);
 bool feed_polling(const struct feed *f); /* the queue was found and no receive has failed since: readiness */
 
-/* -- feed_clock: runs the template's schedules (one worker has it) ------------------------------------------------------
- * A run that is still going when the next is due is not started twice: the tick is skipped and logged. */
+/* -- feed_clock: runs the template's schedules (one worker has it)
+ * ------------------------------------------------------ A run that is still going when the next is due is not started
+ * twice: the tick is skipped and logged. */
 struct clock_feed_config {
     struct loop *loop;
     struct route *route;

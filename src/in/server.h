@@ -49,7 +49,7 @@ struct server {
     struct loop_task pump, ended;
     struct loop_timer sweep, retry_accept;
     struct list lists[CONN_PHASES], spare, ready, lingers;
-    struct conn *accepting; /* handed over through libmicrohttpd's connection callback */
+    struct conn *accepting;   /* handed over through libmicrohttpd's connection callback */
     uint32_t n_conns, n_gone; /* n_gone: clients left, but their replies are still awaited */
     bool running, stopping;
     uint64_t random[2];

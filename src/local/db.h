@@ -15,10 +15,12 @@ int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret
 void db_close(struct db *d);
 int db_exec(struct db *d, const char *sql, struct err *e); /* one or more statements without results */
 
-/* A cached prepared statement, reset and without bindings. The cache is keyed by the text's bytes; statements whose text holds a
- * table number are cached alike. Until db_done it must not be asked for again (nested use is an internal error). */
+/* A cached prepared statement, reset and without bindings. The cache is keyed by the text's bytes; statements whose
+ * text holds a table number are cached alike. Until db_done it must not be asked for again (nested use is an internal
+ * error). */
 int db_stmt(struct db *d, const char *sql, struct db_stmt **ret, struct err *e);
-int db_stmtf(struct db *d, struct db_stmt **ret, struct err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int db_stmtf(struct db *d, struct db_stmt **ret, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* Parameters are 1-based. Bytes are not copied: they must stay until db_done. */
 void db_bind_i64(struct db_stmt *s, int i, int64_t v);
 void db_bind_text(struct db_stmt *s, int i, struct str v);

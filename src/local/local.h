@@ -1,13 +1,14 @@
 /* local: the embedded engine: DynamoDB, SQS, S3 and SES on SQLite in one data directory, as a backend of aws calls, and
  * its face on the cloud port (presigned S3 links).
  *
- * Who calls it: perigee.c opens it and attaches workers; route/in reach it only through struct aws_backend and local_face.
- * Threads: one writer thread a store takes write operations from all workers, runs what waits as ONE SQLite transaction
- * (WAL, synchronous=FULL; each operation under its own savepoint), and completes them on their own loops after the commit:
- * durable before acknowledged. Reads run on the attached worker's own connection, at once (AWS_DONE).
+ * Who calls it: perigee.c opens it and attaches workers; route/in reach it only through struct aws_backend and
+ * local_face. Threads: one writer thread a store takes write operations from all workers, runs what waits as ONE SQLite
+ * transaction (WAL, synchronous=FULL; each operation under its own savepoint), and completes them on their own loops
+ * after the commit: durable before acknowledged. Reads run on the attached worker's own connection, at once (AWS_DONE).
  * Files: <dir>/lock, <dir>/store.db (+ -wal, -shm), <dir>/s3/<bucket>/.../<object id>, <dir>/s3/tmp.
- * Failure: a directory in use, read-only, or holding a corrupt or newer store is refused at open, with nothing changed. Disk full or an
- * I/O error later fails the operations concerned (DISK_FULL / IO, retryable) and the store recovers by itself. */
+ * Failure: a directory in use, read-only, or holding a corrupt or newer store is refused at open, with nothing changed.
+ * Disk full or an I/O error later fails the operations concerned (DISK_FULL / IO, retryable) and the store recovers by
+ * itself. */
 #ifndef PERIGEE_LOCAL_H
 #define PERIGEE_LOCAL_H
 #include "aws/aws.h"
@@ -17,9 +18,9 @@
 
 struct local_config {
     const char *dir; /* NULL: a private directory in memory (/dev/shm, else TMPDIR), removed at close, not synced */
-    const char *region, *account;         /* NULL: "us-east-1", "000000000000" */
-    const char *access_key, *secret_key;  /* NULL: "perigee", "perigee" */
-    struct clock *clock;                  /* NULL: the system's */
+    const char *region, *account;        /* NULL: "us-east-1", "000000000000" */
+    const char *access_key, *secret_key; /* NULL: "perigee", "perigee" */
+    struct clock *clock;                 /* NULL: the system's */
     struct log *log;
     struct metrics *metrics; /* may be NULL */
     struct pool *pool;       /* file writes of S3 objects */
@@ -42,8 +43,8 @@ void local_set_endpoint(struct local *l, int cloud_port, const char *public_url)
 /* 0 when a write transaction can begin and commit now (readiness); loop thread, completes by fn. */
 void local_probe(struct local_conn *c, void (*fn)(void *ud, const struct err *e), void *ud);
 
-/* The cloud port: S3 objects by presigned or header-signed GET, HEAD and PUT; every other request gets AWS's own error shape.
- * reply is called once, on this loop, possibly before local_face returns. */
+/* The cloud port: S3 objects by presigned or header-signed GET, HEAD and PUT; every other request gets AWS's own error
+ * shape. reply is called once, on this loop, possibly before local_face returns. */
 void local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud);
 
 /* Mail that SES accepted, oldest first: {"Messages":[{"MessageId","Timestamp","Source","Destination":[..],"Subject",

@@ -33,7 +33,8 @@ struct loop_task {
     bool queued; /* private */
 };
 void loop_task_init(struct loop_task *t, void (*fn)(void *ud), void *ud);
-/* Runs fn after the present callback has returned, in the same turn, in order of calls. Loop thread only. No-op when queued. */
+/* Runs fn after the present callback has returned, in the same turn, in order of calls. Loop thread only. No-op when
+ * queued. */
 void loop_defer(struct loop *l, struct loop_task *t);
 void loop_defer_cancel(struct loop *l, struct loop_task *t);
 /* Runs fn on the loop's thread soon. Any thread. Wakes the loop at most once however many are posted meanwhile.
@@ -41,8 +42,9 @@ void loop_defer_cancel(struct loop *l, struct loop_task *t);
 void loop_post(struct loop *l, struct loop_task *t);
 /* Posts a chain of tasks at one go (one lock, one wake-up): the nodes of `tasks` (sentinel) are moved. Any thread. */
 void loop_post_all(struct loop *l, struct list *tasks);
-/* fn runs at the end of each turn, before the loop may block: the place to hand over what the turn gathered. It runs again
- * when tasks ran after it. A hook that would give other hooks something to hand over must defer that as a task. */
+/* fn runs at the end of each turn, before the loop may block: the place to hand over what the turn gathered. It runs
+ * again when tasks ran after it. A hook that would give other hooks something to hand over must defer that as a task.
+ */
 struct loop_hook {
     struct list node;
     void (*fn)(void *ud);
@@ -51,17 +53,20 @@ struct loop_hook {
 void loop_turn_end(struct loop *l, struct loop_hook *h, void (*fn)(void *ud), void *ud);
 void loop_turn_end_remove(struct loop *l, struct loop_hook *h);
 
-/* -- timers: a heap of our own over one uv_timer; starting and stopping costs O(log n), no allocation once warm ------- */
+/* -- timers: a heap of our own over one uv_timer; starting and stopping costs O(log n), no allocation once warm -------
+ */
 struct loop_timer {
     uint64_t due_ms;
     size_t pos; /* private: 1-based position in the heap, 0 when idle; zero-initialise */
     void (*fn)(void *ud);
     void *ud;
 };
-void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t delay_ms, void (*fn)(void *ud), void *ud); /* restarts */
+void loop_timer_start(struct loop *l, struct loop_timer *t, uint64_t delay_ms, void (*fn)(void *ud),
+                      void *ud);                            /* restarts */
 void loop_timer_stop(struct loop *l, struct loop_timer *t); /* harmless when idle */
 
-/* -- descriptors, signals, files -------------------------------------------------------------------------------------- */
+/* -- descriptors, signals, files --------------------------------------------------------------------------------------
+ */
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_fd;
 int loop_fd_add(struct loop *l, int fd, int events, void (*fn)(void *ud, int events), void *ud, struct loop_fd **ret,
@@ -77,20 +82,23 @@ int loop_watch_add(struct loop *l, const char *dir, void (*fn)(void *ud, const c
                    struct loop_watch **ret, struct err *e);
 void loop_watch_remove(struct loop_watch *w);
 
-/* -- pool ------------------------------------------------------------------------------------------------------------ */
+/* -- pool ------------------------------------------------------------------------------------------------------------
+ */
 struct pool;
 struct pool_work {
-    struct list node;      /* private */
-    struct loop_task task; /* private */
-    struct loop *home;     /* private */
+    struct list node;       /* private */
+    struct loop_task task;  /* private */
+    struct loop *home;      /* private */
     void (*work)(void *ud); /* on a pool thread */
     void (*done)(void *ud); /* on the loop that submitted it, after work has returned */
     void *ud;
 };
 /* `niceness` is added to the pool threads' nice value, so that background rendering gives way to requests. */
 int pool_open(int threads, int niceness, struct pool **ret, struct err *e);
-void pool_run(struct pool *p, struct loop *home, struct pool_work *w, void (*work)(void *ud), void (*done)(void *ud), void *ud);
-/* Finishes what is queued, then joins the threads. Loops that wait for `done` must still run or be drained afterwards. */
+void pool_run(struct pool *p, struct loop *home, struct pool_work *w, void (*work)(void *ud), void (*done)(void *ud),
+              void *ud);
+/* Finishes what is queued, then joins the threads. Loops that wait for `done` must still run or be drained afterwards.
+ */
 void pool_close(struct pool *p);
 
 #endif

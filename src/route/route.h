@@ -1,9 +1,10 @@
 /* route: who handles this? (method, path) or event source -> function -> job; and the reply back to HTTP or the queue.
  *
- * Who calls it: in/. One struct route a worker. Owns nothing it is given. A request that finds no function is answered here: 404, 405 with
- * Allow, OPTIONS and CORS headers as the template says, HEAD through GET, /healthz, /readyz, /metrics. Handler errors become 500 (ERR_SCRIPT, ERR_LIMIT),
- * 504 (ERR_TIMEOUT), 503 (ERR_UNAVAILABLE) with {"error":{"code","message","request_id"}}; the traceback goes to loopback clients in
- * development only. Every answer carries X-Request-Id; handler answers carry X-Perigee-Version. */
+ * Who calls it: in/. One struct route a worker. Owns nothing it is given. A request that finds no function is answered
+ * here: 404, 405 with Allow, OPTIONS and CORS headers as the template says, HEAD through GET, /healthz, /readyz,
+ * /metrics. Handler errors become 500 (ERR_SCRIPT, ERR_LIMIT), 504 (ERR_TIMEOUT), 503 (ERR_UNAVAILABLE) with
+ * {"error":{"code","message","request_id"}}; the traceback goes to loopback clients in development only. Every answer
+ * carries X-Request-Id; handler answers carry X-Perigee-Version. */
 #ifndef PERIGEE_ROUTE_H
 #define PERIGEE_ROUTE_H
 #include "app/app.h"

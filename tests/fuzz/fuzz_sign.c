@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     struct arena a = {0};
     struct str target = str_n((const char *)data, n), rest = target;
     struct http_header headers[] = {{STR("host"), STR("127.0.0.1:4566")}, {STR("authorization"), target}};
-    struct http_request r = {.method = STR("GET"), .target = target, .arena = &a, .headers = headers, .n_headers = 1 + (n & 1)};
+    struct http_request r = {
+        .method = STR("GET"), .target = target, .arena = &a, .headers = headers, .n_headers = 1 + (n & 1)};
     r.path = str_cut(&rest, '?');
     r.raw_query = rest.p ? rest : STR("");
     struct sign_verified v;

@@ -239,9 +239,9 @@ static int l_log(lua_State *L) { /* log(msg, text, threshold) -> "level line" */
     struct buf b = BUF_MAX(1 << 20);
     struct log l = {.fd = -1, .sink = collect, .ud = &b};
     if (!log_level_parse(t_str(L, 3), &l.level)) return luaL_error(L, "no level");
-    log_event(&l, LOG_INFO, luaL_checkstring(L, 1), "sSsiufffbffffff", "text", luaL_checkstring(L, 2), "view", t_str(L, 2),
-              "left out", NULL, "i", INT64_MIN, "u", UINT64_MAX, "f", 0.5, "nan", 0.0 / 0.0, "inf", 1.0 / 0.0, "b", 1,
-              "d1", 1.05, "d2", 12.003, "d3", 0.0, "d4", 1e15, "d5", -2.5, "d6", 0.0001);
+    log_event(&l, LOG_INFO, luaL_checkstring(L, 1), "sSsiufffbffffff", "text", luaL_checkstring(L, 2), "view",
+              t_str(L, 2), "left out", NULL, "i", INT64_MIN, "u", UINT64_MAX, "f", 0.5, "nan", 0.0 / 0.0, "inf",
+              1.0 / 0.0, "b", 1, "d1", 1.05, "d2", 12.003, "d3", 0.0, "d4", 1e15, "d5", -2.5, "d6", 0.0001);
     return t_push_buf(L, &b);
 }
 
