@@ -86,7 +86,7 @@ describe("when the n-th allocation of Lua fails", function()
 
   it("in a reload: the version that works stays in use", function()
     local app = helper.app { files = files }
-    local n, ok = 0, nil
+    local n, ok = 0
     local version = app:commit(true)
     repeat
       n = n + 7
