@@ -74,6 +74,7 @@ describe("kill -9 at random moments of a load", function()
     end
     for id in pairs(orders) do
       assert.equal(1, receipts["receipts/" .. id .. ".pdf"], "receipts of " .. id)
+      assert.equal(1, #orders[id].history.L, "history of " .. id)
     end
     assert.equal(0, #scan(h, "Outbox"))
     print(("%d orders acknowledged over %d kills, all there"):format(n, ROUNDS))
