@@ -1,5 +1,6 @@
 /* Which IAM actions on which ARNs a call needs (Service Authorization Reference, one section a service). */
 #include "aws/access.h"
+#include <string.h>
 
 struct out {
     const struct aws_identity *id;
@@ -20,15 +21,29 @@ static struct access *add(struct out *o, struct str action, struct str arn) {
     return &o->rows[o->n++];
 }
 
+/* "arn:PARTITION:SERVICE:REGION:ACCOUNT:" PREFIX NAME. Made at each call, so put together by hand. */
+static struct str make_arn(struct out *o, struct str service, struct str prefix, struct str name) {
+    const struct str colon = STR(":"), parts[] = {STR("arn:"), o->id->partition, colon, service, colon, o->id->region,
+                                                  colon,       o->id->account,   colon, prefix,  name};
+    struct str arn = {NULL, 0};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) arn.n += parts[i].n;
+    char *p = arena_alloc(o->a, arn.n + 1);
+    arn.p = p;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        memcpy(p, parts[i].p, parts[i].n);
+        p += parts[i].n;
+    }
+    *p = '\0';
+    return arn;
+}
+
 /* == DynamoDB =======================================================================================================
  */
 
 static void add_table(struct out *o, struct str action, struct str table, struct str index) {
     if (!table.n) return;
     struct str arn = table;
-    if (!str_starts(table, STR("arn:")))
-        arn = arena_printf(o->a, "arn:%.*s:dynamodb:%.*s:%.*s:table/%.*s", STR_ARG(o->id->partition),
-                           STR_ARG(o->id->region), STR_ARG(o->id->account), STR_ARG(table));
+    if (!str_starts(table, STR("arn:"))) arn = make_arn(o, STR("dynamodb"), STR("table/"), table);
     if (index.n) arn = arena_printf(o->a, "%.*s/index/%.*s", STR_ARG(arn), STR_ARG(index));
     add(o, action, arn);
 }
@@ -98,9 +113,7 @@ static void sqs(struct out *o, const struct aws_call *c, struct str action) {
     if (c->op != AWS_SQS_CreateQueue && c->op != AWS_SQS_GetQueueUrl)
         name = aws_queue_name(json_get_s(&c->params, "QueueUrl"));
     if (!name.n) return;
-    add(o, without_batch(action),
-        arena_printf(o->a, "arn:%.*s:sqs:%.*s:%.*s:%.*s", STR_ARG(o->id->partition), STR_ARG(o->id->region),
-                     STR_ARG(o->id->account), STR_ARG(name)));
+    add(o, without_batch(action), make_arn(o, STR("sqs"), STR(""), name));
 }
 
 static void s3(struct out *o, const struct aws_call *c, struct str action) {

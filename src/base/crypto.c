@@ -128,6 +128,15 @@ static void write_uuid(const uint8_t id[16], char out[37]) {
     *out = '\0';
 }
 
+void crypto_uuid_text(uint64_t high, uint64_t low, char out[37]) {
+    uint8_t id[16];
+    for (int i = 0; i < 8; i++) {
+        id[i] = (uint8_t)(high >> (56 - 8 * i));
+        id[8 + i] = (uint8_t)(low >> (56 - 8 * i));
+    }
+    write_uuid(id, out);
+}
+
 /* Random bytes of ids: fetched for many at once, each byte used once. A process that forks would have them twice; ours
  * never goes on after fork. */
 static void random_of_id(void *out, size_t n) {
@@ -172,10 +181,5 @@ void crypto_uuid7(int64_t unix_ms, char out[37]) {
     }
     uint64_t high = last_ms << 16 | 0x7000 | last_high, low = (uint64_t)1 << 63 | last_low;
     pthread_mutex_unlock(&lock);
-    uint8_t id[16];
-    for (int i = 0; i < 8; i++) {
-        id[i] = (uint8_t)(high >> (56 - 8 * i));
-        id[8 + i] = (uint8_t)(low >> (56 - 8 * i));
-    }
-    write_uuid(id, out);
+    crypto_uuid_text(high, low, out);
 }

@@ -26,5 +26,6 @@ bool crypto_unbase64url(struct buf *b, struct str text);
 /* RFC 9562 5.7: 36 characters + NUL. Ascends within a process, also within one millisecond. */
 void crypto_uuid7(int64_t unix_ms, char out[37]);
 void crypto_uuid4(char out[37]);
+void crypto_uuid_text(uint64_t high, uint64_t low, char out[37]); /* 128 bits as the text of a UUID */
 
 #endif

@@ -211,9 +211,8 @@ static uint64_t next_random(struct server *s) { /* xoroshiro128+: ids of traces 
 static struct str make_request_id(struct conn *c) {
     struct server *s = c->server;
     uint64_t ms = (uint64_t)clock_ms(s->cfg.clock), a = next_random(s), b = next_random(s);
-    snprintf(c->request_id, sizeof c->request_id, "%08x-%04x-7%03x-%04x-%012llx", (unsigned)(ms >> 16 & 0xffffffff),
-             (unsigned)(ms & 0xffff), (unsigned)(a >> 52), (unsigned)(0x8000 | (a >> 32 & 0x3fff)),
-             (unsigned long long)(b >> 16));
+    uint64_t high = ms << 16 | 0x7000 | a >> 52, low = (uint64_t)1 << 63 | b >> 2;
+    crypto_uuid_text(high, low, c->request_id);
     return str_n(c->request_id, 36);
 }
 

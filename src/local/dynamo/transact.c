@@ -28,24 +28,27 @@ static struct json reason_json(struct arena *a, const struct reason *r) {
     return o;
 }
 
+static bool any_failed(const struct reason *reasons, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (reasons[i].code) return true;
+    return false;
+}
+
 /* 0 when no action failed. */
 static int cancel(struct aws_call *c, const struct reason *reasons, uint32_t n) {
     struct json list = json_make_arr();
     struct buf codes = BUF_MAX(900);
-    bool failed = false;
+    if (!any_failed(reasons, n)) return 0;
     for (uint32_t i = 0; i < n; i++) {
-        failed |= reasons[i].code != NULL;
         buf_printf(&codes, "%s%s", i ? ", " : "", reasons[i].code ? reasons[i].code : "None");
         json_push(&c->arena, &list, reason_json(&c->arena, &reasons[i]));
     }
-    if (failed) {
-        c->result = json_make_obj();
-        json_set(&c->arena, &c->result, "CancellationReasons", list);
-        err_set(&c->err, ERR_DDB_CANCELLED,
-                "Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", buf_cstr(&codes));
-    }
+    c->result = json_make_obj();
+    json_set(&c->arena, &c->result, "CancellationReasons", list);
+    err_set(&c->err, ERR_DDB_CANCELLED,
+            "Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", buf_cstr(&codes));
     buf_free(&codes);
-    return failed ? -1 : 0;
+    return -1;
 }
 
 static int check_items(const struct json *p, const struct json **ret, struct err *e) {
