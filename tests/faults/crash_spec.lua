@@ -64,7 +64,7 @@ describe("kill -9 at random moments of a load", function()
     for _ = 1, 3 do -- what was in flight becomes visible again, what the outbox holds is due
       assert(h:advance(15 * 60 * 1000) == nil)
       assert(h:run_schedule "Relay")
-      assert(h:drain(120000))
+      assert(h:drain(300000))
     end
     local receipts = list_receipts(h)
     local orders = {}

@@ -141,7 +141,7 @@ describe("memory", function()
           for n = 1, i % 40 do assert(list[n] == i * n) end
         end
       end
-      return 200, "same"]], { memory = 400, timeout = 20000 })
+      return 200, "same"]], { memory = 400, timeout = 120000 })
     assert.equal("same", app:finish(app:start {}).body)
   end)
 
