@@ -127,15 +127,18 @@ static size_t utf8_len(const unsigned char *p, size_t n) {
     return len;
 }
 
+static bool is_ascii8(const unsigned char *p) {
+    uint64_t w;
+    memcpy(&w, p, 8);
+    return !(w & 0x8080808080808080u);
+}
+
+/* Eight bytes at a time; when the last eight are ASCII, no rest is left to be looked at one by one. */
 ptrdiff_t str_bad_utf8(struct str s) {
     const unsigned char *p = (const unsigned char *)s.p;
-    for (size_t i = 0; i < s.n;) {
-        uint64_t w;
-        if (i + 8 <= s.n && (memcpy(&w, p + i, 8), !(w & 0x8080808080808080u))) {
-            i += 8;
-            continue;
-        }
-        size_t len = utf8_len(p + i, s.n - i);
+    size_t end = s.n >= 8 && is_ascii8(p + s.n - 8) ? s.n - 8 : s.n;
+    for (size_t i = 0; i < end;) {
+        size_t len = i + 8 <= s.n && is_ascii8(p + i) ? 8 : p[i] < 0x80 ? 1 : utf8_len(p + i, s.n - i);
         if (!len) return (ptrdiff_t)i;
         i += len;
     }

@@ -383,7 +383,7 @@ void request_open(lua_State *L, struct script *s) {
 /* ==== what a handler is called with ==== */
 
 static void push_object(lua_State *L, struct job *j, int objects, int kind) {
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, kind == CONTEXT ? 8 : 4); /* most fields that get used */
     lua_pushinteger(L, j->serial);
     lua_rawsetp(L, -2, &key_serial);
     lua_rawgeti(L, objects, kind);

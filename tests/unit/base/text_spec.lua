@@ -4,6 +4,12 @@ describe("str", function()
     it("finds the first byte that is not UTF-8", function()
         assert.equal(-1, t.bad_utf8 "")
         assert.equal(-1, t.bad_utf8 "José Ñandú 李雷 😀 and a long ASCII tail")
+        for n = 0, 40 do -- wherever it stands among ASCII
+            local before, after = ("a"):rep(n % 20), ("b"):rep(n // 2)
+            assert.equal(-1, t.bad_utf8(before .. "😀" .. after))
+            assert.equal(#before, t.bad_utf8(before .. "\xf0\x9f\x98" .. after))
+            assert.equal(#before, t.bad_utf8(before .. "\xff" .. after))
+        end
         for _, case in ipairs {
             { "abc\x80", 3 }, { "\xc0\x80", 0 }, { "\xc1\xbf", 0 }, { "é\xc3", 2 }, { "\xe0\x9f\xbf", 0 }, { "\xed\xa0\x80", 0 },
             { "\xed\xbf\xbf", 0 }, { "\xf0\x8f\xbf\xbf", 0 }, { "\xf4\x90\x80\x80", 0 }, { "\xf5\x80\x80\x80", 0 },
