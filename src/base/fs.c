@@ -164,6 +164,7 @@ struct listing {
     struct str suffix;
     struct str *names;
     size_t n, cap;
+    bool dirs; /* directories instead of regular files */
     struct err *e;
 };
 
@@ -184,8 +185,11 @@ static int list_entry(struct listing *l, struct str name, int depth) {
     struct stat st;
     const char *path = fs_join(l->a, str_c(l->root), name).p;
     if (stat(path, &st)) return errno == ENOENT ? 0 : err_sys(l->e, ERR_IO, errno, "cannot look at %s", path);
-    if (S_ISDIR(st.st_mode)) return list_dir(l, name, depth + 1);
-    if (S_ISREG(st.st_mode) && str_ends(name, l->suffix)) add_name(l, name);
+    if (S_ISDIR(st.st_mode)) {
+        if (l->dirs) add_name(l, name);
+        return list_dir(l, name, depth + 1);
+    }
+    if (!l->dirs && S_ISREG(st.st_mode) && str_ends(name, l->suffix)) add_name(l, name);
     return 0;
 }
 
@@ -208,13 +212,22 @@ static int by_name(const void *x, const void *y) {
     return str_cmp(*(const struct str *)x, *(const struct str *)y);
 }
 
+static int list(struct listing *l, struct str **ret, size_t *ret_n) {
+    if (list_dir(l, STR(""), 0)) return -1;
+    if (l->n) qsort(l->names, l->n, sizeof *l->names, by_name);
+    *ret = l->names;
+    *ret_n = l->n;
+    return 0;
+}
+
 int fs_list(struct arena *a, const char *dir, const char *suffix, struct str **ret, size_t *ret_n, struct err *e) {
     struct listing l = {.a = a, .root = dir, .suffix = str_c(suffix), .e = e};
-    if (list_dir(&l, STR(""), 0)) return -1;
-    if (l.n) qsort(l.names, l.n, sizeof *l.names, by_name);
-    *ret = l.names;
-    *ret_n = l.n;
-    return 0;
+    return list(&l, ret, ret_n);
+}
+
+int fs_list_dirs(struct arena *a, const char *dir, struct str **ret, size_t *ret_n, struct err *e) {
+    struct listing l = {.a = a, .root = dir, .dirs = true, .e = e};
+    return list(&l, ret, ret_n);
 }
 
 /* ==== paths ==== */

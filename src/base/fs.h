@@ -14,6 +14,8 @@ bool fs_is_dir(const char *path);
 bool fs_is_file(const char *path);
 /* Names of regular files below dir (relative, '/'-separated, sorted) that end in suffix. A missing dir is empty. */
 int fs_list(struct arena *a, const char *dir, const char *suffix, struct str **ret, size_t *ret_n, struct err *e);
+/* Names of the directories below dir, likewise. */
+int fs_list_dirs(struct arena *a, const char *dir, struct str **ret, size_t *ret_n, struct err *e);
 struct str fs_join(struct arena *a, struct str dir, struct str name); /* absolute name wins */
 struct str fs_dirname(struct str path);
 

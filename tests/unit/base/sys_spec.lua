@@ -295,6 +295,13 @@ describe("fs", function()
         assert.matches("cannot read .*Is a directory", select(2, t.fs_read(dir)))
     end)
 
+    it("lists directories, also empty ones", function()
+        assert(os.execute(("mkdir -p %s/b %s/a/b %s/a/empty"):format(dir, dir, dir)))
+        assert(t.fs_write(dir .. "/a/file", ""))
+        assert.same({ "a", "a/b", "a/empty", "b" }, t.fs_list_dirs(dir))
+        assert.same({}, t.fs_list_dirs(dir .. "/none"))
+    end)
+
     it("lists by suffix, sorted, below directories", function()
         for _, f in ipairs { "b.lua", "a.lua", "a/z.lua", "a/b/c.lua", "a/x.txt" } do assert(t.fs_write(dir .. "/" .. f, "")) end
         assert.same({ "a.lua", "a/b/c.lua", "a/z.lua", "b.lua" }, t.fs_list(dir, ".lua"))

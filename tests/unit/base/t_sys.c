@@ -460,18 +460,31 @@ static int l_fs_read(lua_State *L) {
     return t_fail(L, &e);
 }
 
-static int l_fs_list(lua_State *L) {
-    struct arena *a = t_arena(L);
-    struct str *names;
-    size_t n;
-    struct err e = {0};
-    if (fs_list(a, luaL_checkstring(L, 1), luaL_checkstring(L, 2), &names, &n, &e)) return t_fail(L, &e);
+static int push_names(lua_State *L, const struct str *names, size_t n) {
     lua_newtable(L);
     for (size_t i = 0; i < n; i++) {
         t_push(L, names[i]);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     return 1;
+}
+
+static int l_fs_list(lua_State *L) {
+    struct arena *a = t_arena(L);
+    struct str *names;
+    size_t n;
+    struct err e = {0};
+    if (fs_list(a, luaL_checkstring(L, 1), luaL_checkstring(L, 2), &names, &n, &e)) return t_fail(L, &e);
+    return push_names(L, names, n);
+}
+
+static int l_fs_list_dirs(lua_State *L) {
+    struct arena *a = t_arena(L);
+    struct str *names;
+    size_t n;
+    struct err e = {0};
+    if (fs_list_dirs(a, luaL_checkstring(L, 1), &names, &n, &e)) return t_fail(L, &e);
+    return push_names(L, names, n);
 }
 
 static int l_fs_kind(lua_State *L) {
@@ -582,6 +595,7 @@ const luaL_Reg t_sys[] = {
     {"fs_mkdirs", l_fs_mkdirs},
     {"fs_remove_tree", l_fs_remove_tree},
     {"fs_list", l_fs_list},
+    {"fs_list_dirs", l_fs_list_dirs},
     {"fs_kind", l_fs_kind},
     {"fs_join", l_fs_join},
     {"fs_dirname", l_fs_dirname},
