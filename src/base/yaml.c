@@ -8,6 +8,7 @@ enum { DEPTH_MAX = 64, NODES_MAX = 200000 };
 struct reader {
     struct arena *a;
     const char *file;
+    struct str text;
     yaml_parser_t parser;
     struct map anchors; /* name -> struct yaml */
     size_t nodes;       /* aliases count what they stand for, so that a "billion laughs" document ends early */
@@ -27,12 +28,18 @@ static int line_of(const yaml_event_t *ev) {
     return (int)ev->start_mark.line + 1;
 }
 
+static size_t line_at(struct str text, size_t pos) {
+    size_t line = 1;
+    for (size_t i = 0; i < pos && i < text.n; i++) line += text.p[i] == '\n';
+    return line;
+}
+
 static int fail_parser(struct reader *r) {
     const yaml_parser_t *p = &r->parser;
     const char *what = p->problem ? p->problem : "malformed YAML";
     size_t line = p->problem_mark.line + 1;
     if (p->error == YAML_READER_ERROR)
-        return err_set(r->e, ERR_SYNTAX, "%s: %s at byte %zu", r->file, what, p->problem_offset);
+        return err_set(r->e, ERR_SYNTAX, "%s:%zu: %s", r->file, line_at(r->text, p->problem_offset), what);
     return err_set(r->e, ERR_SYNTAX, "%s:%zu: %s%s%s", r->file, line, p->context ? p->context : "",
                    p->context ? ": " : "", what);
 }
@@ -246,7 +253,7 @@ static int document(struct reader *r, struct yaml **ret) {
 }
 
 int yaml_parse(struct arena *a, struct str text, const char *file, struct yaml **ret, struct err *e) {
-    struct reader r = {.a = a, .file = file, .e = e};
+    struct reader r = {.a = a, .file = file, .text = text, .e = e};
     struct yaml *root = NULL;
     if (!yaml_parser_initialize(&r.parser)) fatal("out of memory starting the YAML parser");
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
