@@ -238,8 +238,8 @@ static int run_body(lua_State *L) {
 static int missing(lua_State *L, const struct unit *u) {
     if (u) {
         lua_pushlstring(L, u->fn.code_dir.p, u->fn.code_dir.n);
-        return luaL_error(L, "module '%s' not found: no such file below '%s', nor%s%s", lua_tostring(L, 1),
-                          lua_tostring(L, -1), lua_tostring(L, 2), lua_tostring(L, 3));
+        return luaL_error(L, "module '%s' not found: no such file below '%s', nor on package.path or package.cpath",
+                          lua_tostring(L, 1), lua_tostring(L, -1));
     }
     return luaL_error(L, "module '%s' not found", lua_tostring(L, 1));
 }
