@@ -47,7 +47,11 @@ struct worker {
 struct reload {
     struct loop_watch **watches;
     size_t n_watches;
-    struct loop_timer debounce;
+    struct buf watched; /* their directories, a line each */
+    bool stale;         /* a watched directory itself was moved or removed */
+    bool lost;          /* some could not be watched */
+    bool unreadable;    /* the sources could not be read the last time */
+    struct loop_timer debounce, retry;
     struct script_sources *sources; /* in use */
     struct script_sources *next;    /* being loaded */
     uint64_t epoch;                 /* of next */
@@ -56,6 +60,9 @@ struct reload {
     struct loop_task loaded;        /* on the coordinator's loop */
     bool busy, again;
     char failed[17]; /* version that was refused last: reported once */
+    struct loop_watch *template_watch;
+    struct loop_timer template_debounce;
+    uint8_t template_in_use[32], template_seen[32]; /* SHA-256 */
 };
 
 struct perigee {

@@ -88,25 +88,50 @@ static void set_version(struct script_sources *s) {
     s->version[16] = 0;
 }
 
-static void add_dir(struct script_sources *s, struct map *seen, struct str dir) {
+struct dirs {
+    struct script_sources *s;
+    struct map seen;
+    size_t cap;
+};
+
+static void add_dir(struct dirs *d, struct str dir) {
+    struct script_sources *s = d->s;
     if (!dir.n) dir = STR(".");
-    if (map_get(seen, dir)) return;
+    if (map_get(&d->seen, dir)) return;
+    if (s->n_dirs == d->cap) {
+        const char **grown = ARENA_ARRAY(&s->arena, const char *, d->cap * 2 + 8);
+        if (s->n_dirs) memcpy(grown, s->dirs, s->n_dirs * sizeof *grown);
+        s->dirs = grown;
+        d->cap = d->cap * 2 + 8;
+    }
     const char *copy = arena_cstr(&s->arena, dir);
-    map_put(seen, str_c(copy), s);
+    map_put(&d->seen, str_c(copy), s);
     s->dirs[s->n_dirs++] = copy;
 }
 
-static void set_dirs(struct script_sources *s, const struct function *f, size_t n, const char *lua_dir,
-                     const char *root_dir) {
-    struct map seen = {0};
-    s->dirs = ARENA_ARRAY(&s->arena, const char *, n + s->n + 2);
-    for (size_t i = 0; i < n; i++) add_dir(s, &seen, f[i].code_dir);
-    for (size_t i = 0; i < s->n; i++)
-        add_dir(s, &seen, fs_dirname(fs_join(&s->arena, s->files[i].root, s->files[i].name)));
-    if (lua_dir && fs_is_dir(lua_dir)) add_dir(s, &seen, str_c(lua_dir));
+/* A directory and all below it, also those that hold no file yet. */
+static int add_tree(struct dirs *d, struct str root, struct err *e) {
+    struct arena *a = &d->s->arena;
+    struct str *names = NULL;
+    size_t n = 0;
+    add_dir(d, root);
+    if (!root.n) root = STR(".");
+    if (fs_list_dirs(a, arena_cstr(a, root), &names, &n, e)) return -1;
+    for (size_t i = 0; i < n; i++) add_dir(d, fs_join(a, root, names[i]));
+    return 0;
+}
+
+static int set_dirs(struct script_sources *s, const struct function *f, size_t n, const char *lua_dir,
+                    const char *root_dir, struct err *e) {
+    struct dirs d = {.s = s};
     struct str schemas = fs_join(&s->arena, str_c(root_dir ? root_dir : "."), STR(SCHEMAS));
-    if (fs_is_dir(arena_cstr(&s->arena, schemas))) add_dir(s, &seen, schemas);
-    map_free(&seen);
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++)
+        if (!seen_before(f, i)) rc = add_tree(&d, f[i].code_dir, e);
+    if (!rc && lua_dir) rc = add_tree(&d, str_c(lua_dir), e);
+    if (!rc && fs_is_dir(arena_cstr(&s->arena, schemas))) rc = add_tree(&d, schemas, e);
+    map_free(&d.seen);
+    return rc;
 }
 
 int script_sources_read(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
@@ -115,13 +140,17 @@ int script_sources_read(const struct function *functions, size_t n, const char *
     int rc = -1;
     if (!s) fatal("out of memory for the handlers' sources");
     atomic_init(&s->refs, 1);
+    if (lua_dir && !fs_is_dir(lua_dir)) {
+        err_set(e, ERR_CONFIG, "--lua-dir: there is no directory %s", lua_dir);
+        goto out;
+    }
     for (size_t i = 0; i < n; i++)
         if (!seen_before(functions, i) && read_root(s, functions[i].code_dir, "", ".lua", root_dir, e)) goto out;
     if (lua_dir && read_root(s, str_c(lua_dir), "", ".lua", root_dir, e)) goto out;
     if (read_root(s, str_c(root_dir ? root_dir : "."), SCHEMAS, ".json", root_dir, e)) goto out;
     for (size_t i = 0; i < s->n; i++) map_put(&s->by_chunk, s->files[i].chunk, &s->files[i]);
     set_version(s);
-    set_dirs(s, functions, n, lua_dir, root_dir);
+    if (set_dirs(s, functions, n, lua_dir, root_dir, e)) goto out;
     *ret = s;
     rc = 0;
 out:

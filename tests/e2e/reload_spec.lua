@@ -85,3 +85,67 @@ Resources:
     development:stop()
   end)
 end)
+
+describe("watching the project", function()
+  local dir, server
+  before_each(function()
+    dir = project()
+    support.write(dir .. "/handlers/probe.lua", [[
+return { get = function()
+  local there, text = pcall(require, "later.text")
+  return 200, { text = there and text or "one" }
+end }
+]])
+    local template = support.read(dir .. "/config/template.yaml")
+    support.write(dir .. "/config/template.yaml", (template:gsub("\nResources:\n", [[
+
+Resources:
+  Probe:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: probe.get
+      Events:
+        Get: { Type: Api, Properties: { Path: /probe, Method: get } }
+]], 1)))
+    server = support.start { args = "--template " .. dir .. "/config/template.yaml" }
+  end)
+  after_each(function()
+    server:stop()
+    support.rmdir(dir)
+  end)
+
+  local function shows(text)
+    support.eventually(10, text, function() return (server:get("/probe").json or {}).text == text end)
+  end
+
+  it("tells that an edited template needs a restart, and when it is as before", function()
+    local path = dir .. "/config/template.yaml"
+    local before = support.read(path)
+    support.write(path, before .. "# edited\n")
+    support.eventually(10, "the warning", function() return server:log():find "template was edited: restart" end)
+    support.write(path, before)
+    support.eventually(10, "the word that all is well", function() return server:log():find "template is again as it was" end)
+    shows "one"
+  end)
+
+  it("sees files in a directory that was made before them", function()
+    assert(os.execute(("mkdir %s/handlers/later"):format(dir)))
+    shows "one"
+    support.write(dir .. "/handlers/later/text.lua", 'return "two"\n')
+    shows "two"
+    support.write(dir .. "/handlers/later/text.lua", 'return "three"\n')
+    shows "three"
+  end)
+
+  it("goes on after the handlers' directory was away", function()
+    local good = support.read(dir .. "/handlers/probe.lua")
+    assert(os.execute(("mv %s/handlers %s/away"):format(dir, dir)))
+    support.eventually(10, "the refusal", function() return server:log():find "edit refused" end)
+    shows "one"
+    assert(os.execute(("mv %s/away %s/handlers"):format(dir, dir)))
+    support.eventually(10, "an edit after it is back", function()
+      support.write(dir .. "/handlers/probe.lua", (good:gsub('"one"', '"back"')))
+      return (server:get("/probe").json or {}).text == "back"
+    end)
+  end)
+end)
