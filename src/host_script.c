@@ -1,6 +1,7 @@
 /* host_script.c: what `perigee check`, `perigee run` and `perigee test` do: a trusted Lua state on an engine of its
  * own, no servers. */
 #include "base/fs.h"
+#include "base/map.h"
 #include "host.h"
 #include <stdlib.h>
 #include <string.h>
@@ -69,16 +70,19 @@ static int check_handlers(struct checker *k, const struct perigee_config *c, str
                             &k->sources, e))
         return -1;
     int rc = 0;
+    struct map told = {0};
     for (size_t i = 0; i < k->app->n_functions; i++) { /* one by one, so that each broken one is named */
         struct err why = {0};
         if (!script_load(k->script, k->sources, &k->app->functions[i], 1, NULL, &why)) {
             script_commit(k->script, false);
             continue;
         }
-        buf_printf(out, "%s:%d: %.*s: %s\n", c->template_path, k->app->functions[i].line,
-                   STR_ARG(k->app->functions[i].name), why.msg);
+        if (!map_put(&told, arena_str(&k->arena, str_c(why.msg)), k)) /* functions that share a module break together */
+            buf_printf(out, "%s:%d: %.*s: %s\n", c->template_path, k->app->functions[i].line,
+                       STR_ARG(k->app->functions[i].name), why.msg);
         rc = err_set(e, ERR_CONFIG, "handlers do not load");
     }
+    map_free(&told);
     return rc;
 }
 

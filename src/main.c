@@ -34,9 +34,9 @@ static const struct conf_option serve_options[] = {
     OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine"),
     OPT("memory", CONF_BOOL, memory, 0, 0, NULL, "keep the data in memory, gone at the end"),
     OPT("workers", CONF_INT, workers, 0, 256, "N", "worker threads, 0: one a core"),
-    OPT("reload", CONF_BOOL, reload, 0, 0, NULL, "reload edited handlers"),
+    OPT("reload", CONF_BOOL, reload, 0, 0, NULL, "keep the handlers as they are when they are edited"),
     OPT("development", CONF_BOOL, development, 0, 0, NULL, "show tracebacks to loopback clients"),
-    OPT("feeds", CONF_BOOL, feeds, 0, 0, NULL, "poll queues and run schedules"),
+    OPT("feeds", CONF_BOOL, feeds, 0, 0, NULL, "neither poll queues nor run schedules"),
     LOG_OPTION,
     KEY_OPTIONS,
     OPT("public-cloud-url", CONF_STRING, public_cloud_url, 0, 0, "URL", "what presigned links begin with"),
@@ -89,9 +89,10 @@ static int check(struct perigee_config *c, int argc, char **argv) {
     struct buf out = BUF_MAX(1 << 20);
     struct err e = {0};
     int rc = perigee_check(c, &out, &e);
+    bool told = out.n > 0;
     fputs(buf_cstr(&out), stderr);
     buf_free(&out);
-    if (rc) return failed(&e);
+    if (rc) return told ? 1 : failed(&e);
     printf("%s: template, schemas and handlers are fine\n", c->template_path);
     return 0;
 }
@@ -150,7 +151,7 @@ static void usage(FILE *to) {
 static void command_help(const struct command *c) {
     struct perigee_config defaults = perigee_defaults();
     struct buf b = BUF_MAX(1 << 16);
-    printf("usage: perigee %s %s\n%s\n", c->name, c->usage, c->help);
+    printf("usage: perigee %s%s%s\n%s\n", c->name, *c->usage ? " " : "", c->usage, c->help);
     if (c->options && c->options->name) {
         conf_help(&b, c->options, &defaults);
         printf("\n%s", buf_cstr(&b));

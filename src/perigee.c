@@ -192,8 +192,8 @@ static int open_parts(struct perigee *p, struct err *e) {
     int rc = -1;
     if (open_log(p, e)) goto out;
     if (host_load_app(&p->config, &p->arena, &problems, &p->app, e)) {
-        err_set(e, ERR_CONFIG, "%s cannot be used:\n%s", p->config.template_path,
-                problems.n ? buf_cstr(&problems) : e->msg);
+        err_set(e, ERR_CONFIG, "%s cannot be used:\n%.*s", p->config.template_path,
+                problems.n ? (int)problems.n - 1 : (int)strlen(e->msg), problems.n ? buf_cstr(&problems) : e->msg);
         goto out;
     }
     if (check_exposure(p, e) || open_sources(p, e)) goto out;

@@ -134,7 +134,7 @@ static void write_default(struct buf *b, const struct conf_option *o, const void
     if (o->type == CONF_INT) {
         buf_c(b, ", default ");
         buf_i64(b, *(const int64_t *)v);
-    } else if (o->type == CONF_STRING && *(const char *const *)v) {
+    } else if (o->type == CONF_STRING && *(const char *const *)v && **(const char *const *)v) {
         buf_printf(b, ", default %s", *(const char *const *)v);
     }
 }
