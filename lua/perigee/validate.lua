@@ -9,14 +9,14 @@
 --- checked, its values being those of perigee.formats; unknown ones raise. `pattern` is not there: Lua has no ECMA expressions.
 ---
 ---   local schema = validate.schema "order" -- config/schemas/order.json
----   local ok, fields = schema:check(value) -- true, or nil and { {path="lines[2].unit_price", message="..."}, ... }
+---   local ok, fields = schema:check(value) -- true, or nil and { {path="lines[1].unit_price", message="..."}, ... }
 local formats = require "perigee.formats"
 local json = require "perigee.json"
 
 local validate = {}
 
 ---@class perigee.Field what is wrong with one place of a document
----@field path string "lines[2].unit_price"; the index of the first element is 1; "" is the whole document
+---@field path string "lines[1].unit_price"; the index of the first element is 0, as in JSON; "" is the whole document
 ---@field message string
 
 ---@class perigee.Schema
@@ -220,7 +220,7 @@ function keyword.items(schema, at, compile)
     if kind ~= "array" then return true end
     local ok = true
     for i, element in ipairs(v) do
-      if not check(element, fields and ("%s[%d]"):format(path, i), fields) then
+      if not check(element, fields and ("%s[%d]"):format(path, i - 1), fields) then
         ok = false
         if not fields then return false end
       end

@@ -69,7 +69,7 @@ describe("validate: keywords", function()
   end)
 
   it("items are checked one by one, and counted", function()
-    refuses('{"items":{"type":"string"}}', '["a",1,"b",2]', "[2]: must be a string", "[4]: must be a string")
+    refuses('{"items":{"type":"string"}}', '["a",1,"b",2]', "[1]: must be a string", "[3]: must be a string")
     refuses('{"minItems":1}', "[]", ": must have at least 1 elements")
     refuses('{"maxItems":1}', "[1,2]", ": must have at most 1 elements")
     accepts('{"minItems":1}', "{}")
@@ -79,7 +79,7 @@ describe("validate: keywords", function()
     local schema = [[{"type":"object","required":["id","lines"],"properties":{"lines":{"type":"array","items":{
       "type":"object","required":["unit_price","description"],"properties":{"unit_price":{"type":"integer"}}}}}}]]
     refuses(schema, '{"lines":[{"unit_price":1,"description":"x"},{"unit_price":"1"}]}',
-      "id: is required", "lines[2].description: is required", "lines[2].unit_price: must be an integer")
+      "id: is required", "lines[1].description: is required", "lines[1].unit_price: must be an integer")
   end)
 
   it("null is a value: it does not satisfy a type, but is there", function()
