@@ -149,6 +149,10 @@ function http.read(request, schema)
   if content_type and content_type ~= "" and not is_json(content_type) then
     return nil, http.error(415, "unsupported_media_type", "the body must be application/json in UTF-8")
   end
+  local coding = request.headers["content-encoding"]
+  if coding and coding ~= "" and coding:lower() ~= "identity" then
+    return nil, http.error(415, "unsupported_media_type", "the body must not be compressed (Content-Encoding)")
+  end
   if not request.body or request.body == "" then return nil, http.error(400, "not_json", "the body is empty") end
   local value, err = request:json()
   if err then return nil, http.error(400, "not_json", err.message) end

@@ -61,6 +61,13 @@ describe("http.read", function()
     end
   end)
 
+  it("answers 415 to compressed bodies", function()
+    local value, refused = http.read(request("\x1f\x8b", { ["content-encoding"] = "gzip" }))
+    assert.is_nil(value)
+    assert.equal(415, refused.status)
+    assert.same({ a = 1 }, (http.read(request('{"a":1}', { ["content-encoding"] = "identity" }))))
+  end)
+
   it("answers 400 to an empty body and to what is not JSON", function()
     for _, body in ipairs { "", "{", "nonsense" } do
       local value, refused = http.read(request(body))
