@@ -6,16 +6,21 @@ local pages = require "perigee.pages"
 
 local listing = {}
 
+local USER_ID_BYTES = 2048 -- of an index key in DynamoDB; a stored user_id is shorter than that
+
 local function given(value) return value ~= "" and value or nil end
 
 -- status, user_id and limit of a query; nil and the fields that are wrong.
 local function read(query)
   local fields = {}
   local q = { status = given(query.status), user = given(query.user_id), cursor = given(query.cursor) }
-  q.limit = math.tointeger(tonumber(given(query.limit) or 20))
+  q.limit = math.tointeger(tonumber((given(query.limit) or "20"):match "^%d+$"))
   q.status = q.status and q.status:upper()
   if q.status and not orders.machine:has(q.status) then
     fields[1] = { path = "status", message = "must be one of " .. table.concat(orders.machine.states, ", ") }
+  end
+  if q.user and #q.user > USER_ID_BYTES then
+    fields[#fields + 1] = { path = "user_id", message = ("must have at most %d bytes"):format(USER_ID_BYTES) }
   end
   if not q.limit or q.limit < 1 or q.limit > 100 then
     fields[#fields + 1] = { path = "limit", message = "must be an integer from 1 to 100" }

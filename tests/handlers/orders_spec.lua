@@ -52,12 +52,19 @@ describe("POST /orders", function()
     assert.matches('"total_price":9223372036854775807', app:get("/orders/" .. id).body, 1, true)
   end)
 
+  it("refuses a user_id that no index can hold", function()
+    local answer = app:get("/orders?user_id=" .. ("u"):rep(2049))
+    assert.equal(400, answer.status)
+    assert.is_string(support.fields(answer).user_id)
+    assert.equal(200, app:get("/orders?user_id=" .. ("u"):rep(2048)).status)
+  end)
+
   it("names every bad field at once", function()
     local answer = app:post("/orders", { user_id = "", item = 5, quantity = 0, total_price = 1.5, email = "x", currency = "eur",
       lines = { { description = "a", quantity = 1, unit_price = "5" } }, extra = 1 })
     assert.equal(400, answer.status)
     local fields = support.fields(answer)
-    for _, path in ipairs { "user_id", "item", "quantity", "total_price", "email", "currency", "lines[1].unit_price", "extra" } do
+    for _, path in ipairs { "user_id", "item", "quantity", "total_price", "email", "currency", "lines[0].unit_price", "extra" } do
       assert.is_string(fields[path], path .. " in " .. answer.body)
     end
     assert.equal(0, #app:table "Orders")
@@ -326,7 +333,7 @@ describe("GET /orders", function()
     local fields = support.fields(answer)
     assert.matches("PENDING_PAYMENT", fields.status)
     assert.is_string(fields.limit)
-    for _, limit in ipairs { "101", "x", "1.5", "-1" } do assert.equal(400, app:get("/orders?limit=" .. limit, OPERATOR).status, limit) end
+    for _, limit in ipairs { "101", "x", "1.5", "-1", "0x10", "1e1", "%201" } do assert.equal(400, app:get("/orders?limit=" .. limit, OPERATOR).status, limit) end
   end)
 
   it("refuses cursors that were changed or come from another query", function()
