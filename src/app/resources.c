@@ -241,6 +241,13 @@ static const char *refusal(struct template *t, const struct yaml *r, struct str 
     return template_included(t, r, name) ? NULL : "which its Condition leaves out";
 }
 
+/* A resource of an unknown type is named at its own line; that others refer to it is no mistake of theirs. */
+static void refuse(struct template *t, const struct yaml *r, struct str name, const char *why, int line,
+                   struct str where) {
+    if (r && !template_type(r) && template_included(t, r, name)) return;
+    template_problem(t, line, where, "refers to %.*s, %s", STR_ARG(name), why);
+}
+
 struct yaml *template_ref(struct template *t, struct str name, int line, struct str where) {
     struct str value = pseudo(t, name);
     if (value.p) return template_scalar(t, line, value);
@@ -250,7 +257,7 @@ struct yaml *template_ref(struct template *t, struct str name, int line, struct 
     if (!r && implicit(t, name)) return template_scalar(t, line, name);
     const char *why = refusal(t, r, name);
     if (why) {
-        template_problem(t, line, where, "refers to %.*s, %s", STR_ARG(name), why);
+        refuse(t, r, name, why, line, where);
         return unknown(t, line);
     }
     value = template_name(t, name);
@@ -278,7 +285,7 @@ struct yaml *template_attribute(struct template *t, struct str name, struct str 
     const char *why = refusal(t, r, name);
     struct str value = why ? STR("") : attribute_of(t, template_type(r), name, attribute);
     if (why)
-        template_problem(t, line, where, "refers to %.*s, %s", STR_ARG(name), why);
+        refuse(t, r, name, why, line, where);
     else if (!value.n)
         template_problem(t, line, where, "%.*s has no attribute '%.*s' that is supported", STR_ARG(name),
                          STR_ARG(attribute));

@@ -486,6 +486,13 @@ describe("the document", function()
         has_problem("3: duplicate key 'Resources' (first in line 2)", "Resources: {}\nResources: {}\n")
     end)
 
+    it("name a resource of an unknown type once, not those that refer to it", function()
+        local list = problems("Resources:\n  X: { Type: AWS::S3::Buckt }\n  F:\n" .. FUNCTION ..
+            "      Environment: { Variables: { A: !Ref X, B: !GetAtt X.Arn, C: !Sub '${X.Arn}/*' } }\n")
+        assert.equal(1, #list, table.concat(list, "\n"))
+        assert.matches("3: Resources.X: Type AWS::S3::Buckt is not supported", list[1], 1, true)
+    end)
+
     it("names every problem at once, in the order of lines", function()
         local list = problems [[
 Transform: AWS::Serverless-2016-10-31
