@@ -13,8 +13,10 @@
 
 extern char **environ;
 
-/* Interruption of runaway handlers is checked this often; also the smallest slice. */
+/* Interruption of runaway handlers is checked this often; also the smallest slice. While all workers sleep, a look now
+ * and then is enough: the first slice after a silence may be that long. */
 #define TICK_MS 5
+#define IDLE_TICK_MS 50
 #define TEMPLATE_MAX (4u << 20)
 
 struct perigee_config perigee_defaults(void) {
@@ -257,11 +259,15 @@ static void on_stop_fd(void *ud, int events) {
 
 static void on_tick(void *ud) {
     struct perigee *p = ud;
+    bool asleep = true;
     pthread_mutex_lock(&p->lock); /* a worker leaves READY under the lock before it closes its script */
-    for (size_t i = 0; i < p->n_workers; i++)
-        if (p->workers[i].state == WORKER_READY) script_watch_tick(p->workers[i].script);
+    for (size_t i = 0; i < p->n_workers; i++) {
+        if (p->workers[i].state != WORKER_READY) continue;
+        asleep &= loop_is_asleep(p->workers[i].loop);
+        script_watch_tick(p->workers[i].script);
+    }
     pthread_mutex_unlock(&p->lock);
-    loop_timer_start(p->loop, &p->tick, TICK_MS, on_tick, p);
+    loop_timer_start(p->loop, &p->tick, asleep ? IDLE_TICK_MS : TICK_MS, on_tick, p);
 }
 
 static int run_start(struct perigee *p, struct err *e) {

@@ -18,9 +18,9 @@
 /* Room in a connection's memory for the answer's head and libmicrohttpd's own structures, beside the request's head. */
 enum { ANSWER_ROOM = 6144, HEADER_COST = 64, RUNS_A_PUMP = 4, KEEP_BODY = 64 * 1024 };
 
-static const struct refusal head_large = {431, "RequestHeaderFieldsTooLarge",
+static const struct refusal head_large = {431, "head_too_large",
                                           "the request head is larger than this server accepts"};
-static const struct refusal body_large = {413, "RequestEntityTooLarge", "the body is larger than this server accepts"};
+static const struct refusal body_large = {413, "body_too_large", "the body is larger than this server accepts"};
 
 static struct conn *conn_of(struct MHD_Connection *m) {
     return MHD_get_connection_info(m, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
@@ -124,7 +124,7 @@ static void check_answer(struct conn *c) {
               (int64_t)c->res.status, "head_bytes", (uint64_t)c->res.head.n);
     http_response_free(&c->res);
     http_response_init(&c->res, 500);
-    http_error(&c->res, 500, "InternalServerError", "%s", why);
+    http_error(&c->res, 500, "internal", "%s", why);
     http_set(&c->res, STR("X-Request-Id"), c->req.request_id, NULL);
 }
 
@@ -434,7 +434,7 @@ void server_stop(struct server *s, void (*done)(void *ud), void *ud) {
 }
 
 static void cut_short(struct conn *c) {
-    static const struct refusal stopping = {503, "ServiceUnavailable", "the server is stopping; try again"};
+    static const struct refusal stopping = {503, "unavailable", "the server is stopping; try again"};
     struct server *s = c->server;
     void *ticket = c->ticket;
     c->ticket = NULL;

@@ -31,7 +31,7 @@ static bool refuse(struct refusal *ret, int status, const char *code, const char
 }
 
 static bool bad(struct refusal *ret, const char *message) {
-    return refuse(ret, 400, "BadRequest", message);
+    return refuse(ret, 400, "bad_request", message);
 }
 
 // ---- the target ----
@@ -97,7 +97,7 @@ static bool check_coding(const struct http_request *r, const struct framing *f, 
     if (f->codings > 1) return bad(ret, "Transfer-Encoding is given more than once");
     if (!str_is(r->version, "HTTP/1.1")) return bad(ret, "Transfer-Encoding needs HTTP/1.1");
     if (!str_ieq(f->coding, STR("chunked")))
-        return refuse(ret, 501, "NotImplemented", "the only transfer coding that is understood is chunked");
+        return refuse(ret, 501, "not_implemented", "the only transfer coding that is understood is chunked");
     return true;
 }
 
@@ -105,7 +105,7 @@ static bool check_length(const struct framing *f, size_t body_max, int64_t *ret_
     if (f->lengths > 1) return bad(ret, "Content-Length is given more than once");
     if (!is_digits(f->length)) return bad(ret, "Content-Length is no number");
     if (!str_i64(f->length, ret_length) || (uint64_t)*ret_length > body_max)
-        return refuse(ret, 413, "RequestEntityTooLarge", "the body is larger than this server accepts");
+        return refuse(ret, 413, "body_too_large", "the body is larger than this server accepts");
     return true;
 }
 

@@ -14,8 +14,8 @@
  * connections are in no epoll set, and two system calls a request to have them in one would cost more. */
 enum { GONE_MS = 1000, LINGER_MS = 1000, LINGER_MAX = 1024 * 1024 };
 
-static const struct refusal head_late = {408, "RequestTimeout", "the request head took too long to arrive"};
-static const struct refusal body_late = {408, "RequestTimeout", "the request body took too long to arrive"};
+static const struct refusal head_late = {408, "timeout", "the request head took too long to arrive"};
+static const struct refusal body_late = {408, "timeout", "the request body took too long to arrive"};
 
 static uint32_t look_ms(const struct server *s, enum conn_phase phase) {
     const struct server_limits *l = &s->cfg.limits;

@@ -88,6 +88,10 @@ static void drain(struct loop *l) {
     if (l->n_deferred) run_deferred(l, l->n_deferred);
 }
 
+bool loop_is_asleep(const struct loop *l) {
+    return atomic_load_explicit(&l->asleep, memory_order_relaxed);
+}
+
 // ---- turns ----
 
 void loop_turn_end(struct loop *l, struct loop_hook *h, void (*fn)(void *ud), void *ud) {

@@ -23,7 +23,8 @@ void loop_stop(struct loop *l); /* any thread */
 void loop_close(struct loop *l);
 /* Monotonic ms, read once a turn. */
 uint64_t loop_now_ms(const struct loop *l);
-bool loop_is_here(const struct loop *l); /* called on the loop's own thread */
+bool loop_is_asleep(const struct loop *l); /* waits for events; any thread, true only as a hint */
+bool loop_is_here(const struct loop *l);   /* called on the loop's own thread */
 
 /* -- deferred calls -------------------------------------------------------------------------------------------- */
 struct loop_task {

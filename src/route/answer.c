@@ -29,6 +29,21 @@ static int failure_status(enum err_code code) {
     return code == ERR_UNAVAILABLE || code == ERR_CANCELLED ? 503 : 500;
 }
 
+/* In the style of the handlers' own codes (lua/perigee/http.lua). */
+static const char *code_of(enum err_code code) {
+    switch (code) {
+    case ERR_TIMEOUT:
+        return "timeout";
+    case ERR_UNAVAILABLE:
+    case ERR_CANCELLED:
+        return "unavailable";
+    case ERR_LIMIT:
+        return "limit_exceeded";
+    default:
+        return "handler_error";
+    }
+}
+
 static const char *public_message(int status) {
     if (status == 504) return "the request took too long";
     return status == 503 ? "the service cannot take this request now; try again" : "the request could not be handled";
@@ -39,7 +54,7 @@ void answer_failure(struct http_response *res, const struct http_request *req, c
     int status = failure_status(why->err.code);
     http_response_init(res, status);
     const char *message = show ? why->err.msg : public_message(status);
-    write_error(res, req, err_name(why->err.code), str_c(message), show ? why->traceback : STR_NONE);
+    write_error(res, req, code_of(why->err.code), str_c(message), show ? why->traceback : STR_NONE);
     if (status == 503) http_set(res, STR("Retry-After"), STR("1"), NULL);
 }
 

@@ -81,7 +81,7 @@ static void on_ready(void *ud, const struct err *e) {
         return;
     }
     if (e && e->code) {
-        finish_error(t, 503, "NotReady", e->msg);
+        finish_error(t, 503, "not_ready", e->msg);
         return;
     }
     struct http_response res;
@@ -136,7 +136,7 @@ static void wrong_method(struct route_ticket *t, struct str allow) {
     struct http_response res;
     struct str text =
         arena_printf(t->req->arena, "%.*s is not possible here, but %.*s", STR_ARG(t->req->method), STR_ARG(allow));
-    answer_error(&res, t->req, 405, "MethodNotAllowed", text.p);
+    answer_error(&res, t->req, 405, "method_not_allowed", text.p);
     http_set(&res, STR("Allow"), allow, NULL);
     finish(t, &res);
 }
@@ -147,7 +147,7 @@ static void dispatch(struct route_ticket *t) {
     struct http_request *q = t->req;
     bool is_options = str_is(q->method, "OPTIONS");
     if (table_match(&t->route->table, q->arena, q->method, q->path, &m, &e))
-        finish_error(t, 400, "BadRequest", e.msg);
+        finish_error(t, 400, "bad_request", e.msg);
     else if (is_options && m.target && cors_enabled(&t->route->cfg.app->cors) && cors_is_preflight(q))
         options(t, m.allow);
     else if (m.function)
@@ -155,7 +155,7 @@ static void dispatch(struct route_ticket *t) {
     else if (is_options && (m.target || str_is(q->path, "*")))
         options(t, m.allow);
     else if (!m.target)
-        finish_error(t, 404, "NotFound", "there is nothing at this path");
+        finish_error(t, 404, "not_found", "there is nothing at this path");
     else if (m.allow.n)
         wrong_method(t, m.allow);
     else
