@@ -18,8 +18,7 @@
 /* Room in a connection's memory for the answer's head and libmicrohttpd's own structures, beside the request's head. */
 enum { ANSWER_ROOM = 6144, HEADER_COST = 64, RUNS_A_PUMP = 4, KEEP_BODY = 64 * 1024 };
 
-static const struct refusal head_large = {431, "head_too_large",
-                                          "the request head is larger than this server accepts"};
+static const struct refusal head_large = {431, "head_too_large", "the request head is larger than this server accepts"};
 static const struct refusal body_large = {413, "body_too_large", "the body is larger than this server accepts"};
 
 static struct conn *conn_of(struct MHD_Connection *m) {
