@@ -73,6 +73,7 @@ struct perigee {
     struct clock own_clock;
     struct clock *clock;
     struct app *app;
+    const char *root; /* the project's directory: parent of the template's */
     struct pool *pool;
     struct local *local;
     struct loop *loop; /* the coordinator's */
@@ -94,6 +95,8 @@ struct perigee {
 
 int host_load_app(const struct perigee_config *c, struct arena *a, struct buf *problems, struct app **ret,
                   struct err *e);
+int host_read_sources(const struct perigee_config *c, const struct app *app, const char *root,
+                      struct script_sources **ret, struct err *e);
 int host_provision(struct perigee *p, struct local_conn *conn, struct loop *loop, struct err *e);
 
 /* Opens a worker's parts on the calling thread; on failure everything is closed again. */

@@ -208,9 +208,7 @@ static bool nothing_new(const struct perigee *p, const struct script_sources *s)
 static void reload_begin(struct perigee *p) {
     struct script_sources *next = NULL;
     struct err e = {0};
-    struct str root = fs_dirname(p->app->dir);
-    if (script_sources_read(p->app->functions, p->app->n_functions, p->config.lua_dir, arena_cstr(&p->arena, root),
-                            &next, &e)) {
+    if (host_read_sources(&p->config, p->app, p->root, &next, &e)) {
         if (!p->reload.unreadable)
             log_event(p->log, LOG_ERROR, "cannot read the handlers, the last good version keeps serving", "s", "error",
                       e.msg);
@@ -260,10 +258,7 @@ int perigee_reload(struct perigee *p, const char **ret_version, struct err *e) {
     struct buf traceback = BUF_MAX(1 << 16);
     int rc = -1;
     if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_reload is for embedded hosts");
-    struct str root = fs_dirname(p->app->dir);
-    if (script_sources_read(p->app->functions, p->app->n_functions, p->config.lua_dir, arena_cstr(&p->arena, root),
-                            &next, e))
-        goto out;
+    if (host_read_sources(&p->config, p->app, p->root, &next, e)) goto out;
     if (script_load(w->script, next, p->app->functions, p->app->n_functions, &traceback, e)) goto out;
     script_commit(w->script, true);
     script_sources_unref(p->reload.sources);

@@ -65,10 +65,8 @@ static int checker_open(struct checker *k, const struct perigee_config *c, bool 
 
 static int check_handlers(struct checker *k, const struct perigee_config *c, struct buf *out, struct err *e) {
     if (checker_open(k, c, false, e)) return -1;
-    struct str root = fs_dirname(k->app->dir);
-    if (script_sources_read(k->app->functions, k->app->n_functions, c->lua_dir, arena_cstr(&k->arena, root),
-                            &k->sources, e))
-        return -1;
+    const char *root = arena_cstr(&k->arena, fs_dirname(k->app->dir));
+    if (host_read_sources(c, k->app, root, &k->sources, e)) return -1;
     int rc = 0;
     struct map told = {0};
     for (size_t i = 0; i < k->app->n_functions; i++) { /* one by one, so that each broken one is named */

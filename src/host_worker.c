@@ -72,7 +72,7 @@ static int open_script(struct worker *w, struct err *e) {
         .metrics = w->metrics,
         .limits = {.instructions = (uint64_t)p->config.max_instructions, .cpu_ms = (uint64_t)p->config.cpu_ms},
         .lua_dir = p->config.lua_dir,
-        .root_dir = p->app->dir.p,
+        .root_dir = p->root,
         .development = p->config.development,
         .modules = p->config.modules,
     };

@@ -183,10 +183,14 @@ static void open_tables(struct perigee *p) {
     }
 }
 
+int host_read_sources(const struct perigee_config *c, const struct app *app, const char *root,
+                      struct script_sources **ret, struct err *e) {
+    return script_sources_read(app->functions, app->n_functions, c->lua_dir, root, ret, e);
+}
+
 static int open_sources(struct perigee *p, struct err *e) {
-    struct str root = fs_dirname(p->app->dir);
-    return script_sources_read(p->app->functions, p->app->n_functions, p->config.lua_dir, arena_cstr(&p->arena, root),
-                               &p->reload.sources, e);
+    p->root = arena_cstr(&p->arena, fs_dirname(p->app->dir));
+    return host_read_sources(&p->config, p->app, p->root, &p->reload.sources, e);
 }
 
 static int open_parts(struct perigee *p, struct err *e) {
