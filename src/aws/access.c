@@ -166,7 +166,7 @@ static void ses(struct out *o, const struct aws_call *c, struct str action) {
 
 void access_list(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct access **ret,
                  size_t *ret_n) {
-    const struct aws_op_row *row = aws_op_row(c->op);
+    const struct aws_op_row *row = c->row;
     struct out o = {.id = id, .a = a};
     struct str action = arena_printf(a, "%s:%s", aws_service_name(row->service), row->action);
     if (row->service == AWS_DYNAMODB) dynamodb(&o, c, action);
@@ -182,7 +182,7 @@ int aws_call_arns(const struct aws_identity *id, struct arena *a, const struct a
     struct access *rows = NULL;
     size_t n = 0;
     if (!json_is(&c->params, JSON_OBJ))
-        return err_set(e, ERR_VALIDATION, "the parameters of %s are no object", aws_op_row(c->op)->action);
+        return err_set(e, ERR_VALIDATION, "the parameters of %s are no object", c->row->action);
     access_list(id, a, c, &rows, &n);
     struct str *arns = ARENA_ARRAY(a, struct str, n + 1);
     for (size_t i = 0; i < n; i++) arns[i] = rows[i].arn;

@@ -2,20 +2,39 @@
 #include "aws/access.h"
 #include "base/buf.h"
 #include <stdlib.h>
+#include <unistd.h>
 
 struct aws_call *aws_call_new(enum aws_op op) {
     struct aws_call *c = calloc(1, sizeof *c);
     if (!c) fatal("out of memory");
     c->op = op;
+    c->row = op == AWS_OTHER ? NULL : aws_op_row(op);
+    c->body_fd = c->result_fd = -1;
     c->params = json_make_obj();
     c->result = json_make_obj();
     list_init(&c->node);
     return c;
 }
 
+struct aws_call *aws_call_named(enum aws_service service, struct str action) {
+    enum aws_op op = AWS_OTHER;
+    if (!aws_op_find(service, action, &op, NULL)) return aws_call_new(op);
+    struct aws_call *c = aws_call_new(AWS_OTHER);
+    struct aws_op_row *row = ARENA_NEW(&c->arena, struct aws_op_row);
+    *row = (struct aws_op_row){service, arena_cstr(&c->arena, action), 0};
+    c->row = row;
+    return c;
+}
+
+static void close_fd(int fd) {
+    if (fd >= 0) close(fd);
+}
+
 void aws_call_free(struct aws_call *c) {
     if (!c) return;
-    if (c->pending) fatal("aws: %s freed while pending", aws_op_row(c->op)->action);
+    if (c->pending) fatal("aws: %s freed while pending", c->row->action);
+    close_fd(c->body_fd);
+    close_fd(c->result_fd);
     arena_free(&c->arena);
     free(c);
 }
@@ -52,7 +71,7 @@ enum aws_started aws_start(struct aws_backend *b, struct loop *home, struct aws_
     c->result = json_make_obj();
     c->result_body = STR_NONE;
     if (!json_is(&c->params, JSON_OBJ)) {
-        err_set(&c->err, ERR_VALIDATION, "the parameters of %s are %s, not an object", aws_op_row(c->op)->action,
+        err_set(&c->err, ERR_VALIDATION, "the parameters of %s are %s, not an object", c->row->action,
                 json_type_name(c->params.type));
         return AWS_DONE;
     }
@@ -99,7 +118,7 @@ void aws_call_wait(struct aws_backend *b, struct loop *home, struct aws_call *c)
 
 /* The namespace that the service's own errors carry; those of the common machinery carry coral's. */
 static const char *type_prefix(const struct aws_call *c) {
-    enum aws_service s = aws_op_row(c->op)->service;
+    enum aws_service s = c->row->service;
     enum err_code code = c->err.code;
     if (s == AWS_SQS) return "com.amazonaws.sqs#";
     if (s != AWS_DYNAMODB) return "";
@@ -110,7 +129,7 @@ static const char *type_prefix(const struct aws_call *c) {
 }
 
 void aws_error_json(const struct aws_call *c, struct buf *b) {
-    buf_printf(b, "{\"__type\":\"%s%s\",\"message\":", type_prefix(c), err_name(c->err.code));
+    buf_printf(b, "{\"__type\":\"%s%s\",\"message\":", type_prefix(c), err_name_of(&c->err));
     json_write_str(b, str_c(c->err.msg));
     for (uint32_t i = 0; json_is(&c->result, JSON_OBJ) && i < c->result.n; i++) {
         buf_byte(b, ',');

@@ -8,26 +8,41 @@ static const struct aws_op_row rows[AWS_OPS] = {
 #undef AWS_OP
 };
 
-static const char *const names[AWS_SERVICES] = {"dynamodb", "sqs", "s3", "ses", "sts"};
+static const struct aws_service_row services[AWS_SERVICES] = {
+#define AWS_SERVICE(id, name, protocol, prefix, signing, endpoint_id, target)                                          \
+    {name, AWS_##protocol, prefix, signing, endpoint_id, target},
+#include "aws/services.def"
+#undef AWS_SERVICE
+};
 
 const struct aws_op_row *aws_op_row(enum aws_op op) {
     if ((unsigned)op >= AWS_OPS) fatal("aws: no operation %d", (int)op);
     return &rows[op];
 }
 
-const char *aws_service_name(enum aws_service s) {
+const struct aws_service_row *aws_service_row(enum aws_service s) {
     if ((unsigned)s >= AWS_SERVICES) fatal("aws: no service %d", (int)s);
-    return names[s];
+    return &services[s];
+}
+
+const char *aws_service_name(enum aws_service s) {
+    return aws_service_row(s)->name;
 }
 
 int aws_service_find(struct str name, enum aws_service *ret, struct err *e) {
+    struct buf known = BUF_MAX(400);
     for (int i = 0; i < AWS_SERVICES; i++) {
-        if (!str_is(name, names[i])) continue;
-        *ret = i;
-        return 0;
+        if (str_is(name, services[i].name)) {
+            *ret = i;
+            buf_free(&known);
+            return 0;
+        }
+        buf_printf(&known, "%s%s", known.n ? ", " : "", services[i].name);
     }
-    return err_set(e, ERR_VALIDATION, "there is no service \"%.*s\": dynamodb, sqs, s3, ses and sts are known",
-                   STR_ARG(str_take(name, 64)));
+    err_set(e, ERR_VALIDATION, "there is no service \"%.*s\" here; there are %s", STR_ARG(str_take(name, 64)),
+            buf_cstr(&known));
+    buf_free(&known);
+    return -1;
 }
 
 int aws_op_find(enum aws_service service, struct str action, enum aws_op *ret, struct err *e) {
@@ -41,7 +56,7 @@ int aws_op_find(enum aws_service service, struct str action, enum aws_op *ret, s
         }
         buf_printf(&known, "%s%s", known.n ? ", " : "", rows[i].action);
     }
-    err_set(e, ERR_UNKNOWN_OPERATION, "%s has no operation \"%.*s\" here; it has %s", names[service],
+    err_set(e, ERR_UNKNOWN_OPERATION, "%s has no operation \"%.*s\" here; it has %s", services[service].name,
             STR_ARG(str_take(action, 64)), buf_cstr(&known));
     buf_free(&known);
     return -1;

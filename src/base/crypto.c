@@ -55,6 +55,37 @@ size_t crypto_digest_end(struct crypto_digest *d, uint8_t out[32]) {
     return n;
 }
 
+_Static_assert(sizeof(SHA256_CTX) <= sizeof((struct crypto_hmac *)0)->inner, "a SHA256_CTX fits");
+
+static void sha256_state(SHA256_CTX *c, const uint8_t block[64]) {
+    if (!SHA256_Init(c) || !SHA256_Update(c, block, 64)) fatal("the SHA256 digest failed");
+}
+
+void crypto_hmac_key(struct crypto_hmac *h, struct str key) {
+    uint8_t block[64] = {0};
+    if (key.n > sizeof block)
+        crypto_sha256(key, block);
+    else if (key.n)
+        memcpy(block, key.p, key.n);
+    for (size_t i = 0; i < sizeof block; i++) block[i] ^= 0x36;
+    sha256_state((SHA256_CTX *)h->inner, block);
+    for (size_t i = 0; i < sizeof block; i++) block[i] ^= 0x36 ^ 0x5c;
+    sha256_state((SHA256_CTX *)h->outer, block);
+    OPENSSL_cleanse(block, sizeof block);
+}
+
+void crypto_hmac_sum(const struct crypto_hmac *h, struct str data, uint8_t out[32]) {
+    SHA256_CTX c;
+    memcpy(&c, h->inner, sizeof c);
+    if (!SHA256_Update(&c, data.p, data.n) || !SHA256_Final(out, &c)) fatal("the SHA256 digest failed");
+    memcpy(&c, h->outer, sizeof c);
+    if (!SHA256_Update(&c, out, 32) || !SHA256_Final(out, &c)) fatal("the SHA256 digest failed");
+}
+
+void crypto_hmac_wipe(struct crypto_hmac *h) {
+    OPENSSL_cleanse(h, sizeof *h);
+}
+
 /* RFC 2104, for digests with blocks of 64 bytes. */
 static void hmac(const EVP_MD *md, struct str key, struct str data, uint8_t *out) {
     uint8_t inner[64] = {0}, outer[64], sum[EVP_MAX_MD_SIZE];
@@ -87,17 +118,21 @@ void crypto_hmac_sha1(struct str key, struct str data, uint8_t out[20]) {
 }
 
 /* The reflected polynomial 0x04c11db7 of IEEE 802.3, four bits at a time. */
-uint32_t crypto_crc32(struct str data) {
+uint32_t crypto_crc32_add(uint32_t crc, struct str data) {
     static const uint32_t nibble[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
                                         0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
                                         0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-    uint32_t c = 0xffffffff;
+    uint32_t c = ~crc;
     for (size_t i = 0; i < data.n; i++) {
         c ^= (uint8_t)data.p[i];
         c = c >> 4 ^ nibble[c & 15];
         c = c >> 4 ^ nibble[c & 15];
     }
     return ~c;
+}
+
+uint32_t crypto_crc32(struct str data) {
+    return crypto_crc32_add(0, data);
 }
 
 bool crypto_equal(struct str a, struct str b) {

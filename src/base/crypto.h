@@ -8,7 +8,16 @@ void crypto_sha1(struct str data, uint8_t out[20]);
 void crypto_md5(struct str data, uint8_t out[16]);
 void crypto_hmac_sha256(struct str key, struct str data, uint8_t out[32]);
 void crypto_hmac_sha1(struct str key, struct str data, uint8_t out[20]);
+/* A keyed HMAC-SHA256 state: the two midstates of RFC 2104, so that a MAC under a known key costs no key set-up. Holds
+ * what signs: wipe it with crypto_hmac_wipe. */
+struct crypto_hmac {
+    _Alignas(8) unsigned char inner[112], outer[112]; /* SHA256_CTX */
+};
+void crypto_hmac_key(struct crypto_hmac *h, struct str key);
+void crypto_hmac_sum(const struct crypto_hmac *h, struct str data, uint8_t out[32]);
+void crypto_hmac_wipe(struct crypto_hmac *h);
 uint32_t crypto_crc32(struct str data);
+uint32_t crypto_crc32_add(uint32_t crc, struct str data); /* crc: of what came before, 0 at first */
 /* Streaming digest. kind: "md5", "sha1", "sha256". */
 struct crypto_digest;
 struct crypto_digest *crypto_digest_new(const char *kind);

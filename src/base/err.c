@@ -23,8 +23,41 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...) {
     vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
     e->code = code;
+    e->name[0] = '\0';
     memcpy(e->msg, msg, sizeof msg);
     return -1;
+}
+
+static enum err_code code_named(const char *name) {
+    for (int i = 1; i < ERR_CODES; i++)
+        if (strcmp(codes[i].name, name) == 0) return (enum err_code)i;
+    return ERR_SERVICE;
+}
+
+int err_service(struct err *e, const char *name, int status, bool retryable, const char *fmt, ...) {
+    if (!e) return -1;
+    char msg[sizeof e->msg];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(msg, sizeof msg, fmt, ap);
+    va_end(ap);
+    err_set(e, code_named(name), "%s", msg);
+    snprintf(e->name, sizeof e->name, "%s", name);
+    e->status = status;
+    e->retryable = retryable;
+    return -1;
+}
+
+const char *err_name_of(const struct err *e) {
+    return e->name[0] ? e->name : err_name(e->code);
+}
+
+int err_status_of(const struct err *e) {
+    return e->name[0] ? e->status : err_status(e->code);
+}
+
+bool err_retryable_of(const struct err *e) {
+    return e->name[0] ? e->retryable : err_retryable(e->code);
 }
 
 int err_sys(struct err *e, enum err_code code, int errnum, const char *fmt, ...) {
@@ -44,7 +77,11 @@ int err_wrap(struct err *e, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(prefix, sizeof prefix, fmt, ap);
     va_end(ap);
-    return err_set(e, e->code, "%s: %s", prefix, e->msg);
+    char name[sizeof e->name];
+    memcpy(name, e->name, sizeof name);
+    err_set(e, e->code, "%s: %s", prefix, e->msg);
+    memcpy(e->name, name, sizeof name);
+    return -1;
 }
 
 const char *err_name(enum err_code code) {

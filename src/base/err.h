@@ -16,6 +16,9 @@ enum err_code {
 struct err {
     enum err_code code;
     char msg[1024]; /* a sentence with nouns: what, where (file:line or field), why */
+    char name[64];  /* not empty: the error of a remote service, which has this name, status and retryability */
+    int status;
+    bool retryable;
 };
 
 /* Fills *e (which may be NULL) and returns -1. */
@@ -24,6 +27,14 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...) __attribute
 int err_sys(struct err *e, enum err_code code, int errnum, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Puts "prefix: " before the message that is there; returns -1. */
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* A remote service's error, with name, status and retryable as given; its code is the one of that name, else
+ * ERR_SERVICE. Returns -1. */
+int err_service(struct err *e, const char *name, int status, bool retryable, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* Name, HTTP status and retryability of this error. */
+const char *err_name_of(const struct err *e);
+int err_status_of(const struct err *e);
+bool err_retryable_of(const struct err *e);
 const char *err_name(enum err_code code); /* AWS's name, as in "ConditionalCheckFailedException" */
 int err_status(enum err_code code);       /* HTTP status */
 bool err_retryable(enum err_code code);

@@ -151,7 +151,7 @@ static void log_refused(const struct feed *f, const struct aws_call *c) {
     for (uint32_t i = 0; json_is(failed, JSON_ARR) && i < failed->n; i++)
         log_event(f->cfg.log, LOG_WARN, "message not settled", "SSSs", "queue", f->cfg.feed->queue, "code",
                   json_get_s(&failed->items[i], "Code"), "error", json_get_s(&failed->items[i], "Message"), "action",
-                  aws_op_row(c->op)->action);
+                  c->row->action);
 }
 
 static void on_retry(void *ud) {
@@ -166,7 +166,7 @@ static void on_settled(struct aws_call *c, void *ud) {
     bool again = c->err.code && ++b->attempts < SETTLE_ATTEMPTS;
     if (c->err.code)
         log_event(f->cfg.log, LOG_ERROR, "messages not settled", "Sssu", "queue", f->cfg.feed->queue, "action",
-                  aws_op_row(c->op)->action, "error", c->err.msg, "attempt", (uint64_t)b->attempts);
+                  c->row->action, "error", c->err.msg, "attempt", (uint64_t)b->attempts);
     else
         log_refused(f, c);
     if (!again) {
@@ -305,7 +305,7 @@ static void poll_later(struct feed *f, uint64_t ms) {
 static void call_failed(struct feed *f, const struct aws_call *c) {
     if (f->polling || !f->failures)
         log_event(f->cfg.log, LOG_ERROR, "cannot receive messages", "SSss", "queue", f->cfg.feed->queue, "function",
-                  f->cfg.feed->function->name, "code", err_name(c->err.code), "error", c->err.msg);
+                  f->cfg.feed->function->name, "code", err_name_of(&c->err), "error", c->err.msg);
     f->polling = false;
     f->failures++;
     poll_later(f, retry_ms(f->failures - 1));

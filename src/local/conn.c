@@ -75,19 +75,19 @@ static enum aws_started write_later(struct local_conn *conn, struct aws_call *c)
 static void read_now(struct local_conn *conn, struct aws_call *c) {
     struct local_tx tx = {
         .db = conn->db, .now_ms = clock_ms(conn->local->clock), .local = conn->local, .id = conn->local->id};
-    for (int i = 0; i < AWS_SERVICES; i++) tx.service[i] = conn->service[i];
+    for (int i = 0; i < AWS_ENGINE_SERVICES; i++) tx.service[i] = conn->service[i];
     if (db_begin(conn->db, &c->err)) return;
     int rc = conn->local->fns[c->op](&tx, c);
-    for (int i = 0; i < AWS_SERVICES; i++) conn->service[i] = tx.service[i];
+    for (int i = 0; i < AWS_ENGINE_SERVICES; i++) conn->service[i] = tx.service[i];
     if (!rc && !db_commit(conn->db, &c->err)) return;
     db_rollback(conn->db);
 }
 
 static enum aws_started start(struct aws_backend *b, struct aws_call *c) {
     struct local_conn *conn = (struct local_conn *)b;
-    const struct aws_op_row *row = aws_op_row(c->op);
+    const struct aws_op_row *row = c->row;
     crypto_uuid7(clock_ms(conn->local->clock), c->request_id);
-    if (!conn->local->fns[c->op]) {
+    if (c->op == AWS_OTHER || !conn->local->fns[c->op]) {
         err_set(&c->err, ERR_NOT_IMPLEMENTED, "the embedded engine has no %s:%s", aws_service_name(row->service),
                 row->action);
         return AWS_DONE;
@@ -102,7 +102,7 @@ static enum aws_started start(struct aws_backend *b, struct aws_call *c) {
 static void cancel(struct aws_backend *b, struct aws_call *c) {
     struct local_conn *conn = (struct local_conn *)b;
     struct local_op *op = c->state;
-    if (!op || !(aws_op_row(c->op)->flags & AWS_LONG)) return;
+    if (!op || !(c->row->flags & AWS_LONG)) return;
     atomic_store(&op->cancelled, true);
     writer_notice_cancel(conn->local->writer);
 }
@@ -111,7 +111,16 @@ static int64_t now_ms(struct aws_backend *b) {
     return clock_ms(((struct local_conn *)b)->local->clock);
 }
 
-static const struct aws_backend_ops backend_ops = {start, cancel, s3_presign, now_ms};
+static void describe(struct aws_backend *b, struct arena *a, struct json *ret) {
+    const struct local *l = ((struct local_conn *)b)->local;
+    *ret = json_make_obj();
+    json_set(a, ret, "backend", json_make_c("local"));
+    json_set(a, ret, "data", json_make_str(arena_str(a, str_c(l->dir))));
+    json_set(a, ret, "region", json_make_str(arena_str(a, b->id.region)));
+    json_set(a, ret, "account", json_make_str(arena_str(a, b->id.account)));
+}
+
+static const struct aws_backend_ops backend_ops = {start, cancel, s3_presign, s3_presign_post, now_ms, describe};
 
 /* == attach and detach ==============================================================================================
  */

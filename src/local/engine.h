@@ -14,7 +14,7 @@ struct local_tx {
     int64_t now_ms; /* wall clock, read once an operation */
     struct local *local;
     struct aws_identity id;
-    void *service[AWS_SERVICES]; /* per-connection caches (table descriptions, ...), see local_service_ops */
+    void *service[AWS_ENGINE_SERVICES]; /* per-connection caches (table descriptions, ...), see local_service_ops */
     bool writable;
 };
 typedef int local_fn(struct local_tx *tx, struct aws_call *c);

@@ -32,7 +32,7 @@ struct local_conn {
     struct local *local;
     struct loop *loop;
     struct db *db;
-    void *service[AWS_SERVICES];
+    void *service[AWS_ENGINE_SERVICES];
     struct loop_hook hook;
     struct loop_task nudge;
     struct list gathered; /* operations of this turn */

@@ -26,7 +26,7 @@ enum {
 struct writer {
     struct local *local;
     struct db *db;
-    void *service[AWS_SERVICES];
+    void *service[AWS_ENGINE_SERVICES];
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t cond;

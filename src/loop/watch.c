@@ -44,10 +44,14 @@ int loop_fd_add(struct loop *l, int fd, int events, void (*fn)(void *ud, int eve
     f->loop = l;
     f->fn = fn;
     f->ud = ud;
-    int wanted = (events & LOOP_READ ? UV_READABLE : 0) | (events & LOOP_WRITE ? UV_WRITABLE : 0);
-    uv_poll_start(&f->h, wanted, on_fd);
+    loop_fd_set(f, events);
     *ret = f;
     return 0;
+}
+
+void loop_fd_set(struct loop_fd *f, int events) {
+    int wanted = (events & LOOP_READ ? UV_READABLE : 0) | (events & LOOP_WRITE ? UV_WRITABLE : 0);
+    uv_poll_start(&f->h, wanted, on_fd);
 }
 
 void loop_fd_remove(struct loop_fd *f) {

@@ -78,6 +78,6 @@ void answer_send(struct route_ticket *t, struct http_response *res) {
 void answer_log_failure(const struct route_ticket *t, struct str request_id, struct str trace_id,
                         const struct script_reply *why) {
     log_event(t->route->cfg.log, LOG_ERROR, "handler failed", "SSssSSs", "request_id", request_id, "function",
-              t->function->name, "code", err_name(why->err.code), "error", why->err.msg, "traceback", why->traceback,
+              t->function->name, "code", err_name_of(&why->err), "error", why->err.msg, "traceback", why->traceback,
               "trace_id", trace_id, "version", why->version);
 }

@@ -358,12 +358,12 @@ int script_push_err(lua_State *L, const struct err *e, const char *service, cons
         script_push_json(L, &more->members[i].value);
         lua_rawset(L, -3);
     }
-    set_text(L, "code", err_name(e->code));
+    set_text(L, "code", err_name_of(e));
     lua_pushstring(L, e->msg);
     lua_setfield(L, -2, "message");
-    lua_pushinteger(L, err_status(e->code));
+    lua_pushinteger(L, err_status_of(e));
     lua_setfield(L, -2, "status");
-    lua_pushboolean(L, err_retryable(e->code));
+    lua_pushboolean(L, err_retryable_of(e));
     lua_setfield(L, -2, "retryable");
     set_text(L, "service", service);
     set_text(L, "action", action);

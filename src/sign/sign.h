@@ -1,13 +1,14 @@
 /* sign: Signature Version 4 as pure functions: one buffer a stage, no I/O, no clock of its own.
  *
- * Who calls it: local (presign, verify), later remote. Source: AWS General Reference "Create a signed AWS API request",
- * "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)".
- * The path is taken as it stands on the wire for S3 (encoded once, never normalised); other services sign the
- * normalised, twice encoded path: `double_encode`. */
+ * Who calls it: local (presign, verify), remote (sign, presign), script/lib/sigv4.c. Source: AWS General Reference
+ * "Create a signed AWS API request", "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)". The
+ * path is taken as it stands on the wire for S3 (encoded once, never normalised); other services sign the normalised,
+ * twice encoded path: `double_encode`. */
 #ifndef PERIGEE_SIGN_H
 #define PERIGEE_SIGN_H
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/crypto.h"
 #include "base/http.h"
 
 struct sign_credentials {
@@ -33,22 +34,58 @@ void sign_string_to_sign(const struct sign_scope *s, struct str canonical_reques
 void sign_key(struct str secret_key, const struct sign_scope *s, uint8_t out[32]);
 void sign_signature(const uint8_t key[32], struct str string_to_sign, char out_hex[65]);
 
-/* A cache of one signing key (per credentials, day, region, service); zero-initialise. */
+/* A cache of signing keys (per credentials, day, region, service), as keyed HMAC states; zero-initialise. One a thread.
+ */
 struct sign_key_cache {
-    uint8_t key[32], id[32];
-    bool set;
+    struct sign_key_entry {
+        uint8_t id[32]; /* of secret, day, region, service */
+        struct crypto_hmac key;
+        bool set;
+    } entries[8];
+    unsigned next; /* to be replaced */
 };
-void sign_key_cached(struct sign_key_cache *c, struct str secret_key, const struct sign_scope *s, uint8_t out[32]);
+void sign_key_cached(struct sign_key_cache *c, struct str secret_key, const struct sign_scope *s,
+                     struct crypto_hmac *ret);
 
-/* Value of the Authorization header for r (whose headers hold host and x-amz-date). */
+/* Value of the Authorization header for r (whose headers hold host and x-amz-date; with a session token also
+ * x-amz-security-token). ret_signature (may be NULL): its 64 hex digits, the seed of a signed stream. */
 void sign_authorization(const struct sign_credentials *c, const struct sign_scope *s, const struct sign_request *r,
-                        struct sign_key_cache *cache, struct buf *out);
+                        struct sign_key_cache *cache, struct buf *out, char ret_signature[65]);
 
-/* Presigning by query (S3: payload UNSIGNED-PAYLOAD). base: "http://host:port"; path raw and encoded;
- * extra_query: further raw parameters to be signed, may be empty. expires_s: 1..604800.
- * out: the whole URL, X-Amz-Signature last. */
-int sign_presign(const struct sign_credentials *c, const struct sign_scope *s, struct str method, struct str base,
-                 struct str path, struct str extra_query, int64_t expires_s, struct buf *out, struct err *e);
+/* Presigning by query. base: "https://host[:port]"; path raw and encoded; extra_query: further raw parameters to be
+ * signed; headers: those that the user of the link must send besides host; payload_hash: empty means UNSIGNED-PAYLOAD.
+ * expires_s: 1..604800. out: the whole URL, X-Amz-Signature last. cache may be NULL. */
+struct sign_link {
+    struct str method, base, path, extra_query;
+    const struct http_header *headers;
+    size_t n_headers;
+    struct str payload_hash;
+    bool double_encode;
+    int64_t expires_s;
+};
+int sign_presign(const struct sign_credentials *c, const struct sign_scope *s, const struct sign_link *l,
+                 struct sign_key_cache *cache, struct buf *out, struct err *e);
+
+/* Signed streams (Amazon S3, "Transferring Payload in Multiple Chunks (Chunked Upload)", and with trailing headers):
+ * payload hash STREAMING-AWS4-HMAC-SHA256-PAYLOAD or STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER. */
+struct sign_stream {
+    struct crypto_hmac key;
+    struct buf prefix; /* date and scope lines; freed by sign_stream_end */
+    char previous[65];
+};
+void sign_stream_begin(struct sign_stream *s, const struct sign_credentials *c, const struct sign_scope *scope,
+                       struct sign_key_cache *cache, const char seed_signature[65]);
+/* The signature of the next chunk (empty data: the last one). */
+void sign_stream_chunk(struct sign_stream *s, struct str data, char ret_signature[65]);
+/* trailer: the canonical trailing header lines, "x-amz-checksum-crc32:sOO8/Q==\n". */
+void sign_stream_trailer(struct sign_stream *s, struct str trailer, char ret_signature[65]);
+void sign_stream_end(struct sign_stream *s);
+
+/* POST policies ("Authenticating Requests: Browser-Based Uploads Using POST"): the signature of the base64 policy, and
+ * "KEY/20130524/us-east-1/s3/aws4_request". */
+void sign_post_policy(const struct sign_credentials *c, const struct sign_scope *s, struct str policy_base64,
+                      struct sign_key_cache *cache, char ret_signature[65]);
+void sign_credential(const struct sign_credentials *c, const struct sign_scope *s, struct buf *out);
 
 /* Looks up the secret of an access key; STR_NONE when unknown. */
 typedef struct str sign_secret_fn(void *ud, struct str access_key);

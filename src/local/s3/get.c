@@ -98,7 +98,7 @@ static int locate(struct local_tx *tx, struct aws_call *c, struct str *bucket, s
     struct str key, range;
     struct err *e = &c->err;
     if (params_only(&c->params, "Bucket Key Range IfMatch IfNoneMatch IfModifiedSince IfUnmodifiedSince ChecksumMode",
-                    aws_op_row(c->op)->action, ERR_S3_ARGUMENT, e))
+                    c->row->action, ERR_S3_ARGUMENT, e))
         return -1;
     if (s3_bucket_of(tx, c, bucket, e) || s3_key_of(c, &key, e)) return -1;
     if (params_str(&c->params, "Range", ERR_S3_ARGUMENT, &range, e)) return -1;

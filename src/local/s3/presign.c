@@ -30,27 +30,35 @@ static struct str base_of(struct local *l, struct arena *a, struct str host_hint
     return arena_printf(a, "http://%.*s:%d", STR_ARG(host.n ? host : STR("127.0.0.1")), atomic_load(&l->cloud_port));
 }
 
-int s3_presign(struct aws_backend *b, struct arena *a, struct str method, struct str bucket, struct str key,
-               int64_t expires_s, struct str host_hint, struct str *ret_url, int64_t *ret_expires_ms, struct err *e) {
+int s3_presign(struct aws_backend *b, const struct aws_presign *p, struct arena *a, struct str *ret_url,
+               int64_t *ret_expires_ms, struct err *e) {
     struct local *l = ((struct local_conn *)b)->local;
     struct buf path = BUF_MAX(8192), url = BUF_MAX(32768);
     struct sign_credentials cred = {str_c(l->access_key), str_c(l->secret_key), STR_NONE};
     struct sign_scope scope = {l->id.region, STR("s3"), clock_ms(l->clock)};
     int rc = -1;
-    if (!bucket.n || !key.n) return err_set(e, ERR_S3_ARGUMENT, "a presigned link needs a bucket and a key");
+    if (!p->bucket.n || !p->key.n) return err_set(e, ERR_S3_ARGUMENT, "a presigned link needs a bucket and a key");
     buf_byte(&path, '/');
-    url_encode(&path, bucket, false);
+    url_encode(&path, p->bucket, false);
     buf_byte(&path, '/');
-    url_encode(&path, key, true);
+    url_encode(&path, p->key, true);
     if (buf_check(&path, "the path of the presigned link", e)) goto out;
-    struct str base = base_of(l, a, host_hint);
-    if (sign_presign(&cred, &scope, method, base, buf_view(&path), STR_NONE, expires_s, &url, e)) goto out;
+    struct str base = base_of(l, a, p->host_hint);
+    struct sign_link link = {.method = p->method, .base = base, .path = buf_view(&path), .expires_s = p->expires_s};
+    if (sign_presign(&cred, &scope, &link, NULL, &url, e)) goto out;
     if (buf_check(&url, "the presigned link", e)) goto out;
     *ret_url = arena_str(a, buf_view(&url));
-    *ret_expires_ms = (scope.unix_ms / 1000 + expires_s) * 1000; /* X-Amz-Date counts whole seconds */
+    *ret_expires_ms = (scope.unix_ms / 1000 + p->expires_s) * 1000; /* X-Amz-Date counts whole seconds */
     rc = 0;
 out:
     buf_free(&path);
     buf_free(&url);
     return rc;
+}
+
+int s3_presign_post(struct aws_backend *b, const struct json *params, struct str host_hint, struct arena *a,
+                    struct json *ret, int64_t *ret_expires_ms, struct err *e) {
+    (void)b, (void)params, (void)host_hint, (void)a, (void)ret, (void)ret_expires_ms;
+    return err_set(e, ERR_NOT_IMPLEMENTED,
+                   "the embedded engine takes no form uploads: presigned POST works on S3 only");
 }

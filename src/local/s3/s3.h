@@ -23,8 +23,10 @@ extern const struct s3_header { const char *member, *header; } s3_headers[S3_HEA
  */
 int s3_prepare(struct local *l, struct db *db, struct err *e);
 enum aws_started s3_put_start(struct local_conn *conn, struct aws_call *c);
-int s3_presign(struct aws_backend *b, struct arena *a, struct str method, struct str bucket, struct str key,
-               int64_t expires_s, struct str host_hint, struct str *ret_url, int64_t *ret_expires_ms, struct err *e);
+int s3_presign(struct aws_backend *b, const struct aws_presign *p, struct arena *a, struct str *ret_url,
+               int64_t *ret_expires_ms, struct err *e);
+int s3_presign_post(struct aws_backend *b, const struct json *params, struct str host_hint, struct arena *a,
+                    struct json *ret, int64_t *ret_expires_ms, struct err *e);
 
 /* -- rows
  * -------------------------------------------------------------------------------------------------------------- */

@@ -58,7 +58,7 @@ static void set_body(lua_State *L, int idx, struct aws_call *c) {
 
 /* The members of the table at idx; Body of an S3 call goes beside the parameters. */
 static int set_params(lua_State *L, int idx, struct aws_call *c, struct err *e) {
-    bool s3 = aws_op_row(c->op)->service == AWS_S3;
+    bool s3 = c->row->service == AWS_S3;
     c->params = json_make_obj();
     for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
         struct json v;
@@ -85,7 +85,7 @@ static void prepare(lua_State *L, int params, struct call_box *box) {
         luaL_checktype(L, params, LUA_TTABLE);
         rc = box->document ? attribute_request(L, params, &c->arena, &c->params, &e) : set_params(L, params, c, &e);
     }
-    if (rc) luaL_error(L, "%s: %s", aws_op_row(c->op)->action, e.msg);
+    if (rc) luaL_error(L, "%s: %s", c->row->action, e.msg);
 }
 
 /* ==== results ==== */
@@ -103,7 +103,7 @@ static void set_error_members(lua_State *L, const struct call_box *box) { /* err
 
 static int push_failure(lua_State *L, const struct call_box *box) {
     const struct aws_call *c = box->call;
-    const struct aws_op_row *row = aws_op_row(c->op);
+    const struct aws_op_row *row = c->row;
     int n = script_push_err(L, &c->err, aws_service_name(row->service), row->action, c->request_id,
                             box->document ? NULL : &c->result);
     set_error_members(L, box);
@@ -217,7 +217,7 @@ static void snake(const char *action, char out[64]) {
 /* services() -> {dynamodb = {put_item = fn, ...}, ...} */
 static int services(lua_State *L) {
     lua_newtable(L);
-    for (int s = 0; s < AWS_SERVICES; s++) {
+    for (int s = 0; s < AWS_ENGINE_SERVICES; s++) {
         lua_newtable(L);
         lua_setfield(L, -2, aws_service_name((enum aws_service)s));
     }
@@ -263,7 +263,8 @@ static int presign(lua_State *L) {
     luaL_argcheck(L, bucket.n && key.n, bucket.n ? 3 : 2, "must not be empty");
     struct lib_scratch *s = lib_scratch(L);
     if (check_permission(L, s, verb, bucket, key, &e) ||
-        b->ops->presign(b, &s->arena, verb, bucket, key, expires, script_host_hint(L), &url, &expires_ms, &e))
+        b->ops->presign(b, &(struct aws_presign){verb, bucket, key, expires, script_host_hint(L)}, &s->arena, &url,
+                        &expires_ms, &e))
         return script_push_err(L, &e, "s3", "PresignedUrl", NULL, NULL);
     lib_push_str(L, url);
     lua_pushinteger(L, expires_ms);

@@ -8,7 +8,7 @@ describe("operations", function()
     local _, code, message = t.find("sqs", "putItem")
     assert.equal("UnknownOperationException", code)
     assert.matches("SendMessageBatch", message)
-    assert.matches("no service \"kinesis\"", select(3, t.find("kinesis", "X")))
+    assert.matches("no service \"braket\"", select(3, t.find("braket", "X")))
   end)
 end)
 

@@ -317,7 +317,7 @@ static size_t sign_headers(lua_State *L, struct engine *e, struct arena *a, cons
     h[n++] = (struct http_header){STR("x-amz-date"), str_n(date, 16)};
     h[n++] = (struct http_header){STR("x-amz-content-sha256"), hash};
     struct sign_request s = {r->method, r->path, r->raw_query, h, n, hash, !str_is(service, "s3")};
-    sign_authorization(&cred, &scope, &s, &cache, &value);
+    sign_authorization(&cred, &scope, &s, &cache, &value, NULL);
     h[n++] = (struct http_header){STR("Authorization"), arena_str(a, buf_view(&value))};
     buf_free(&value);
     return n;
@@ -381,8 +381,9 @@ static int engine_presign(lua_State *L) {
     int64_t until = 0;
     lua_getfield(L, 2, "expires");
     struct aws_backend *b = local_backend(e->conn);
-    int rc = b->ops->presign(b, &a, field(L, 2, "method"), field(L, 2, "bucket"), field(L, 2, "key"),
-                             luaL_optinteger(L, -1, 300), field(L, 2, "host"), &url, &until, &err);
+    struct aws_presign p = {field(L, 2, "method"), field(L, 2, "bucket"), field(L, 2, "key"),
+                            luaL_optinteger(L, -1, 300), field(L, 2, "host")};
+    int rc = b->ops->presign(b, &p, &a, &url, &until, &err);
     if (rc) {
         lua_pushnil(L);
         lua_pushstring(L, err.msg);

@@ -111,12 +111,13 @@ static void fake_cancel(struct aws_backend *b, struct aws_call *c) {
     CONTAINER(b, struct host, backend)->cancelled++;
 }
 
-static int fake_presign(struct aws_backend *b, struct arena *a, struct str method, struct str bucket, struct str key,
-                        int64_t expires_s, struct str hint, struct str *ret, int64_t *ret_ms, struct err *e) {
+static int fake_presign(struct aws_backend *b, const struct aws_presign *p, struct arena *a, struct str *ret,
+                        int64_t *ret_ms, struct err *e) {
     (void)b, (void)e;
-    *ret = arena_printf(a, "%.*s http://%.*s/%.*s/%.*s?%lld", STR_ARG(method),
-                        STR_ARG(hint.n ? hint : STR("localhost")), STR_ARG(bucket), STR_ARG(key), (long long)expires_s);
-    *ret_ms = expires_s * 1000;
+    *ret = arena_printf(a, "%.*s http://%.*s/%.*s/%.*s?%lld", STR_ARG(p->method),
+                        STR_ARG(p->host_hint.n ? p->host_hint : STR("localhost")), STR_ARG(p->bucket), STR_ARG(p->key),
+                        (long long)p->expires_s);
+    *ret_ms = p->expires_s * 1000;
     return 0;
 }
 
@@ -124,7 +125,8 @@ static int64_t fake_now(struct aws_backend *b) {
     return clock_ms(&CONTAINER(b, struct host, backend)->clock);
 }
 
-static const struct aws_backend_ops fake_ops = {fake_start, fake_cancel, fake_presign, fake_now};
+static const struct aws_backend_ops fake_ops = {
+    .start = fake_start, .cancel = fake_cancel, .presign = fake_presign, .now_ms = fake_now};
 
 /* ==== run ==== */
 

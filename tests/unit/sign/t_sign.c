@@ -88,7 +88,7 @@ static int key(lua_State *L) {
     return 1;
 }
 
-/* cached({{scope, secret}...}) -> the keys of one cache, asked in that order */
+/* cached({{scope, secret}...}) -> the MACs of "text" under the keys of one cache, asked in that order */
 static int cached(lua_State *L) {
     struct sign_key_cache c = {0};
     lua_newtable(L);
@@ -100,7 +100,9 @@ static int cached(lua_State *L) {
         lua_rawgeti(L, -2, 2);
         struct sign_scope s = scope_at(L, lua_gettop(L) - 1);
         secret.p = luaL_checklstring(L, -1, &secret.n);
-        sign_key_cached(&c, secret, &s, out);
+        struct crypto_hmac key;
+        sign_key_cached(&c, secret, &s, &key);
+        crypto_hmac_sum(&key, STR("text"), out);
         lua_pop(L, 3);
         lua_pushlstring(L, (char *)out, 32);
         lua_rawseti(L, 2, i);
@@ -124,7 +126,7 @@ static int authorization(lua_State *L) {
     struct sign_request r = request_at(L, 2);
     struct sign_key_cache cache = {0};
     struct buf out = BUF_MAX(1 << 20);
-    sign_authorization(&c, &s, &r, &cache, &out);
+    sign_authorization(&c, &s, &r, &cache, &out, NULL);
     push_buf(L, &out);
     return 1;
 }
@@ -144,8 +146,14 @@ static int presign(lua_State *L) {
     struct buf out = BUF_MAX(1 << 20);
     lua_getfield(L, 1, "expires");
     int64_t expires = luaL_checkinteger(L, -1);
-    int rc = sign_presign(&c, &s, field(L, 1, "method", "GET"), field(L, 1, "base", "http://127.0.0.1:4566"),
-                          field(L, 1, "path", "/"), field(L, 1, "query", ""), expires, &out, &e);
+    struct sign_link link = {.method = field(L, 1, "method", "GET"),
+                             .base = field(L, 1, "base", "http://127.0.0.1:4566"),
+                             .path = field(L, 1, "path", "/"),
+                             .extra_query = field(L, 1, "query", ""),
+                             .double_encode = !str_is(s.service, "s3"),
+                             .expires_s = expires};
+    if (link.double_encode) link.payload_hash = STR("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    int rc = sign_presign(&c, &s, &link, NULL, &out, &e);
     if (rc) buf_free(&out);
     if (rc) return failure(L, &e);
     push_buf(L, &out);
