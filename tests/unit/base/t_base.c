@@ -51,6 +51,7 @@ int luaopen_t_base(lua_State *L) {
     lua_newtable(L);
     luaL_setfuncs(L, t_text, 0);
     luaL_setfuncs(L, t_sys, 0);
+    luaL_setfuncs(L, t_xml, 0);
     return 1;
 }
 
