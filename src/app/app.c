@@ -93,15 +93,11 @@ static void check_outputs(struct template *t) {
     }
 }
 
-/* Metadata.Perigee.RequireOffLoopback: parameters that must not be empty off loopback. Other metadata is free. */
-static void read_metadata(struct template *t) {
-    const struct yaml *metadata = section(t, "Metadata"), *own = NULL, *list = NULL;
-    struct str where = STR("Metadata.Perigee"), *names, *unset;
+/* RequireOffLoopback: parameters that must not be empty off loopback. */
+static void read_required(struct template *t, const struct yaml *own, struct str where) {
+    const struct yaml *list = template_seq(t, own, "RequireOffLoopback", where);
+    struct str *names, *unset;
     size_t n;
-    if (metadata) own = template_map(t, metadata, "Perigee", STR("Metadata"));
-    if (!own) return;
-    template_check_keys(t, own, where, "RequireOffLoopback", NULL);
-    list = template_seq(t, own, "RequireOffLoopback", where);
     where = template_path(t, where, "RequireOffLoopback");
     if (!list || template_texts(t, list, where, &names, &n)) return;
     unset = ARENA_ARRAY(t->a, struct str, n);
@@ -115,6 +111,43 @@ static void read_metadata(struct template *t) {
     t->app->unset_secrets = unset;
 }
 
+static bool one_string_key(const struct app_table *table) {
+    const struct json *keys = json_get(&table->create, "KeySchema");
+    const struct json *types = json_get(&table->create, "AttributeDefinitions");
+    if (!json_is(keys, JSON_ARR) || keys->n != 1) return false;
+    struct str key = json_get_s(&keys->items[0], "AttributeName");
+    for (uint32_t i = 0; json_is(types, JSON_ARR) && i < types->n; i++)
+        if (str_eq(json_get_s(&types->items[i], "AttributeName"), key))
+            return str_is(json_get_s(&types->items[i], "AttributeType"), "S");
+    return false;
+}
+
+/* LeaseTable: the logical id of a table, also as !Ref. */
+static void read_lease_table(struct template *t, const struct yaml *own, struct str where) {
+    const struct yaml *v = yaml_get(own, "LeaseTable");
+    if (!v || template_broken(v)) return;
+    const struct app_table *table = v->type == YAML_SCALAR ? app_table(t->app, v->text) : NULL;
+    where = template_path(t, where, "LeaseTable");
+    if (!table)
+        template_problem(t, v->line, where, "must be the logical id of a table of this template");
+    else if (!one_string_key(table))
+        template_problem(t, v->line, where, "table %.*s (line %d) must have one key, a HASH key of type S",
+                         STR_ARG(table->logical_id), table->line);
+    t->app->lease_table = table;
+}
+
+/* Metadata.Perigee; other metadata is free. */
+static void read_metadata(struct template *t) {
+    const struct yaml *metadata = section(t, "Metadata"), *own = NULL;
+    struct str where = STR("Metadata.Perigee");
+    if (metadata) own = template_map(t, metadata, "Perigee", STR("Metadata"));
+    if (own) own = template_resolve(t, own, where);
+    if (!own) return;
+    template_check_keys(t, own, where, "RequireOffLoopback LeaseTable", NULL);
+    read_required(t, own, where);
+    read_lease_table(t, own, where);
+}
+
 static void read_sections(struct template *t) {
     t->parameters = section(t, "Parameters");
     t->conditions = section(t, "Conditions");
@@ -126,6 +159,7 @@ static void read_sections(struct template *t) {
     check_mappings(t);
     check_conditions(t);
     template_check_resources(t);
+    template_check_names(t);
     template_read_stores(t);
     template_read_functions(t);
     template_read_cors(t);
@@ -184,6 +218,18 @@ void app_free(struct app *a) {
     if (!a) return;
     arena_free(&a->arena);
     free(a);
+}
+
+const struct app_table *app_table(const struct app *a, struct str name) {
+    for (size_t i = 0; i < a->n_tables; i++)
+        if (str_eq(a->tables[i].logical_id, name)) return &a->tables[i];
+    for (size_t i = 0; i < a->n_tables; i++)
+        if (str_eq(a->tables[i].name, name)) return &a->tables[i];
+    return NULL;
+}
+
+const char *app_url_suffix(const char *partition) {
+    return partition && !strcmp(partition, "aws-cn") ? "amazonaws.com.cn" : "amazonaws.com";
 }
 
 const struct function *app_function(const struct app *a, struct str name) {

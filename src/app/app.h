@@ -22,11 +22,20 @@
 struct app_parameter { /* --parameter Name=Value */
     struct str name, value;
 };
+struct app_name { /* the physical name of a resource that has none in the template */
+    struct str logical_id, name;
+    bool asked; /* by the user: a problem unless the template declares such a resource without a name of its own */
+};
 struct app_options {
     const char *template_path;
     const struct app_parameter *parameters;
     size_t n_parameters;
     const char *region, *account; /* what pseudo parameters and ARNs are made of */
+    const char *partition;        /* NULL: "aws" */
+    const char *stack;            /* AWS::StackName; NULL: "perigee" */
+    const char *queue_base;       /* queue URLs without "/name"; NULL: "https://sqs.<region>.amazonaws.com/<account>" */
+    const struct app_name *names;
+    size_t n_names;
 };
 
 struct app_route {
@@ -116,6 +125,9 @@ struct app {
      * loopback. */
     const struct str *unset_secrets;
     size_t n_unset_secrets;
+    /* Metadata.Perigee.LeaseTable: the declared table (one HASH key, of type S) in which replicas agree on who runs a
+     * schedule's occurrence; NULL: none. */
+    const struct app_table *lease_table;
 };
 
 /* On failure *ret_problems (in problems_arena) has every problem found and e the first. CodeUri is resolved against the
@@ -124,10 +136,14 @@ struct app {
 int app_load(const struct app_options *o, struct arena *problems_arena, struct app_problem **ret_problems,
              size_t *ret_n_problems, struct app **ret, struct err *e);
 void app_free(struct app *a);
+/* The table of that logical id, else of that physical name; NULL: none. */
+const struct app_table *app_table(const struct app *a, struct str name);
+/* "aws-cn" -> "amazonaws.com.cn" */
+const char *app_url_suffix(const char *partition);
 const struct function *app_function(const struct app *a, struct str name);
 
 /* Schedules: the next time strictly after `after_ms` that the expression names (UTC), or -1 and e for a bad one.
- * rate(n unit) counts from `start_ms`; cron has AWS's six fields with ? L W #. */
+ * rate(n unit) counts from `start_ms` (0: all hosts agree); cron has AWS's six fields with ? L W #. */
 int64_t app_schedule_next(struct str expression, int64_t start_ms, int64_t after_ms, struct err *e);
 
 #endif

@@ -167,7 +167,7 @@ static const struct str *expand(struct template *t, const char *service, const c
     for (size_t i = 0; i < *ret_n; i++) {
         struct str after = list[i], before = str_cut(&after, '%');
         list[i] =
-            arena_printf(t->a, "arn:aws:%s:%s:%s:%.*s%.*s%.*s", service, s3 ? "" : t->o->region,
+            arena_printf(t->a, "arn:%s:%s:%s:%s:%.*s%.*s%.*s", template_partition(t), service, s3 ? "" : t->o->region,
                          s3 ? "" : t->o->account, STR_ARG(before), STR_ARG(name), (int)after.n, after.p ? after.p : "");
     }
     return list;

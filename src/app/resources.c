@@ -148,21 +148,61 @@ static struct str default_name(struct template *t, const struct template_type *t
     return str_n(name, logical_id.n);
 }
 
-struct str template_name(struct template *t, struct str logical_id) {
-    const struct yaml *r = resource(t, logical_id), *v = NULL;
-    const struct template_type *type = r ? template_type(r) : NULL;
-    if (!type) return logical_id;
-    if (type->name_property) v = yaml_get(raw_properties(t, r), type->name_property);
+/* The template's own name of the resource; empty: none. */
+static struct str explicit_name(struct template *t, const struct yaml *r, const struct template_type *type,
+                                struct str logical_id) {
+    const struct yaml *v = type->name_property ? yaml_get(raw_properties(t, r), type->name_property) : NULL;
     struct str where = template_path(t, resource_path(t, logical_id), "Properties");
     if (v) v = template_resolve(t, v, template_path(t, where, type->name_property));
-    if (v && v->type == YAML_SCALAR && v->text.n) return v->text;
-    return default_name(t, type, logical_id);
+    return v && v->type == YAML_SCALAR ? v->text : STR("");
+}
+
+static const struct app_name *given_name(const struct template *t, struct str logical_id) {
+    for (size_t i = 0; i < t->o->n_names; i++)
+        if (str_eq(t->o->names[i].logical_id, logical_id)) return &t->o->names[i];
+    return NULL;
+}
+
+struct str template_name(struct template *t, struct str logical_id) {
+    const struct yaml *r = resource(t, logical_id);
+    const struct template_type *type = r ? template_type(r) : NULL;
+    if (!type) return logical_id;
+    struct str own = explicit_name(t, r, type, logical_id);
+    if (own.n) return own;
+    const struct app_name *given = given_name(t, logical_id);
+    return given ? given->name : default_name(t, type, logical_id);
+}
+
+static bool nameable(enum template_kind kind) {
+    return kind == KIND_SIMPLE_TABLE || kind == KIND_TABLE || kind == KIND_QUEUE || kind == KIND_BUCKET;
+}
+
+void template_check_names(struct template *t) {
+    for (size_t i = 0; i < t->o->n_names; i++) {
+        const struct app_name *given = &t->o->names[i];
+        const struct yaml *r = resource(t, given->logical_id);
+        const struct template_type *type = r ? template_type(r) : NULL;
+        if (!given->asked) continue;
+        if (!type || !nameable(type->kind)) {
+            template_problem(t, r ? r->line : 1, STR("--resources"),
+                             "%.*s is no table, queue or bucket of this template", STR_ARG(given->logical_id));
+            continue;
+        }
+        struct str own = explicit_name(t, r, type, given->logical_id);
+        if (own.n && !str_eq(own, given->name))
+            template_problem(t, r->line, STR("--resources"), "%.*s has the %s '%.*s' in the template",
+                             STR_ARG(given->logical_id), type->name_property, STR_ARG(own));
+    }
+}
+
+const char *template_partition(const struct template *t) {
+    return t->o->partition ? t->o->partition : "aws";
 }
 
 /* "arn:aws:<service>:<region>:<account>:<prefix><name>"; S3 and IAM leave region (and account) out. */
 static struct str arn(struct template *t, const char *service, bool region, bool account, const char *prefix,
                       struct str name) {
-    return arena_printf(t->a, "arn:aws:%s:%s:%s:%s%.*s", service, region ? t->o->region : "",
+    return arena_printf(t->a, "arn:%s:%s:%s:%s:%s%.*s", template_partition(t), service, region ? t->o->region : "",
                         account ? t->o->account : "", prefix, STR_ARG(name));
 }
 
@@ -198,7 +238,9 @@ struct str template_arn(struct template *t, struct str logical_id) {
 }
 
 static struct str queue_url(struct template *t, struct str name) {
-    return arena_printf(t->a, "https://sqs.%s.amazonaws.com/%s/%.*s", t->o->region, t->o->account, STR_ARG(name));
+    if (t->o->queue_base) return arena_printf(t->a, "%s/%.*s", t->o->queue_base, STR_ARG(name));
+    return arena_printf(t->a, "https://sqs.%s.%s/%s/%.*s", t->o->region, app_url_suffix(t->o->partition), t->o->account,
+                        STR_ARG(name));
 }
 
 /* ==== Ref and Fn::GetAtt ==== */
@@ -215,9 +257,9 @@ static struct str pseudo(const struct template *t, struct str name) {
         const char *value;
     } all[] = {{"AWS::Region", t->o->region},
                {"AWS::AccountId", t->o->account},
-               {"AWS::Partition", "aws"},
-               {"AWS::StackName", "perigee"},
-               {"AWS::URLSuffix", "amazonaws.com"}};
+               {"AWS::Partition", template_partition(t)},
+               {"AWS::StackName", t->o->stack ? t->o->stack : "perigee"},
+               {"AWS::URLSuffix", app_url_suffix(t->o->partition)}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (str_is(name, all[i].name)) return str_c(all[i].value);
     return STR_NONE;
@@ -271,9 +313,9 @@ static struct str attribute_of(struct template *t, const struct template_type *t
     if (type->kind == KIND_QUEUE && str_is(attr, "QueueName")) return name;
     if (type->kind == KIND_QUEUE && str_is(attr, "QueueUrl")) return queue_url(t, name);
     if (type->kind == KIND_BUCKET && str_is(attr, "DomainName"))
-        return arena_printf(t->a, "%.*s.s3.amazonaws.com", STR_ARG(name));
+        return arena_printf(t->a, "%.*s.s3.%s", STR_ARG(name), app_url_suffix(t->o->partition));
     if (type->kind == KIND_BUCKET && str_is(attr, "RegionalDomainName"))
-        return arena_printf(t->a, "%.*s.s3.%s.amazonaws.com", STR_ARG(name), t->o->region);
+        return arena_printf(t->a, "%.*s.s3.%s.%s", STR_ARG(name), t->o->region, app_url_suffix(t->o->partition));
     if (str_is(attr, "Arn") && type->kind != KIND_IDENTITY) return template_arn(t, id);
     return STR("");
 }

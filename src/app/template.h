@@ -70,6 +70,9 @@ const struct template_type *template_type(const struct yaml *resource);
 bool template_included(struct template *t, const struct yaml *resource, struct str logical_id);
 struct str template_name(struct template *t, struct str logical_id);
 struct str template_arn(struct template *t, struct str logical_id);
+const char *template_partition(const struct template *t);
+/* The names that the user gave (app_options.names). */
+void template_check_names(struct template *t);
 /* What Ref and Fn::GetAtt give; broken (and noted) when there is no such thing. */
 struct yaml *template_ref(struct template *t, struct str name, int line, struct str where);
 struct yaml *template_attribute(struct template *t, struct str name, struct str attribute, int line, struct str where);

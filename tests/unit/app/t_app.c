@@ -170,6 +170,7 @@ static void push_app(lua_State *L, const struct app *a) {
     push_stores(L, a);
     texts(L, "identities", a->identities, a->n_identities);
     texts(L, "unset_secrets", a->unset_secrets, a->n_unset_secrets);
+    text(L, "lease_table", a->lease_table ? a->lease_table->logical_id : STR(""));
     lua_newtable(L);
     texts(L, "origins", a->cors.allow_origins, a->cors.n_origins);
     text(L, "methods", a->cors.allow_methods);
@@ -180,11 +181,43 @@ static void push_app(lua_State *L, const struct app *a) {
     lua_setfield(L, -2, "cors");
 }
 
-/* load(path, {Name = value}) -> app | nil, {problems}, first */
+static const char *option(lua_State *L, const char *name, const char *otherwise) {
+    lua_getfield(L, 3, name);
+    return luaL_optstring(L, -1, otherwise); /* stays on the stack */
+}
+
+/* {{Logical, physical}, ...} below `key`; returns how many. */
+static size_t names(lua_State *L, const char *key, bool asked, struct app_name *out) {
+    lua_getfield(L, 3, key);
+    size_t n = lua_istable(L, -1) ? lua_rawlen(L, -1) : 0;
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i + 1);
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        out[i] = (struct app_name){str_c(lua_tostring(L, -2)), str_c(lua_tostring(L, -1)), asked};
+        lua_pop(L, 3);
+    }
+    return n;
+}
+
+/* load(path, {Name = value}, {region, account, partition, stack, queue_base, names, asked}) -> app | nil, {problems},
+ * first */
 static int l_load(lua_State *L) {
     struct app_parameter parameters[32];
+    struct app_name given[16];
     struct app_options o = {luaL_checkstring(L, 1), parameters, 0, "us-east-1", "000000000000"};
-    lua_settop(L, 2);
+    lua_settop(L, 3);
+    luaL_checkstack(L, 40, "load");
+    if (lua_istable(L, 3)) {
+        o.region = option(L, "region", o.region);
+        o.account = option(L, "account", o.account);
+        o.partition = option(L, "partition", NULL);
+        o.stack = option(L, "stack", NULL);
+        o.queue_base = option(L, "queue_base", NULL);
+        o.n_names = names(L, "asked", true, given);
+        o.n_names += names(L, "names", false, given + o.n_names);
+        o.names = given;
+    }
     struct arena *problems_arena = new_arena(L);
     struct app_problem *problems = NULL;
     size_t n = 0;

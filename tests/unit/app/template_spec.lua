@@ -13,15 +13,15 @@ local function write(text)
     return path
 end
 
-local function load(text, parameters)
-    local app, problems = t.load(write(text), parameters)
+local function load(text, parameters, options)
+    local app, problems = t.load(write(text), parameters, options)
     return assert(app, not app and table.concat(problems, "\n"))
 end
 
 -- The problems, without the file's name: "12: where: sentence".
-local function problems(text, parameters)
+local function problems(text, parameters, options)
     local path = write(text)
-    local app, list, first = t.load(path, parameters)
+    local app, list, first = t.load(path, parameters, options)
     assert.is_nil(app)
     assert.equal(list[1], first)
     for i, s in ipairs(list) do
@@ -31,8 +31,8 @@ local function problems(text, parameters)
     return list
 end
 
-local function has_problem(expected, text, parameters)
-    local list = problems(text, parameters)
+local function has_problem(expected, text, parameters, options)
+    local list = problems(text, parameters, options)
     for _, s in ipairs(list) do if s:find(expected, 1, true) then return end end
     error(("no problem like %q in:\n%s"):format(expected, table.concat(list, "\n")), 2)
 end
@@ -544,5 +544,76 @@ Outputs:
             assert.is_true(app ~= nil or #list > 0)
             os.remove(path)
         end
+    end)
+
+    it("names the table in which replicas agree on schedules", function()
+        local text = [[
+Metadata: { Perigee: { LeaseTable: Tab } }
+Resources:
+  Tab: { Type: AWS::Serverless::SimpleTable }
+  Num: { Type: AWS::Serverless::SimpleTable, Properties: { PrimaryKey: { Name: id, Type: Number } } }
+]]
+        assert.equal("Tab", load(text).lease_table)
+        assert.equal("Tab", load((text:gsub("LeaseTable: Tab", "LeaseTable: !Ref Tab"))).lease_table)
+        assert.equal("", load((text:gsub("^.-\n", ""))).lease_table)
+        has_problem("2: Metadata.Perigee.LeaseTable: must be the logical id of a table", (text:gsub("LeaseTable: Tab", "LeaseTable: Q")))
+        has_problem("Metadata.Perigee.LeaseTable: table Num (line 5) must have one key, a HASH key of type S",
+            (text:gsub("LeaseTable: Tab", "LeaseTable: Num")))
+    end)
+end)
+
+describe("names of a deployment", function()
+    local stores = [[
+Resources:
+  Orders: { Type: AWS::Serverless::SimpleTable }
+  Named: { Type: AWS::Serverless::SimpleTable, Properties: { TableName: own-name } }
+  Events: { Type: AWS::SQS::Queue, Properties: { RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3 } } }
+  Dead: { Type: AWS::SQS::Queue }
+  Files: { Type: AWS::S3::Bucket }
+  F:
+]] .. FUNCTION .. [[
+      Environment: { Variables: { T: !Ref Orders, U: !Ref Events, S: !Ref "AWS::StackName", X: !Ref "AWS::URLSuffix", D: !GetAtt Files.RegionalDomainName } }
+      Policies:
+        - SQSSendMessagePolicy: { QueueName: !GetAtt Events.QueueName }
+        - Statement: { Effect: Allow, Action: "dynamodb:GetItem", Resource: !GetAtt Orders.Arn }
+]]
+    local deployed = {
+        region = "cn-north-1", account = "123456789012", partition = "aws-cn", stack = "shop",
+        queue_base = "https://sqs.cn-north-1.amazonaws.com.cn/123456789012",
+        names = { { "Orders", "shop-Orders-1A" }, { "Named", "shop-Named-2B" }, { "Events", "shop-Events-3C" }, { "Dead", "shop-Dead-4D" },
+            { "Files", "shop-files-5e" }, { "FRole", "shop-FRole-6F" } },
+    }
+
+    it("stand wherever the template refers to a resource", function()
+        local app = load(stores, {}, deployed)
+        assert.equal("shop-Orders-1A", app.tables[1].name)
+        assert.equal("Orders", app.tables[1].logical_id)
+        assert.matches('"TableName":"shop-Orders-1A"', app.tables[1].create, 1, true)
+        assert.same({ "shop-Dead-4D", "shop-Events-3C", "shop-Dead-4D" }, { app.queues[1].name, app.queues[2].name, app.queues[2].dead_letter })
+        assert.equal("shop-files-5e", app.buckets[1].name)
+        local env = app.functions.F.env
+        assert.equal("shop-Orders-1A", env.T)
+        assert.equal("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/shop-Events-3C", env.U)
+        assert.same({ "shop", "amazonaws.com.cn", "shop-files-5e.s3.cn-north-1.amazonaws.com.cn" }, { env.S, env.X, env.D })
+        local policy = app.functions.F.policy
+        assert.same({ "arn:aws-cn:sqs:cn-north-1:123456789012:shop-Events-3C" }, policy[1].resources)
+        assert.same({ "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/shop-Orders-1A" }, policy[2].resources)
+    end)
+
+    it("give way to the template's own", function()
+        assert.equal("own-name", load(stores, {}, deployed).tables[2].name)
+        assert.equal("own-name", load(stores, {}, { asked = { { "Named", "own-name" } } }).tables[2].name)
+        has_problem("--resources: Named has the TableName 'own-name' in the template", stores, {}, { asked = { { "Named", "other" } } })
+    end)
+
+    it("that are asked for must be of tables, queues or buckets", function()
+        has_problem("--resources: Order is no table, queue or bucket of this template", stores, {}, { asked = { { "Order", "x" } } })
+        has_problem("--resources: F is no table, queue or bucket of this template", stores, {}, { asked = { { "F", "x" } } })
+        assert.equal("mine", load(stores, {}, { asked = { { "Orders", "mine" } }, names = { { "Orders", "stack" } } }).tables[1].name)
+    end)
+
+    it("default to those of the embedded engine", function()
+        local env = load(stores).functions.F.env
+        assert.same({ "Orders", "https://sqs.us-east-1.amazonaws.com/000000000000/Events", "perigee", "amazonaws.com" }, { env.T, env.U, env.S, env.X })
     end)
 end)
