@@ -177,6 +177,46 @@ void access_list(const struct aws_identity *id, struct arena *a, const struct aw
     *ret_n = o.n;
 }
 
+/* == operations without a row =======================================================================================
+ */
+
+/* Where the IAM action is not named like the operation (Actions, resources, and condition keys for Amazon S3). */
+static const char *s3_action(struct str operation) {
+    static const char *const names[][2] = {{"AbortMultipartUpload", "AbortMultipartUpload"},
+                                           {"CompleteMultipartUpload", "PutObject"},
+                                           {"CopyObject", "PutObject"},
+                                           {"CreateMultipartUpload", "PutObject"},
+                                           {"DeleteObjects", "DeleteObject"},
+                                           {"ListMultipartUploads", "ListBucketMultipartUploads"},
+                                           {"ListObjects", "ListBucket"},
+                                           {"ListObjectVersions", "ListBucketVersions"},
+                                           {"ListParts", "ListMultipartUploadParts"},
+                                           {"UploadPart", "PutObject"},
+                                           {"UploadPartCopy", "PutObject"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(operation, names[i][0])) return names[i][1];
+    return NULL;
+}
+
+static bool any(const struct str *patterns, size_t n, struct str text, bool ignore_case) {
+    for (size_t i = 0; i < n; i++)
+        if (policy_match(patterns[i], text, ignore_case)) return true;
+    return false;
+}
+
+int access_other(const struct policy *p, struct arena *a, const struct aws_call *c, struct str *ret) {
+    const char *other = c->row->service == AWS_S3 ? s3_action(str_c(c->row->action)) : NULL;
+    *ret = arena_printf(a, "%s:%s", aws_service_name(c->row->service), other ? other : c->row->action);
+    bool allowed = false;
+    for (size_t i = 0; i < p->n; i++) {
+        const struct policy_statement *s = &p->statements[i];
+        if (!any(s->actions, s->n_actions, *ret, true)) continue;
+        if (s->deny && any(s->resources, s->n_resources, STR("*"), false)) return -1;
+        allowed |= !s->deny;
+    }
+    return allowed ? 0 : -1;
+}
+
 int aws_call_arns(const struct aws_identity *id, struct arena *a, const struct aws_call *c, struct str **ret,
                   size_t *ret_n, struct err *e) {
     struct access *rows = NULL;

@@ -51,12 +51,17 @@ static int check_policy(struct aws_call *c, const struct aws_identity *id, struc
     struct access *rows = NULL;
     size_t n = 0;
     if (!p || p->allow_all) return 0;
+    struct str f = c->context.function.n ? c->context.function : STR("(none)"), action;
+    if (c->op == AWS_OTHER) {
+        if (!access_other(p, &c->arena, c, &action)) return 0;
+        return err_set(e, ERR_ACCESS_DENIED, "function %.*s is not authorized to perform: %.*s on any resource",
+                       STR_ARG(f), STR_ARG(action));
+    }
     access_list(id, &c->arena, c, &rows, &n);
     for (size_t i = 0; i < n; i++) {
         if (allowed(p, &rows[i])) continue;
-        struct str f = c->context.function;
         return err_set(e, ERR_ACCESS_DENIED, "function %.*s is not authorized to perform: %.*s on resource: %.*s",
-                       STR_ARG(f.n ? f : STR("(none)")), STR_ARG(rows[i].action), STR_ARG(str_take(rows[i].arn, 512)));
+                       STR_ARG(f), STR_ARG(rows[i].action), STR_ARG(str_take(rows[i].arn, 512)));
     }
     return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/crypto.h"
 #include "base/http.h"
+#include "base/json.h"
 
 struct sign_credentials {
     struct str access_key, secret_key, session_token; /* token empty when there is none */
@@ -86,6 +87,12 @@ void sign_stream_end(struct sign_stream *s);
 void sign_post_policy(const struct sign_credentials *c, const struct sign_scope *s, struct str policy_base64,
                       struct sign_key_cache *cache, char ret_signature[65]);
 void sign_credential(const struct sign_credentials *c, const struct sign_scope *s, struct buf *out);
+/* The whole form. params: {Bucket, Key, ExpiresIn (300), Fields: {..}, Conditions: [..]}; a Key or field may end in
+ * "${filename}". Fields without a condition of the caller's get one. *ret: {url, fields: {key, .., policy,
+ * x-amz-signature}} in a. cache may be NULL. Errors: VALIDATION naming the parameter. */
+int sign_post_form(const struct sign_credentials *c, const struct sign_scope *s, struct str url,
+                   const struct json *params, struct sign_key_cache *cache, struct arena *a, struct json *ret,
+                   int64_t *ret_expires_ms, struct err *e);
 
 /* Looks up the secret of an access key; STR_NONE when unknown. */
 typedef struct str sign_secret_fn(void *ud, struct str access_key);
