@@ -313,10 +313,11 @@ int settings_read(const struct remote_config *c, struct settings *ret, struct er
     struct settings s = {.env = c->env, .clock = c->clock, .log = c->log};
     if (read_keys(&s, c, e) || read_profile(&s, c, e) || read_region(&s, c, e) || read_endpoints(&s, c, e) ||
         read_flags(&s, e) || read_s3(&s, e) || read_retry(&s, e) || read_checksums(&s, e) || read_ca_bundle(&s, c, e) ||
-        read_app_id(&s) || read_imds(&s, e)) {
+        read_imds(&s, e)) {
         settings_free(&s);
         return -1;
     }
+    read_app_id(&s);
     *ret = s;
     return 0;
 }
