@@ -152,8 +152,7 @@ static int open_clock(struct worker *w, struct err *e) {
         .clock = p->clock,
         .log = p->log,
         .metrics = w->metrics,
-        .region = STR("us-east-1"),
-        .account = STR("000000000000"),
+        .id = local_backend(w->conn)->id,
     };
     return clock_feed_open(&c, &w->clock, e);
 }

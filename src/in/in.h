@@ -74,7 +74,19 @@ bool feed_polling(const struct feed *f); /* the queue was found and no receive h
 
 /* -- feed_clock: runs the template's schedules (one worker has it)
  * ------------------------------------------------------ A run that is still going when the next is due is not started
- * twice: the tick is skipped and logged. */
+ * twice: the tick is skipped and logged.
+ *
+ * With a lease, many hosts ("replicas") may run the same schedules and each occurrence runs on one of them: whoever
+ * moves the lease's item to it first. rate() then counts from the epoch, so that all agree when it is due. Another
+ * replica does not run the next occurrence while the item says that this one runs: until its function's Timeout and a
+ * little more have passed, or its end was written. A lease that cannot be asked for is asked for again until the next
+ * occurrence is due; nothing runs without it. */
+struct clock_lease {
+    struct aws_backend *backend; /* NULL: no lease, this host is the only one */
+    struct str table, key, ttl;  /* physical name, its only key (HASH, type S), its TTL attribute or empty */
+    struct str scope;            /* what tells apart schedules of several applications in one table */
+    struct str owner;            /* unique to this host */
+};
 struct clock_feed_config {
     struct loop *loop;
     struct route *route;
@@ -82,7 +94,8 @@ struct clock_feed_config {
     struct clock *clock;
     const struct log *log;
     struct metrics *metrics;
-    struct str region, account;
+    struct aws_identity id; /* of the events' ARNs */
+    struct clock_lease lease;
 };
 struct clock_feed;
 int clock_feed_open(const struct clock_feed_config *c, struct clock_feed **ret, struct err *e);

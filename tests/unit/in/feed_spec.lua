@@ -308,6 +308,99 @@ describe("feeds", function()
     end)
   end)
 
+  describe("of the clock on several hosts", function()
+    local minute, begin = 60000, 1700000000000 // 60000 * 60000
+    local key = '{"id":{"S":"perigee#schedule#shop#Nightly"}}'
+    local with = { lease = "Leases" }
+    local function ticks() return #said "tick" end
+    local function passed_over() return #said "scheduled run is another replica's" end
+    local function item() return assert(rig:dynamodb("GetItem", '{"TableName":"Leases","ConsistentRead":true,"Key":' .. key .. "}")) end
+    local function both(name, options)
+      for k, v in pairs(with) do options[k] = v end
+      assert.is_nil(rig:schedule("rate(1 minute)", name, options))
+      assert.is_nil(rig:replica("rate(1 minute)", name, options))
+    end
+    before_each(function()
+      assert(rig:dynamodb("CreateTable", [[{"TableName":"Leases","BillingMode":"PAY_PER_REQUEST",
+        "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}]]))
+      rig:freeze(begin + 20000)
+      rig:debug()
+    end)
+    after_each(function() rig:close() end)
+
+    it("runs each occurrence on one of them, at times that all agree on", function()
+      both("tick", {})
+      for n = 1, 4 do
+        rig:advance(n == 1 and 40000 or minute)
+        spin(function() return ticks() == n and passed_over() == n end)
+      end
+      assert.matches('"time":"2023-11-14T22:14:00Z"', said("tick")[1], 1, true)
+      spin(function() return item():find('"running_until":{"N":"0"}', 1, true) end)
+      assert.equal(4, ticks())
+      assert.matches('"due":{"N":"' .. begin + 4 * minute .. '"}', item(), 1, true)
+      assert.matches('"ttl":{"N":"%d+"}', item())
+    end)
+
+    it("does not repeat the run of a host that died, nor runs the next while it may still go on", function()
+      assert.is_nil(rig:schedule("rate(1 minute)", "long", { lease = "Leases", timeout_ms = 90000 }))
+      rig:advance(40000)
+      spin(function() return ticks() == 1 end)
+      rig:die()
+      assert.is_nil(rig:replica("rate(1 minute)", "long", with)) -- comes when the occurrence is over already
+      rig:advance(minute) -- within the dead host's Timeout
+      spin(function() return passed_over() == 1 end)
+      assert.equal(1, ticks())
+      assert.matches('"owner":{"S":"host a"}', item(), 1, true)
+      rig:advance(minute)
+      spin(function() return ticks() == 2 end)
+      assert.matches('"owner":{"S":"host b"}', item(), 1, true)
+    end)
+
+    it("asks again for a lease that could not be asked for", function()
+      assert.is_nil(rig:schedule("rate(1 minute)", "tick", with))
+      rig:fail_commit(1)
+      rig:advance(40000)
+      spin(function() return #said "scheduled run waits: its lease cannot be had" == 1 end)
+      assert.equal(0, ticks())
+      rig:fail_commit(0)
+      spin(function() return ticks() == 1 end)
+      assert.equal(1, #said "scheduled run waits: its lease cannot be had")
+    end)
+
+    it("gives up what could not be leased until the next is due, and never runs without", function()
+      assert.is_nil(rig:schedule("rate(1 minute)", "tick", { lease = "NoSuchTable" }))
+      rig:advance(40000)
+      spin(function() return #said "scheduled run waits: its lease cannot be had" == 1 end)
+      rig:advance(minute)
+      spin(function() return #said "scheduled run given up: its lease could not be had until the next was due" == 1 end)
+      assert.equal(0, ticks())
+    end)
+
+    it("takes a lease as its own whose answer was lost", function()
+      assert.is_nil(rig:schedule("rate(1 minute)", "tick", with))
+      assert(rig:dynamodb("PutItem", '{"TableName":"Leases","Item":{"id":{"S":"perigee#schedule#shop#Nightly"},"owner":{"S":"host a"},"due":{"N":"'
+        .. begin + minute .. '"},"running_until":{"N":"' .. begin + 10 * minute .. '"}}}'))
+      rig:advance(40000)
+      spin(function() return ticks() == 1 end)
+    end)
+
+    it("runs what it has a lease for when it stops, and writes the end", function()
+      assert.is_nil(rig:schedule("rate(1 minute)", "long", with))
+      rig:advance(40000)
+      spin(function() return ticks() == 1 end)
+      stop()
+      assert.equal(1, #said "tock")
+      assert.matches('"running_until":{"N":"0"}', item(), 1, true)
+    end)
+
+    it("leaves nothing behind when it is closed in the middle", function()
+      both("long", {})
+      rig:advance(40000)
+      spin(function() return ticks() == 1 end)
+      rig:close()
+    end)
+  end)
+
   it("of the clock refuse a bad expression by the schedule's name", function()
     assert.matches("schedule Nightly: ", rig:schedule("every now and then", "tick", {}))
     rig:close()

@@ -20,7 +20,7 @@ struct rig {
     struct script *script;
     struct route *route;
     struct feed *feed;
-    struct clock_feed *clock_feed;
+    struct clock_feed *clock_feed, *replica; /* replica: what another host would have */
     struct app app;
     struct function functions[FUNCTIONS];
     struct app_feed app_feed;
@@ -125,6 +125,7 @@ static int l_close(lua_State *L) {
     if (!rig->loop) return 0;
     feed_close(rig->feed);
     clock_feed_close(rig->clock_feed);
+    clock_feed_close(rig->replica);
     script_close(rig->script);
     route_close(rig->route);
     local_detach(rig->conn);
@@ -138,12 +139,11 @@ static int l_close(lua_State *L) {
 
 // ---- the engine ----
 
-/* rig:sqs("SendMessage", json) -> result as JSON, or nil and the error's name */
-static int l_sqs(lua_State *L) {
+static int call(lua_State *L, enum aws_service service) {
     struct rig *rig = rig_of(L);
     enum aws_op op;
     struct err e;
-    if (aws_op_find(AWS_SQS, str_c(luaL_checkstring(L, 2)), &op, &e)) return luaL_error(L, "%s", e.msg);
+    if (aws_op_find(service, str_c(luaL_checkstring(L, 2)), &op, &e)) return luaL_error(L, "%s", e.msg);
     struct aws_call *c = aws_call_new(op);
     struct str text = arena_str(&c->arena, str_c(luaL_checkstring(L, 3)));
     if (json_parse(&c->arena, text, NULL, &c->params, &e)) return luaL_error(L, "%s", e.msg);
@@ -160,6 +160,15 @@ static int l_sqs(lua_State *L) {
     }
     aws_call_free(c);
     return 2;
+}
+
+/* rig:sqs("SendMessage", json) -> result as JSON, or nil and the error's message */
+static int l_sqs(lua_State *L) {
+    return call(L, AWS_SQS);
+}
+
+static int l_dynamodb(lua_State *L) {
+    return call(L, AWS_DYNAMODB);
 }
 
 static int l_fail_steps(lua_State *L) {
@@ -236,30 +245,62 @@ static int l_polling(lua_State *L) {
     return 1;
 }
 
-/* rig:schedule(expression, function, {input, enabled}) */
-static int l_schedule(lua_State *L) {
+/* rig:schedule(expression, function, {input, enabled, lease, timeout_ms}); lease: the table, key "id", TTL "ttl" */
+static int open_clock(lua_State *L, const char *owner, struct clock_feed **ret) {
     struct rig *rig = rig_of(L);
-    luaL_checktype(L, 4, LUA_TTABLE);
-    lua_getfield(L, 4, "input");
-    rig->schedule = (struct app_schedule){.name = STR("Nightly"),
-                                          .expression = arena_str(&rig->arena, str_c(luaL_checkstring(L, 2))),
-                                          .input = arena_str(&rig->arena, str_c(luaL_optstring(L, -1, ""))),
-                                          .function = function_at(rig, luaL_checkstring(L, 3)),
-                                          .enabled = opt(L, "enabled", 1)};
-    rig->app.schedules = &rig->schedule;
-    rig->app.n_schedules = 1;
     struct clock_feed_config c = {.loop = rig->loop,
                                   .route = rig->route,
                                   .app = &rig->app,
                                   .clock = &rig->clock,
                                   .log = &rig->log,
                                   .metrics = &rig->metrics,
-                                  .region = STR("us-east-1"),
-                                  .account = STR("000000000000")};
+                                  .id = local_backend(rig->conn)->id};
+    lua_getfield(L, 4, "lease");
+    if (!lua_isnil(L, -1))
+        c.lease = (struct clock_lease){.backend = local_backend(rig->conn),
+                                       .table = arena_str(&rig->arena, str_c(lua_tostring(L, -1))),
+                                       .key = STR("id"),
+                                       .ttl = STR("ttl"),
+                                       .scope = STR("shop"),
+                                       .owner = str_c(owner)};
     struct err e;
-    if (!clock_feed_open(&c, &rig->clock_feed, &e)) return 0;
+    if (!clock_feed_open(&c, ret, &e)) return 0;
     lua_pushstring(L, e.msg);
     return 1;
+}
+
+static int l_schedule(lua_State *L) {
+    struct rig *rig = rig_of(L);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    struct function *f = (struct function *)function_at(rig, luaL_checkstring(L, 3));
+    f->timeout_ms = (uint32_t)opt(L, "timeout_ms", f->timeout_ms);
+    lua_getfield(L, 4, "input");
+    rig->schedule = (struct app_schedule){.name = STR("Nightly"),
+                                          .expression = arena_str(&rig->arena, str_c(luaL_checkstring(L, 2))),
+                                          .input = arena_str(&rig->arena, str_c(luaL_optstring(L, -1, ""))),
+                                          .function = f,
+                                          .enabled = opt(L, "enabled", 1)};
+    rig->app.schedules = &rig->schedule;
+    rig->app.n_schedules = 1;
+    return open_clock(L, "host a", &rig->clock_feed);
+}
+
+/* The same schedule on another host; the arguments of rig:schedule. */
+static int l_replica(lua_State *L) {
+    return open_clock(L, "host b", &rig_of(L)->replica);
+}
+
+/* The first host dies; what runs there goes on unseen. */
+static int l_die(lua_State *L) {
+    struct rig *rig = rig_of(L);
+    clock_feed_close(rig->clock_feed);
+    rig->clock_feed = NULL;
+    return 0;
+}
+
+static int l_debug(lua_State *L) {
+    rig_of(L)->log.level = LOG_DEBUG;
+    return 0;
 }
 
 static int l_freeze(lua_State *L) {
@@ -290,6 +331,10 @@ static int l_done(lua_State *L) {
 static const luaL_Reg methods[] = {{"close", l_close},
                                    {"__gc", l_close},
                                    {"sqs", l_sqs},
+                                   {"dynamodb", l_dynamodb},
+                                   {"replica", l_replica},
+                                   {"die", l_die},
+                                   {"debug", l_debug},
                                    {"feed", l_feed},
                                    {"stop", l_stop},
                                    {"polling", l_polling},
