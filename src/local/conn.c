@@ -5,6 +5,7 @@
 #include "local/writer.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* == operations =====================================================================================================
  */
@@ -83,6 +84,17 @@ static void read_now(struct local_conn *conn, struct aws_call *c) {
     db_rollback(conn->db);
 }
 
+/* The object is looked up at once, and copied by the pool. */
+static enum aws_started get_to_file(struct local_conn *conn, struct aws_call *c) {
+    struct s3_file file = {.fd = -1};
+    c->state = &file;
+    read_now(conn, c);
+    c->state = NULL;
+    if (!c->err.code) return s3_copy_start(conn, c, &file);
+    if (file.fd >= 0) close(file.fd);
+    return AWS_DONE;
+}
+
 static enum aws_started start(struct aws_backend *b, struct aws_call *c) {
     struct local_conn *conn = (struct local_conn *)b;
     const struct aws_op_row *row = c->row;
@@ -93,6 +105,7 @@ static enum aws_started start(struct aws_backend *b, struct aws_call *c) {
         return AWS_DONE;
     }
     if (c->op == AWS_S3_PutObject) return s3_put_start(conn, c);
+    if (c->op == AWS_S3_GetObject && c->result_fd >= 0) return get_to_file(conn, c);
     if (row->flags & AWS_WRITE) return write_later(conn, c);
     read_now(conn, c);
     return AWS_DONE;

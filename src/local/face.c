@@ -1,6 +1,8 @@
-/* The cloud port: signed GET, HEAD and PUT of S3 objects, path style. Everything else is refused by name, in S3's XML.
+/* The cloud port: signed GET, HEAD and PUT of S3 objects, and POST of browsers' forms, path style. Everything else is
+ * refused by name, in S3's XML.
  *
  *   request ─► route by path ─► signature, payload hash ─► call (as a handler would make it) ─► headers, file ─► reply
+ *                          └──► form, its policy (s3/post.c) ──┘
  */
 #include "base/crypto.h"
 #include "base/url.h"
@@ -21,6 +23,8 @@ struct face {
     struct url_param *query;
     size_t n_query;
     struct s3_file file;
+    bool form;
+    struct s3_post post;
 };
 
 /* == answers ========================================================================================================
@@ -106,6 +110,63 @@ static void object_headers(struct face *f, struct http_response *res, struct aws
     }
 }
 
+/* == answers to forms ===============================================================================================
+ */
+
+static bool is_web_address(struct str s) {
+    struct url u;
+    return s.n && !url_parse(s, &u, NULL) && (str_is(u.scheme, "http") || str_is(u.scheme, "https"));
+}
+
+static struct str redirect_to(struct face *f, struct str etag) {
+    struct buf b = BUF_MAX(16384);
+    struct str url = f->post.redirect;
+    buf_str(&b, url);
+    buf_c(&b, str_chr(url, '?', 0) < 0 ? "?bucket=" : "&bucket=");
+    url_encode(&b, f->bucket, false);
+    buf_c(&b, "&key=");
+    url_encode(&b, f->post.key, false);
+    buf_c(&b, "&etag=");
+    url_encode(&b, etag, false);
+    struct str location = arena_str(f->r->arena, buf_view(&b));
+    buf_free(&b);
+    return location;
+}
+
+static struct str object_url(struct face *f) {
+    struct buf b = BUF_MAX(16384);
+    buf_str(&b, s3_base(f->conn->local, f->r->arena, http_header(f->r, "host")));
+    buf_byte(&b, '/');
+    url_encode(&b, f->bucket, false);
+    buf_byte(&b, '/');
+    url_encode(&b, f->post.key, true);
+    struct str url = arena_str(f->r->arena, buf_view(&b));
+    buf_free(&b);
+    return url;
+}
+
+/* "If the value is not set, or is set to a value that is not valid, the response is 204", likewise for redirects. */
+static void form_done(struct face *f, struct aws_call *c) {
+    struct http_response res;
+    struct str etag = arena_str(f->r->arena, json_get_s(&c->result, "ETag")), location = object_url(f);
+    bool redirected = is_web_address(f->post.redirect);
+    int status = str_is(f->post.status, "200") ? 200 : str_is(f->post.status, "201") ? 201 : 204;
+    http_response_init(&res, redirected ? 303 : status);
+    header(&res, "ETag", etag);
+    header(&res, "Location", redirected ? redirect_to(f, etag) : location);
+    if (res.status == 201) {
+        header(&res, "Content-Type", STR("application/xml"));
+        buf_c(&res.body, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse>");
+        xml_text(&res.body, "Location", location);
+        xml_text(&res.body, "Bucket", f->bucket);
+        xml_text(&res.body, "Key", f->post.key);
+        xml_text(&res.body, "ETag", etag);
+        buf_c(&res.body, "</PostResponse>");
+    }
+    aws_call_free(c);
+    send(f, &res);
+}
+
 /* HEAD is answered like GET, with the file: the server sends its length and leaves the bytes out. */
 static void done(struct aws_call *c, void *ud) {
     struct face *f = ud;
@@ -117,6 +178,10 @@ static void done(struct aws_call *c, void *ud) {
         aws_call_free(c);
         if (f->file.fd >= 0) close(f->file.fd);
         send_error(f, &e, etag);
+        return;
+    }
+    if (f->form) {
+        form_done(f, c);
         return;
     }
     http_response_init(&res, json_get(&c->result, "ContentRange") ? 206 : 200);
@@ -136,7 +201,7 @@ static void done(struct aws_call *c, void *ud) {
 static int unsupported(const struct face *f, struct str what, struct err *e) {
     return err_set(e, ERR_NOT_IMPLEMENTED,
                    "%.*s %.*s: %.*s is not supported yet by this endpoint; signed GET, HEAD and PUT of S3 "
-                   "objects are",
+                   "objects, and POST of forms, are",
                    STR_ARG(str_take(f->r->method, 20)), STR_ARG(str_take(f->r->path, 200)),
                    STR_ARG(str_take(what, 200)));
 }
@@ -149,6 +214,17 @@ static int read_path(struct face *f, struct err *e) {
     return 0;
 }
 
+/* What a header field cannot hold must not be left out silently. */
+static int check_override(const struct face *f, const struct url_param *q, struct err *e) {
+    bool known = false;
+    for (size_t i = 0; s3_overrides[i]; i++) known |= str_is(str_from(q->name, 9), s3_overrides[i]);
+    if (!known) return unsupported(f, arena_printf(f->r->arena, "the query parameter \"%.*s\"", STR_ARG(q->name)), e);
+    for (size_t i = 0; i < q->value.n; i++)
+        if ((unsigned char)q->value.p[i] < 0x20 && q->value.p[i] != '\t')
+            return err_set(e, ERR_S3_ARGUMENT, "The value of %.*s is not valid.", STR_ARG(q->name));
+    return 0;
+}
+
 /* Parameters that are no part of the signature and no response-* are sub-resources or options that mean something. */
 static int check_query(struct face *f, struct err *e) {
     if (url_query(f->r->arena, f->r->raw_query, MAX_QUERY, &f->query, &f->n_query, e)) {
@@ -158,7 +234,11 @@ static int check_query(struct face *f, struct err *e) {
     for (size_t i = 0; i < f->n_query; i++) {
         struct str name = f->query[i].name;
         if (str_ieq(str_take(name, 6), STR("x-amz-")) || str_is(name, "x-id")) continue;
-        if (str_starts(name, STR("response-")) && !str_is(f->r->method, "PUT")) continue;
+        bool reads = str_is(f->r->method, "GET") || str_is(f->r->method, "HEAD");
+        if (reads && str_starts(name, STR("response-"))) {
+            if (check_override(f, &f->query[i], e)) return -1;
+            continue;
+        }
         return unsupported(f, arena_printf(f->r->arena, "the query parameter \"%.*s\"", STR_ARG(name)), e);
     }
     return 0;
@@ -239,12 +319,32 @@ static int add_put_headers(struct face *f, struct aws_call *c, struct err *e) {
     return 0;
 }
 
+static void start(struct face *f, struct aws_call *c) {
+    c->context.request_id = f->r->request_id;
+    c->context.trace_id = f->r->trace_id;
+    c->done = done;
+    c->ud = f;
+    if (aws_start(&f->conn->backend, f->conn->loop, c) == AWS_DONE) done(c, f);
+}
+
+/* Forms carry their signature themselves. */
+static int begin_form(struct face *f, struct err *e) {
+    struct aws_call *c = NULL;
+    if (!f->bucket.n || f->key.n) return unsupported(f, STR("this method"), e);
+    if (check_query(f, e) || s3_post_call(f->conn->local, f->r, f->bucket, &f->post, &c, e)) return -1;
+    f->form = true;
+    start(f, c);
+    return 0;
+}
+
 static int begin(struct face *f, struct err *e) {
     bool put = str_is(f->r->method, "PUT");
     struct str target = http_header(f->r, "x-amz-target");
     if (target.p)
         return unsupported(f, arena_printf(f->r->arena, "the operation %.*s", STR_ARG(str_take(target, 100))), e);
-    if (read_path(f, e) || authenticate(f, e) || check_query(f, e)) return -1;
+    if (read_path(f, e)) return -1;
+    if (str_is(f->r->method, "POST")) return begin_form(f, e);
+    if (authenticate(f, e) || check_query(f, e)) return -1;
     if (!put && !str_is(f->r->method, "GET") && !str_is(f->r->method, "HEAD"))
         return unsupported(f, STR("this method"), e);
     if (!f->bucket.n || !f->key.n) return unsupported(f, f->bucket.n ? STR("a bucket") : STR("the service"), e);
@@ -257,11 +357,7 @@ static int begin(struct face *f, struct err *e) {
         aws_call_free(c);
         return -1;
     }
-    c->context.request_id = f->r->request_id;
-    c->context.trace_id = f->r->trace_id;
-    c->done = done;
-    c->ud = f;
-    if (aws_start(&f->conn->backend, f->conn->loop, c) == AWS_DONE) done(c, f);
+    start(f, c);
     return 0;
 }
 

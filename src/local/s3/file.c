@@ -35,54 +35,63 @@ static int make_dir(struct local *l, const char *path, const char *parent, struc
     return errno == EEXIST ? 0 : failed("make", path, errno, e);
 }
 
-static int write_temp(struct local *l, const char *path, struct str body, struct err *e) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644), rc = -1;
-    if (fd < 0) return failed("make", path, errno, e);
-    for (size_t done = 0; done < body.n;) {
-        ssize_t n = write(fd, body.p + done, body.n - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
-            failed("write", path, errno, e);
-            goto out;
-        }
-        done += (size_t)n;
-    }
-    if (local_file_fault(l)) errno = EIO;
-    if (errno == EIO || (!l->in_memory && fsync(fd))) {
-        failed("sync", path, errno, e);
-        goto out;
-    }
-    rc = 0;
-out:
-    close(fd);
-    if (rc) unlink(path);
-    return rc;
+/* == writing ========================================================================================================
+ */
+
+int s3_write_begin(struct s3_writer *w, struct err *e) {
+    w->temp = arena_printf(w->a, "%s/s3/tmp/%.*s", w->l->dir, STR_ARG(w->id)).p;
+    w->fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    return w->fd < 0 ? failed("make", w->temp, errno, e) : 0;
 }
 
-int s3_file_write(struct local *l, struct arena *a, struct str bucket, struct str id, struct str body, struct err *e) {
-    const char *temp = arena_printf(a, "%s/s3/tmp/%.*s", l->dir, STR_ARG(id)).p;
-    const char *root = arena_printf(a, "%s/s3", l->dir).p;
-    const char *home = arena_printf(a, "%s/%.*s", root, STR_ARG(bucket)).p;
-    const char *dir = shard(l, a, bucket, id), *path = s3_path(l, a, bucket, id);
-    errno = 0;
-    if (write_temp(l, temp, body, e)) return -1;
-    if (make_dir(l, home, root, e) || make_dir(l, dir, home, e)) goto out;
-    if (local_file_fault(l)) {
-        failed("rename", temp, EIO, e);
-        goto out;
+void s3_write_drop(struct s3_writer *w) {
+    if (w->fd >= 0) close(w->fd);
+    w->fd = -1;
+    unlink(w->temp);
+}
+
+int s3_write_add(struct s3_writer *w, struct str data, struct err *e) {
+    while (data.n) {
+        ssize_t n = write(w->fd, data.p, data.n);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            failed("write", w->temp, errno, e);
+            s3_write_drop(w);
+            return -1;
+        }
+        data = str_from(data, (size_t)n);
     }
-    if (rename(temp, path)) {
-        failed("rename", temp, errno, e);
-        goto out;
-    }
-    temp = path;
-    if (local_file_fault(l)) {
-        failed("sync", dir, EIO, e);
-        goto out;
-    }
-    if (!sync_dir(l, dir, e)) return 0;
-out:
-    unlink(temp);
+    return 0;
+}
+
+static int sync_temp(struct s3_writer *w, struct err *e) {
+    int errnum = 0;
+    if (local_file_fault(w->l))
+        errnum = EIO;
+    else if (!w->l->in_memory && fsync(w->fd))
+        errnum = errno;
+    close(w->fd);
+    w->fd = -1;
+    return errnum ? failed("sync", w->temp, errnum, e) : 0;
+}
+
+/* From here on w->temp is the file in its place. */
+static int move_to_place(struct s3_writer *w, const char *dir, struct err *e) {
+    const char *path = s3_path(w->l, w->a, w->bucket, w->id);
+    int errnum = local_file_fault(w->l) ? EIO : rename(w->temp, path) ? errno : 0;
+    if (errnum) return failed("rename", w->temp, errnum, e);
+    w->temp = path;
+    return local_file_fault(w->l) ? failed("sync", dir, EIO, e) : sync_dir(w->l, dir, e);
+}
+
+int s3_write_end(struct s3_writer *w, struct err *e) {
+    const char *root = arena_printf(w->a, "%s/s3", w->l->dir).p;
+    const char *home = arena_printf(w->a, "%s/%.*s", root, STR_ARG(w->bucket)).p;
+    const char *dir = shard(w->l, w->a, w->bucket, w->id);
+    if (!sync_temp(w, e) && !make_dir(w->l, home, root, e) && !make_dir(w->l, dir, home, e) &&
+        !move_to_place(w, dir, e))
+        return 0;
+    s3_write_drop(w);
     return -1;
 }
 

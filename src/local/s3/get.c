@@ -194,3 +194,68 @@ int s3_get(struct local_tx *tx, struct aws_call *c) {
     if (!rc) describe(c, &o, &s);
     return rc;
 }
+
+/* == into a file ====================================================================================================
+ */
+
+struct copy {
+    struct aws_call *call;
+    struct local_conn *conn;
+    struct pool_work work;
+    struct s3_file from;
+    char *room;
+    struct err err;
+};
+
+static int write_all(int fd, struct str data, struct err *e) {
+    while (data.n) {
+        ssize_t n = write(fd, data.p, data.n);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0)
+            return err_sys(e, errno == ENOSPC || errno == EDQUOT ? ERR_DISK_FULL : ERR_IO, errno,
+                           "cannot write the object to the file");
+        data = str_from(data, (size_t)n);
+    }
+    return 0;
+}
+
+static void copy_piece(void *ud) {
+    struct copy *x = ud;
+    for (uint64_t done = 0; x->from.len && done < S3_PIECE;) {
+        ssize_t n =
+            pread(x->from.fd, x->room, x->from.len < S3_STEP ? (size_t)x->from.len : S3_STEP, (off_t)x->from.off);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) err_sys(&x->err, ERR_IO, errno, "cannot read an object's file");
+        if (!n) err_set(&x->err, ERR_CORRUPT, "an object's file is shorter than its row says");
+        if (n <= 0 || write_all(x->call->result_fd, str_n(x->room, (size_t)n), &x->err)) return;
+        x->from.off += (uint64_t)n;
+        x->from.len -= (uint64_t)n;
+        done += (uint64_t)n;
+    }
+}
+
+static void copy_next(struct copy *x);
+
+static void piece_copied(void *ud) {
+    struct copy *x = ud;
+    x->conn->in_flight--;
+    if (!x->err.code && x->from.len && !x->call->cancelled) {
+        copy_next(x);
+        return;
+    }
+    close(x->from.fd);
+    x->call->err = x->err;
+    aws_complete(x->call);
+}
+
+static void copy_next(struct copy *x) {
+    x->conn->in_flight++;
+    pool_run(x->conn->local->pool, x->conn->loop, &x->work, copy_piece, piece_copied, x);
+}
+
+enum aws_started s3_copy_start(struct local_conn *conn, struct aws_call *c, const struct s3_file *from) {
+    struct copy *x = ARENA_NEW(&c->arena, struct copy);
+    *x = (struct copy){.call = c, .conn = conn, .from = *from, .room = arena_alloc(&c->arena, S3_STEP)};
+    copy_next(x);
+    return AWS_PENDING;
+}

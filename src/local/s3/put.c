@@ -1,12 +1,17 @@
 /* PutObject and DeleteObject.
  *
- *   loop: check ─► pool: hash, verify, write the file ─► loop ─► writer: conditions, row ─► loop: old file removed,
+ *   loop: check ─► pool: hash and write the file, verify ─► loop ─► writer: conditions, row ─► loop: old file removed,
  * done
  *
- * When anything after the file fails, the new file goes and the object is what it was. */
+ * The bytes of a file (body_fd) pass the pool in pieces. When anything after the file fails, the new file goes and the
+ * object is what it was. */
 #include "base/crypto.h"
 #include "local/s3/s3.h"
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
+
+#define PUT_MAX (UINT64_C(5) << 30) /* of one PutObject */
 
 struct put {
     struct aws_call *call;
@@ -15,8 +20,13 @@ struct put {
     struct local_op op;
     struct str bucket, key, id, etag, content_type, if_match, if_none_match;
     struct json headers, metadata, checksums;
+    int asked; /* index of the checksum that ChecksumAlgorithm names, or -1 */
+    uint64_t size, written;
+    struct s3_sums sums;
+    struct s3_writer file;
+    char *room; /* for reading body_fd; NULL until the first piece */
+    bool begun;
     struct err err;
-    const char *path;
 };
 
 /* == checks on the loop =============================================================================================
@@ -57,6 +67,23 @@ static int copy_strings(struct put *p, const struct s3_header *names, int n, str
     return 0;
 }
 
+static int read_algorithm(struct put *p, struct err *e) {
+    struct str asked = json_get_s(&p->call->params, "ChecksumAlgorithm");
+    p->asked = -1;
+    for (int i = 0; asked.n && i < S3_CHECKSUMS; i++)
+        if (str_is(asked, s3_checksums[i].member + 8)) p->asked = i;
+    if (!asked.n || p->asked >= 0) return 0;
+    return err_set(e, ERR_S3_ARGUMENT, "ChecksumAlgorithm %.*s is not supported yet; CRC32, SHA1 and SHA256 are",
+                   STR_ARG(str_take(asked, 40)));
+}
+
+static int check_size(struct put *p, struct err *e) {
+    p->size = p->call->body_fd >= 0 ? p->call->body_len : p->call->body.n;
+    if (p->size <= PUT_MAX) return 0;
+    return err_set(e, ERR_S3_TOO_LARGE, "Your proposed upload of %llu bytes exceeds the maximum allowed object size",
+                   (unsigned long long)p->size);
+}
+
 static int check(struct put *p, struct err *e) {
     const struct json *params = &p->call->params;
     if (params_only(
@@ -75,63 +102,30 @@ static int check(struct put *p, struct err *e) {
     if (!p->content_type.n) p->content_type = STR("binary/octet-stream");
     if (copy_strings(p, s3_headers, S3_HEADERS, &p->headers, e)) return -1;
     if (copy_strings(p, s3_checksums, S3_CHECKSUMS, &p->checksums, e)) return -1;
-    return read_metadata(p, e);
+    return read_algorithm(p, e) || check_size(p, e) || read_metadata(p, e) ? -1 : 0;
 }
 
-/* == hashes, on the pool ============================================================================================
+/* == the file, on the pool ===========================================================================================
  */
 
-static struct str encoded(struct arena *a, const void *digest, size_t n) {
-    struct buf b = BUF_MAX(128);
-    crypto_base64(&b, str_n(digest, n));
-    struct str s = arena_str(a, buf_view(&b));
-    buf_free(&b);
-    return s;
-}
-
-static struct str checksum(struct arena *a, int kind, struct str body) {
-    uint8_t d[32];
-    if (kind == 0) {
-        uint32_t crc = crypto_crc32(body);
-        for (int i = 0; i < 4; i++) d[i] = (uint8_t)(crc >> (24 - 8 * i));
-        return encoded(a, d, 4);
-    }
-    if (kind == 1) {
-        crypto_sha1(body, d);
-        return encoded(a, d, 20);
-    }
-    crypto_sha256(body, d);
-    return encoded(a, d, 32);
-}
-
-static int verify_checksums(struct put *p, struct arena *a, struct err *e) {
-    struct str body = p->call->body;
+static int verify_checksums(struct put *p, struct arena *a, const struct str sums[S3_CHECKSUMS], struct err *e) {
     for (int i = 0; i < S3_CHECKSUMS; i++) {
-        struct str want = json_get_s(&p->checksums, s3_checksums[i].member);
-        if (want.p && !str_eq(want, checksum(a, i, body)))
-            return err_set(e, ERR_S3_BAD_DIGEST, "The %s you specified did not match what we received.",
-                           s3_checksums[i].member);
-    }
-    struct str asked = json_get_s(&p->call->params, "ChecksumAlgorithm");
-    for (int i = 0; asked.n && i < S3_CHECKSUMS; i++) {
         const char *member = s3_checksums[i].member;
-        if (!str_is(asked, member + 8)) continue;
-        if (!json_get(&p->checksums, member)) json_set(a, &p->checksums, member, json_make_str(checksum(a, i, body)));
-        return 0;
+        struct str want = json_get_s(&p->checksums, member);
+        if (want.p && !str_eq(want, sums[i]))
+            return err_set(e, ERR_S3_BAD_DIGEST, "The %s you specified did not match what we received.", member);
+        if (!want.p && p->asked == i) json_set(a, &p->checksums, member, json_make_str(sums[i]));
     }
-    return asked.n
-               ? err_set(e, ERR_S3_ARGUMENT, "ChecksumAlgorithm %.*s is not supported yet; CRC32, SHA1 and SHA256 are",
-                         STR_ARG(str_take(asked, 40)))
-               : 0;
+    return 0;
 }
 
 static int verify(struct put *p, struct arena *a, struct err *e) {
-    struct str want;
+    struct str want, sums[S3_CHECKSUMS];
     struct buf raw = BUF_MAX(64);
     uint8_t md5[16];
     char hex[32];
+    s3_sums_end(&p->sums, a, md5, sums);
     if (params_str(&p->call->params, "ContentMD5", ERR_S3_ARGUMENT, &want, e)) return -1;
-    crypto_md5(p->call->body, md5);
     crypto_hex_to(hex, md5, 16);
     p->etag = arena_printf(a, "\"%.32s\"", hex);
     bool valid = !want.p || (crypto_unbase64(&raw, want) && raw.n == 16);
@@ -139,15 +133,66 @@ static int verify(struct put *p, struct arena *a, struct err *e) {
     buf_free(&raw);
     if (!valid) return err_set(e, ERR_S3_INVALID_DIGEST, "The Content-MD5 you specified is not valid.");
     if (!same) return err_set(e, ERR_S3_BAD_DIGEST, "The Content-MD5 you specified did not match what we received.");
-    return verify_checksums(p, a, e);
+    return verify_checksums(p, a, sums, e);
+}
+
+static int begin_file(struct put *p, struct err *e) {
+    struct arena *a = &p->call->arena;
+    bool wanted[S3_CHECKSUMS];
+    for (int i = 0; i < S3_CHECKSUMS; i++) wanted[i] = p->asked == i || json_get(&p->checksums, s3_checksums[i].member);
+    p->begun = true;
+    if (p->call->body_fd >= 0) p->room = arena_alloc(a, S3_STEP);
+    p->file = (struct s3_writer){.l = p->conn->local, .a = a, .bucket = p->bucket, .id = p->id, .fd = -1};
+    if (s3_write_begin(&p->file, e)) return -1;
+    s3_sums_begin(&p->sums, wanted);
+    return 0;
+}
+
+/* The next bytes of the body. */
+static int next_bytes(struct put *p, struct str *ret, struct err *e) {
+    ssize_t n;
+    if (p->call->body_fd < 0) {
+        *ret = p->call->body;
+        return 0;
+    }
+    uint64_t left = p->size - p->written;
+    do n = pread(p->call->body_fd, p->room, left < S3_STEP ? (size_t)left : S3_STEP, (off_t)p->written);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) return err_sys(e, ERR_IO, errno, "cannot read the file to be stored");
+    if (!n) return err_set(e, ERR_IO, "the file to be stored became shorter while it was read");
+    *ret = str_n(p->room, (size_t)n);
+    return 0;
+}
+
+static int write_piece(struct put *p, struct err *e) {
+    uint64_t until = p->written + S3_PIECE;
+    struct str data;
+    while (p->written < p->size && p->written < until) {
+        if (next_bytes(p, &data, e)) {
+            s3_write_drop(&p->file);
+            return -1;
+        }
+        s3_sums_add(&p->sums, data);
+        if (s3_write_add(&p->file, data, e)) return -1;
+        p->written += data.n;
+    }
+    return 0;
+}
+
+static int end_file(struct put *p, struct err *e) {
+    if (!verify(p, &p->call->arena, e)) return s3_write_end(&p->file, e);
+    s3_write_drop(&p->file);
+    return -1;
 }
 
 static void on_pool(void *ud) {
     struct put *p = ud;
-    struct arena *a = &p->call->arena;
-    if (verify(p, a, &p->err)) return;
-    p->path = s3_path(p->conn->local, a, p->bucket, p->id);
-    if (s3_file_write(p->conn->local, a, p->bucket, p->id, p->call->body, &p->err)) p->path = NULL;
+    if (!p->begun && begin_file(p, &p->err)) return;
+    if (write_piece(p, &p->err)) {
+        s3_sums_drop(&p->sums);
+        return;
+    }
+    if (p->written == p->size) end_file(p, &p->err);
 }
 
 /* == the row, in the writer =========================================================================================
@@ -186,7 +231,7 @@ static int upsert(struct local_tx *tx, struct put *p, struct err *e) {
         return -1;
     struct str texts[] = {p->bucket, p->key, p->id};
     for (int i = 0; i < 3; i++) db_bind_text(s, i + 1, texts[i]);
-    db_bind_i64(s, 4, (int64_t)p->call->body.n);
+    db_bind_i64(s, 4, (int64_t)p->size);
     db_bind_text(s, 5, p->etag);
     db_bind_i64(s, 6, tx->now_ms);
     db_bind_text(s, 7, p->content_type);
@@ -225,7 +270,7 @@ static void put_done(struct local_op *op) {
     struct aws_call *c = p->call;
     c->err = op->err;
     if (c->err.code) {
-        s3_file_remove(p->path);
+        s3_file_remove(p->file.temp);
     } else {
         json_set(&c->arena, &c->result, "ETag", json_make_str(p->etag));
         for (uint32_t i = 0; i < p->checksums.n; i++)
@@ -234,9 +279,15 @@ static void put_done(struct local_op *op) {
     aws_complete(c);
 }
 
-static void file_written(void *ud) {
+static void run_on_pool(struct put *p);
+
+static void piece_written(void *ud) {
     struct put *p = ud;
     p->conn->in_flight--;
+    if (!p->err.code && p->written < p->size) {
+        run_on_pool(p);
+        return;
+    }
     if (p->err.code) {
         p->call->err = p->err;
         aws_complete(p->call);
@@ -248,6 +299,11 @@ static void file_written(void *ud) {
     local_submit(p->conn, &p->op);
 }
 
+static void run_on_pool(struct put *p) {
+    p->conn->in_flight++;
+    pool_run(p->conn->local->pool, p->conn->loop, &p->work, on_pool, piece_written, p);
+}
+
 enum aws_started s3_put_start(struct local_conn *conn, struct aws_call *c) {
     struct put *p = ARENA_NEW(&c->arena, struct put);
     p->call = c;
@@ -256,8 +312,7 @@ enum aws_started s3_put_start(struct local_conn *conn, struct aws_call *c) {
     char *id = arena_alloc(&c->arena, 37);
     crypto_uuid7(clock_ms(conn->local->clock), id);
     p->id = str_n(id, S3_ID);
-    conn->in_flight++;
-    pool_run(conn->local->pool, conn->loop, &p->work, on_pool, file_written, p);
+    run_on_pool(p);
     return AWS_PENDING;
 }
 
