@@ -43,7 +43,8 @@ void local_set_endpoint(struct local *l, int cloud_port, const char *public_url)
 /* 0 when a write transaction can begin and commit now (readiness); loop thread, completes by fn. */
 void local_probe(struct local_conn *c, void (*fn)(void *ud, const struct err *e), void *ud);
 
-/* The cloud port: S3 objects by presigned or header-signed GET, HEAD and PUT; every other request gets AWS's own error
+/* The cloud port: S3 objects by presigned or header-signed GET, HEAD and PUT, and by browsers' POST of signed forms;
+ * every other request gets AWS's own error
  * shape. reply is called once, on this loop, possibly before local_face returns. */
 void local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud);
 

@@ -70,6 +70,40 @@ describe("the cloud port", function()
     end
   end)
 
+  it("answers with the header fields that a signed link asks for", function()
+    local query = { ["response-content-type"] = "text/plain; x=1", ["response-content-disposition"] = 'attachment; filename="Rëçu 1.pdf"',
+      ["response-cache-control"] = "no-store", ["response-expires"] = "Thu, 01 Dec 1994 16:00:00 GMT",
+      ["response-content-language"] = "de", ["response-content-encoding"] = "identity" }
+    local url = link("GET", { query = query })
+    local status, h = ask("GET", url)
+    assert.equal(200, status)
+    for name, value in pairs(query) do assert.equal(value, h[name:sub(10)]) end
+    for name in pairs(query) do -- what was not signed does not count
+      local plain = ask("GET", link("GET") .. "&" .. name .. "=x")
+      assert.equal(403, plain)
+    end
+    assert.equal(403, (ask("GET", (url:gsub("no%-store", "public")))))
+    assert.equal(400, (ask("GET", link("GET", { query = { ["response-content-type"] = "a\r\nX-Evil: 1" } }))))
+    local url_or_nil, why = e:presign { method = "PUT", bucket = "bkt", key = "k", query = { ["response-expires"] = "x" } }
+    assert.is_nil(url_or_nil)
+    assert.matches("response%-expires", why)
+    assert.matches("response%-foo", (select(2, e:presign { method = "GET", bucket = "b", key = "k", query = { ["response-foo"] = "x" } })))
+    assert.matches("VersionId", (select(2, e:presign { method = "GET", bucket = "b", key = "k", query = { versionId = "1" } })))
+    status = ask("GET", "http://h/bkt/r/Jos%C3%A9%201.pdf?response-foo=1", { sign = "s3" })
+    assert.equal(501, status)
+  end)
+
+  it("demands the header fields that were signed into a link, as they were", function()
+    local url = link("PUT", { key = "typed", headers = { ["content-type"] = "image/png", ["x-amz-meta-owner"] = "u 1" } })
+    local function put(headers) return (ask("PUT", url, { body = "png", headers = headers })) end
+    assert.equal(403, put {})
+    assert.equal(403, put { ["Content-Type"] = "text/html", ["x-amz-meta-owner"] = "u 1" })
+    assert.equal(403, put { ["Content-Type"] = "image/png" })
+    assert.equal(200, put { ["Content-Type"] = "image/png", ["x-amz-meta-owner"] = "u 1" })
+    local got = json.decode((e:call("s3", "GetObject", '{"Bucket":"bkt","Key":"typed"}')))
+    assert.same({ "image/png", "u 1" }, { got.ContentType, got.Metadata.owner })
+  end)
+
   it("refuses another method, another host, extra parameters and no signature", function()
     assert.equal(403, (ask("PUT", link("GET"))))
     assert.equal(403, (ask("GET", link("GET"), { headers = { Host = "other:4566" } })))

@@ -1,12 +1,14 @@
 /* t.local: an engine with one loop and one connection, driven from specs.
  *
  *   e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock) }   -> engine | nil, error name, message
- *   e:call(service, action, params_json [, body])  -> result_json, result_body | nil, error_json
+ *   e:call(service, action, params_json [, body [, file]])  -> result_json, result_body | nil, error_json; file: a path
+ *   whose bytes are the body of PutObject, or that GetObject writes to
  *   h = e:start(service, action, params_json [, body]); h:done(); h:wait() -> as e:call; h:cancel()
  *   e:turn(ms) · e:now() · e:clock_set(ms) · e:advance(ms) · e:fault(name, n) · e:allow({{action, resource}, ...} |
  * nil) e:face{ method, target, headers = {name = value}, body, sign = "s3" } -> status, headers (lower-case names),
- * body e:presign{ method, bucket, key, expires, host } -> url, expires_ms | nil, message e:endpoint(port [,
- * public_url]) · e:mailbox()
+ * body e:presign{ method, bucket, key, expires, host, query = {name = value}, headers } -> url, expires_ms | nil,
+ * message e:post_form(params_json, host) -> json, expires_ms | nil, message e:endpoint(port [, public_url]) ·
+ * e:mailbox()
  * -> json · e:probe() -> true | nil, message e:sql(text) -> {{column, ...}, ...} through a connection of its own ·
  * e:metric(id) · e:close() */
 #include "base/crypto.h"
@@ -14,12 +16,15 @@
 #include "hammer.h"
 #include "local/db.h"
 #include "local/local.h"
+#include "local/s3/form.h"
 #include "local/writer.h"
 #include "sign/sign.h"
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ENGINE "t.local.engine"
@@ -152,6 +157,13 @@ static struct aws_call *make_call(lua_State *L, struct engine *e) {
     if (e->policy.n || e->policy.allow_all) {
         c->context.policy = &e->policy;
         c->context.function = STR("TestFunction");
+    }
+    const char *file = luaL_optstring(L, 6, NULL);
+    if (file && op == AWS_S3_GetObject) c->result_fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (file && op == AWS_S3_PutObject) {
+        struct stat st;
+        c->body_fd = open(file, O_RDONLY | O_CLOEXEC);
+        c->body_len = c->body_fd >= 0 && !fstat(c->body_fd, &st) ? (uint64_t)st.st_size : 0;
     }
     struct json_limits limits = {.depth = 200, .duplicate_keys = true};
     struct str text = arena_str(&c->arena, params.p ? params : STR("{}"));
@@ -289,10 +301,10 @@ static void answered(void *ud, struct http_response *res) {
     a->done = true;
 }
 
-static size_t read_headers(lua_State *L, struct arena *a, struct http_header **ret) {
+static size_t read_pairs(lua_State *L, const char *name, struct arena *a, struct http_header **ret) {
     size_t n = 0;
     *ret = ARENA_ARRAY(a, struct http_header, 64);
-    if (lua_getfield(L, 2, "headers") == LUA_TTABLE)
+    if (lua_getfield(L, 2, name) == LUA_TTABLE)
         for (lua_pushnil(L); lua_next(L, -2) && n < 64; lua_pop(L, 1))
             (*ret)[n++] = (struct http_header){arena_str(a, to_str(L, -2)), arena_str(a, to_str(L, -1))};
     lua_pop(L, 1);
@@ -360,7 +372,7 @@ static int engine_face(lua_State *L) {
     r.version = STR("HTTP/1.1");
     r.request_id = STR("req-1");
     struct http_header *headers = NULL;
-    r.n_headers = read_headers(L, &a, &headers);
+    r.n_headers = read_pairs(L, "headers", &a, &headers);
     r.n_headers = sign_headers(L, e, &a, &r, headers, r.n_headers);
     r.headers = headers;
     local_face(e->conn, &r, answered, &ans);
@@ -383,6 +395,11 @@ static int engine_presign(lua_State *L) {
     struct aws_backend *b = local_backend(e->conn);
     struct aws_presign p = {field(L, 2, "method"), field(L, 2, "bucket"), field(L, 2, "key"),
                             luaL_optinteger(L, -1, 300), field(L, 2, "host")};
+    struct http_header *query = NULL, *headers = NULL;
+    p.n_query = read_pairs(L, "query", &a, &query);
+    p.n_headers = read_pairs(L, "headers", &a, &headers);
+    p.query = query;
+    p.headers = headers;
     int rc = b->ops->presign(b, &p, &a, &url, &until, &err);
     if (rc) {
         lua_pushnil(L);
@@ -391,6 +408,28 @@ static int engine_presign(lua_State *L) {
         lua_pushlstring(L, url.p, url.n);
         lua_pushinteger(L, until);
     }
+    arena_free(&a);
+    return 2;
+}
+
+static int engine_post_form(lua_State *L) {
+    struct engine *e = check(L);
+    struct arena a = {0};
+    struct json params, form;
+    struct err err = {0};
+    struct buf b = BUF_MAX(1 << 20);
+    int64_t until = 0;
+    struct aws_backend *backend = local_backend(e->conn);
+    if (json_parse(&a, arena_str(&a, to_str(L, 2)), NULL, &params, &err) ||
+        backend->ops->presign_post(backend, &params, to_str(L, 3), &a, &form, &until, &err)) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.msg);
+    } else {
+        json_write(&b, &form);
+        lua_pushlstring(L, buf_cstr(&b), b.n);
+        lua_pushinteger(L, until);
+    }
+    buf_free(&b);
     arena_free(&a);
     return 2;
 }
@@ -505,35 +544,49 @@ static int base64(lua_State *L) {
     return 1;
 }
 
+/* form(content_type, body[, max]) -> {{name, value, filename | false}, ...} | nil, error name, message */
+static int form(lua_State *L) {
+    struct arena a = {0};
+    struct form_field *fields = NULL;
+    size_t n = 0;
+    struct err e = {0};
+    if (form_parse(&a, to_str(L, 1), to_str(L, 2), (size_t)luaL_optinteger(L, 3, 20), &fields, &n, &e)) {
+        arena_free(&a);
+        return push_err(L, &e);
+    }
+    lua_newtable(L);
+    for (size_t i = 0; i < n; i++) {
+        struct str parts[] = {fields[i].name, fields[i].value, fields[i].filename};
+        lua_newtable(L);
+        for (int k = 0; k < 3; k++) {
+            lua_pushboolean(L, 0);
+            if (parts[k].p) lua_pushlstring(L, parts[k].p, parts[k].n);
+            lua_rawseti(L, parts[k].p ? -3 : -2, k + 1);
+            if (parts[k].p) lua_pop(L, 1);
+        }
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    arena_free(&a);
+    return 1;
+}
+
 static int pid(lua_State *L) {
     lua_pushinteger(L, getpid());
     return 1;
 }
 
-static const luaL_Reg engine_methods[] = {{"call", engine_call},
-                                          {"start", engine_start},
-                                          {"turn", engine_turn},
-                                          {"now", engine_now},
-                                          {"clock_set", engine_clock_set},
-                                          {"advance", engine_advance},
-                                          {"fault", engine_fault},
-                                          {"allow", engine_allow},
-                                          {"face", engine_face},
-                                          {"presign", engine_presign},
-                                          {"endpoint", engine_endpoint},
-                                          {"mailbox", engine_mailbox},
-                                          {"probe", engine_probe},
-                                          {"sql", engine_sql},
-                                          {"dir", engine_dir},
-                                          {"hammer", engine_hammer},
-                                          {"commits", engine_commits},
-                                          {"close", engine_close},
-                                          {"__gc", engine_close},
-                                          {NULL, NULL}};
+static const luaL_Reg engine_methods[] = {
+    {"call", engine_call},       {"start", engine_start},         {"turn", engine_turn},
+    {"now", engine_now},         {"clock_set", engine_clock_set}, {"advance", engine_advance},
+    {"fault", engine_fault},     {"allow", engine_allow},         {"face", engine_face},
+    {"presign", engine_presign}, {"post_form", engine_post_form}, {"endpoint", engine_endpoint},
+    {"mailbox", engine_mailbox}, {"probe", engine_probe},         {"sql", engine_sql},
+    {"dir", engine_dir},         {"hammer", engine_hammer},       {"commits", engine_commits},
+    {"close", engine_close},     {"__gc", engine_close},          {NULL, NULL}};
 static const luaL_Reg call_methods[] = {
     {"wait", call_wait}, {"done", call_is_done}, {"cancel", call_cancel}, {"__gc", call_cancel}, {NULL, NULL}};
-static const luaL_Reg functions[] = {
-    {"open", open_engine}, {"md5", md5}, {"base64", base64}, {"pid", pid}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"open", open_engine}, {"md5", md5}, {"base64", base64},
+                                     {"form", form},        {"pid", pid}, {NULL, NULL}};
 
 static void class(lua_State *L, const char *name, const luaL_Reg *methods) {
     luaL_newmetatable(L, name);

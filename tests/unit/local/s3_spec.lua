@@ -2,13 +2,13 @@ local t = require "t.local"
 local json = require "cjson"
 
 local e
-local function call(action, params, body)
-  local ok, more = e:call("s3", action, json.encode(params), body)
+local function call(action, params, body, file)
+  local ok, more = e:call("s3", action, json.encode(params), body, file)
   if ok then return json.decode(ok), more end
   return nil, json.decode(more)
 end
-local function fails(name, action, params, body)
-  local ok, err = call(action, params, body)
+local function fails(name, action, params, body, file)
+  local ok, err = call(action, params, body, file)
   assert.is_nil(ok, action .. " succeeded")
   assert.equal(name, err.__type)
   return err.message
@@ -137,6 +137,83 @@ describe("S3", function()
       end
       call("PutObject", { Bucket = "bkt", Key = "k" }, "old")
     end
+  end)
+
+  describe("with files", function()
+    local dir, source, target
+    local function write(path, text)
+      local f <close> = assert(io.open(path, "wb"))
+      assert(f:write(text))
+    end
+    local function read(path)
+      local f <close> = assert(io.open(path, "rb"))
+      return f:read "a"
+    end
+    before_each(function()
+      local p <close> = io.popen "mktemp -d"
+      dir = p:read "l"
+      source, target = dir .. "/source", dir .. "/target"
+    end)
+    after_each(function() os.execute("rm -rf " .. dir) end)
+
+    it("stores a file of several pieces and writes it back, whole or a range", function()
+      local bytes = ("0123456789abcde\n"):rep(1 << 16):rep(40) .. "end" -- 40 MiB
+      write(source, bytes)
+      local put = call("PutObject", { Bucket = "bkt", Key = "big", ChecksumAlgorithm = "SHA256" }, nil, source)
+      assert.equal('"' .. t.md5(bytes) .. '"', put.ETag)
+      local got, body = call("GetObject", { Bucket = "bkt", Key = "big" }, nil, target)
+      assert.is_nil(body)
+      assert.same({ #bytes, put.ETag }, { got.ContentLength, got.ETag })
+      assert.is_true(bytes == read(target))
+      got = call("GetObject", { Bucket = "bkt", Key = "big", Range = "bytes=17-20000018" }, nil, target)
+      assert.equal("bytes 17-20000018/" .. #bytes, got.ContentRange)
+      assert.is_true(bytes:sub(18, 20000019) == read(target))
+    end)
+
+    it("stores empty files, and verifies what is said of the bytes", function()
+      write(source, "")
+      assert(call("PutObject", { Bucket = "bkt", Key = "empty" }, nil, source))
+      assert.equal(0, call("GetObject", { Bucket = "bkt", Key = "empty" }, nil, target).ContentLength)
+      assert.equal("", read(target))
+      write(source, "hello")
+      assert(call("PutObject", { Bucket = "bkt", Key = "k", ChecksumCRC32 = "NhCmhg==" }, nil, source))
+      fails("BadDigest", "PutObject", { Bucket = "bkt", Key = "x", ChecksumCRC32 = "AAAAAA==" }, nil, source)
+      fails("NoSuchKey", "GetObject", { Bucket = "bkt", Key = "x" }, nil, target)
+      fails("PreconditionFailed", "GetObject", { Bucket = "bkt", Key = "k", IfMatch = "no" }, nil, target)
+      assert.equal(2, files())
+    end)
+
+    it("refuses more than 5 GiB before reading any of it", function()
+      os.execute("truncate -s 5368709121 " .. source)
+      assert.matches("5368709121", fails("EntityTooLarge", "PutObject", { Bucket = "bkt", Key = "k" }, nil, source))
+      assert.equal(0, files())
+    end)
+
+    it("leaves nothing when a file becomes shorter, or storing fails", function()
+      os.execute("truncate -s 40M " .. source)
+      local h = e:start("s3", "PutObject", '{"Bucket":"bkt","Key":"k"}', nil, source)
+      os.execute("truncate -s 100 " .. source)
+      local ok, err = h:wait()
+      assert.is_nil(ok)
+      assert.matches("became shorter", err)
+      write(source, "short")
+      for n = 1, 3 do
+        e:fault("file", n)
+        fails("InputOutputError", "PutObject", { Bucket = "bkt", Key = "k" }, nil, source)
+      end
+      assert.equal(0, files())
+    end)
+
+    it("ends copies that nobody waits for", function()
+      os.execute("truncate -s 100M " .. source)
+      assert(call("PutObject", { Bucket = "bkt", Key = "k" }, nil, source))
+      local h = e:start("s3", "GetObject", '{"Bucket":"bkt","Key":"k"}', nil, target)
+      h:cancel()
+      e:close() -- waits for what is in flight
+      local p <close> = io.popen("stat -c %s " .. target)
+      assert.is_true(tonumber(p:read "a") <= 16 << 20)
+      e = assert(t.open { memory = true })
+    end)
   end)
 
   it("says that an object is gone when its file is", function()
