@@ -4,6 +4,7 @@
 ---   local why = peers.missing { "moto", "dynamodb" }     -- nil, or what to tell in pending()
 ---   local set = peers.start { "moto", "dynamodb" }       -- set.url.moto == "http://127.0.0.1:40123"
 ---   set:stop()
+local json = require "perigee.json"
 local support = require "e2e.support"
 
 local peers = {}
@@ -153,6 +154,26 @@ function peers.start(names)
     end
     self.processes[i], self.url[name], self.dir[name] = process, url, dir
   end
+  return self
+end
+
+--- A proxy before `upstreams` (name of a service -> URL) that can be told to fail a share of the calls; see flaky.py. Its url has
+--- the same names. options: arguments of flaky.py.
+function peers.flaky(upstreams, options)
+  local dir, words, names = support.tmpdir(), { options or "" }, {}
+  for name, url in pairs(upstreams) do names[#names + 1] = name .. "=" .. url:match ":(%d+)$" end
+  table.sort(names)
+  table.move(names, 1, #names, 2, words)
+  local self = setmetatable({ name = "flaky.py", dir = dir, url = {} }, Process)
+  self.pid = math.tointeger(tonumber((support.sh("timeout -k 5 %d python3 tests/peers/flaky.py %s >%s/log 2>&1 & echo $!", LIFETIME,
+    table.concat(words, " "), dir))))
+  local line = support.eventually(20, "flaky.py listens", function()
+    if not running(self.pid) then error(self:log(), 0) end
+    return self:log():match "^({.-})\n"
+  end)
+  for name, port in pairs(json.decode(line)) do self.url[name] = "http://127.0.0.1:" .. port end
+  self.share = function(_, part) support.sh("curl -s -o /dev/null -X POST '%s/share?%g'", self.url.control, part) end
+  self.counts = function() return json.decode((support.sh("curl -s %s/counts", self.url.control))) end
   return self
 end
 

@@ -1,9 +1,10 @@
 """moto as a server on 127.0.0.1, one DynamoDB call at a time: moto's TransactWriteItems copies the tables, works, and on
-failure puts the copies back, which is a transaction only while nobody else writes. GET /peer/mails lists what was mailed.
+failure puts the copies back, which is a transaction only while nobody else writes. GET /peer/mails lists the (raw) mails sent.
 
 usage: serve_moto.py PORT [CERTIFICATE KEY]
 """
 
+import email.parser
 import json
 import sys
 import threading
@@ -17,12 +18,8 @@ def mails():
     for account in ses_backends.values():
         for backend in account.values():
             for message in backend.sent_messages:
-                yield {
-                    "from": message.source,
-                    "to": message.destinations if isinstance(message.destinations, list) else message.destinations.get("ToAddresses", []),
-                    "raw": getattr(message, "raw_data", None),
-                    "subject": getattr(message, "subject", None),
-                }
+                headers = email.parser.HeaderParser().parsestr(message.raw_data)
+                yield {"from": message.source, "to": message.destinations, "subject": headers["Subject"], "event": headers["X-Perigee-Event"]}
 
 
 class Server:
