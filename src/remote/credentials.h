@@ -17,6 +17,7 @@ struct credentials {
     struct arena arena;
     struct str access_key, secret_key, session_token, account; /* token and account may be empty */
     int64_t expires_ms;                                        /* Unix; 0: never */
+    bool imds;         /* of the instance: goes on being used past its expiry while there are no others */
     struct str source; /* "environment", "profile dev: role arn:.. through profile base", "IMDSv2 role x", ... */
 };
 void credentials_ref(struct credentials *c);
@@ -33,10 +34,11 @@ struct credential_waiter {
     struct loop_task task;
     void (*fn)(void *ud); /* on home, once; then ask again */
     void *ud;
-    bool waiting;
+    bool waiting, posted; /* private */
 };
-/* The set in force (a reference for the caller). NULL with e->code == ERR_NONE: being fetched, w->fn will be called.
- * NULL with an error: the chain failed (asked again at most once a second): CREDENTIALS with one line a source. */
+/* The set in force (a reference for the caller). NULL with e->code == ERR_NONE: being fetched, w->fn will be called (w
+ * may be NULL). NULL with an error: the chain failed (asked again at most once a second): CREDENTIALS with one line a
+ * source. */
 struct credentials *credentials_get(struct credential_store *st, struct credential_waiter *w, struct err *e);
 /* fn will not be called, unless it was posted already: then the waiter must live until it was (returns false). */
 bool credentials_forget(struct credential_store *st, struct credential_waiter *w);
