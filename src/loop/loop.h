@@ -72,7 +72,7 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 struct loop_fd;
 int loop_fd_add(struct loop *l, int fd, int events, void (*fn)(void *ud, int events), void *ud, struct loop_fd **ret,
                 struct err *e);
-void loop_fd_set(struct loop_fd *f, int events); /* other events from now on */
+void loop_fd_set(struct loop_fd *f, int events); /* other events from now on; 0: none. Also inside its callback */
 void loop_fd_remove(struct loop_fd *f);
 struct loop_signal;
 int loop_signal_add(struct loop *l, int signum, void (*fn)(void *ud, int signum), void *ud, struct loop_signal **ret,

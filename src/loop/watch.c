@@ -19,6 +19,7 @@ struct loop_fd {
     struct loop *loop;
     void (*fn)(void *ud, int events);
     void *ud;
+    int events; /* watched for now */
 };
 
 /* libuv stops watching a descriptor in error (status < 0): it is reported once as ready for all, so that its owner
@@ -29,6 +30,7 @@ static void on_fd(uv_poll_t *h, int status, int events) {
     int ready = status < 0 ? LOOP_READ | LOOP_WRITE : 0;
     if (events & (UV_READABLE | UV_DISCONNECT)) ready |= LOOP_READ;
     if (events & UV_WRITABLE) ready |= LOOP_WRITE;
+    if (status < 0) f->events = 0;
     f->fn(f->ud, ready);
 }
 
@@ -50,6 +52,12 @@ int loop_fd_add(struct loop *l, int fd, int events, void (*fn)(void *ud, int eve
 }
 
 void loop_fd_set(struct loop_fd *f, int events) {
+    if (f->events == events) return; /* libuv would take it out of the kernel's set and put it in again */
+    f->events = events;
+    if (!events) {
+        uv_poll_stop(&f->h);
+        return;
+    }
     int wanted = (events & LOOP_READ ? UV_READABLE : 0) | (events & LOOP_WRITE ? UV_WRITABLE : 0);
     uv_poll_start(&f->h, wanted, on_fd);
 }

@@ -4,9 +4,10 @@
  * An exchange is embedded in its owner and must stay put until done() or transport_cancel. Nothing is retried,
  * redirected, decompressed or interpreted here; what is sent is exactly what the caller gives (plus Content-Length or
  * chunked framing by curl's rules): no Expect, no Accept, no Content-Type of curl's own, path as it is. HTTP/1.1 on
- * plain connections, HTTP/2 where TLS offers it. Connections are kept alive (closed after 60 s idle), at most
- * `per_host` a host; further exchanges wait. A reused connection that dies before the first answer byte is tried once
- * more by itself. */
+ * plain connections, HTTP/2 where TLS offers it. Connections are kept alive (not used again after 60 s idle), at most
+ * `per_host` exchanges run at an origin (scheme, host, port as written); further ones wait, first come, first served.
+ * An exchange whose reused connection dies before the first answer byte is tried once more by itself, over a fresh one,
+ * unless it is a stream that was begun. The methods are GET, HEAD, PUT, POST, DELETE, PATCH, OPTIONS. */
 #ifndef PERIGEE_REMOTE_TRANSPORT_H
 #define PERIGEE_REMOTE_TRANSPORT_H
 #include "base/http.h"
@@ -15,7 +16,8 @@
 struct transport_config {
     struct loop *loop;
     const char *ca_bundle;        /* PEM file; NULL: the system's */
-    const char *proxy, *no_proxy; /* URL; NULL: HTTPS_PROXY / HTTP_PROXY / NO_PROXY of the environment */
+    const char *proxy, *no_proxy; /* URL; "": none; NULL: HTTPS_PROXY, HTTP_PROXY, NO_PROXY of the
+                                   * environment, in either case */
     uint32_t per_host;            /* 0: 256 */
     uint32_t connect_ms;          /* 0: 3000 */
 };
@@ -25,7 +27,7 @@ void transport_close(struct transport *t); /* running exchanges must have been c
 
 enum exchange_failure {
     EXCHANGE_OK,
-    EXCHANGE_BAD_URL,
+    EXCHANGE_BAD_URL, /* URL, method or headers that cannot be sent */
     EXCHANGE_DNS,     /* the name does not resolve */
     EXCHANGE_CONNECT, /* refused, unreachable, timed out while connecting */
     EXCHANGE_TLS,     /* handshake or certificate */
@@ -37,15 +39,15 @@ enum exchange_failure {
 };
 
 struct exchange {
-    /* the request; borrowed until done */
+    /* The request; borrowed until done. Zero the struct before its first use; it may be started again when done. */
     struct str method, url, body;
-    const struct http_header *headers; /* "Host" among them when signed */
+    const struct http_header *headers; /* "Host" among them when signed; no Expect, no Transfer-Encoding */
     size_t n_headers;
     /* Instead of body: fills up to n bytes, 0 at the end, -1 on failure. body_len: what it will give, -1: unknown
      * (sent chunked). Called on the loop. */
     ptrdiff_t (*read)(void *ud, char *p, size_t n);
     int64_t body_len;
-    uint64_t total_ms; /* of the whole exchange, 0: no limit */
+    uint64_t total_ms; /* of the whole exchange, waiting for a connection included; 0: no limit */
     uint64_t idle_ms;  /* nothing moved for so long, 0: 60 s */
     size_t max_body;   /* 0: 64 MiB */
     /* Instead of collecting the body of a 2xx answer: takes it as it comes, false on failure. */
