@@ -62,6 +62,8 @@ static struct json service_json(struct remote *r, enum aws_service s, struct are
     set_c(a, &o, "source", source);
     set_n(a, &o, "max_attempts", retry_max_attempts(&r->settings, s));
     set_n(a, &o, "retry_quota", retry_tokens(r->quota[s]));
+    if (r->settings.retry_mode == RETRY_ADAPTIVE)
+        json_set(a, &o, "sends_per_second", json_make_num(arena_printf(a, "%.3f", retry_send_rate(r->quota[s]))));
     json_set(a, &o, "clock_correction_ms", json_make_i64(a, atomic_load(&r->correction_ms[s])));
     return o;
 }

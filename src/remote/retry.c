@@ -249,3 +249,10 @@ void retry_sent(struct retry_quota *q, bool throttled, uint64_t now_ms) {
     set_rate(p, fmin(rate, RATE_OVER_MEASURED * measured), now);
     pthread_mutex_unlock(&q->lock);
 }
+
+double retry_send_rate(struct retry_quota *q) {
+    pthread_mutex_lock(&q->lock);
+    double rate = q->pace.enabled ? q->pace.rate : 0;
+    pthread_mutex_unlock(&q->lock);
+    return rate;
+}

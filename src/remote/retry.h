@@ -38,5 +38,6 @@ uint64_t retry_delay_ms(enum aws_service service, enum retry_class class, unsign
  * monotonic. */
 uint64_t retry_send_wait_ms(struct retry_quota *q, uint64_t now_ms);
 void retry_sent(struct retry_quota *q, bool throttled, uint64_t now_ms);
+double retry_send_rate(struct retry_quota *q); /* sends a second; 0: not limited */
 
 #endif

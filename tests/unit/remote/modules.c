@@ -2,4 +2,9 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-const luaL_Reg test_modules[] = {{NULL, NULL}};
+int luaopen_t_retry(lua_State *L);
+
+const luaL_Reg test_modules[] = {
+    {"t.retry", luaopen_t_retry}, /* retry.c */
+    {NULL, NULL},
+};
