@@ -13,10 +13,12 @@ struct endpoint {
     const char *signing; /* service to sign for */
     bool tls;
 };
-/* bucket: empty for other services. region: overrides that of the settings (redirects); empty: none. */
+/* bucket: empty for other services. region: overrides that of the settings (redirects); empty: none. S3's own endpoints
+ * take the bucket in the host when it is a label without dots, configured ones in the path, unless the addressing style
+ * says otherwise. Errors: CONFIG (region, endpoint URL: naming its source), S3_BAD_NAME. */
 int endpoint_resolve(const struct settings *s, enum aws_service service, struct str bucket, struct str region,
                      struct arena *a, struct endpoint *ret, struct err *e);
-const char *endpoint_partition(struct str region); /* "aws", "aws-cn", "aws-us-gov" */
+const char *endpoint_partition(struct str region); /* "aws", "aws-cn", "aws-us-gov", ...; "aws" of unknown regions */
 bool endpoint_region_ok(struct str region);        /* a host label: cannot turn the host into another */
 
 #endif

@@ -2,9 +2,15 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+int luaopen_t_credentials(lua_State *L);
+int luaopen_t_protocol(lua_State *L);
+int luaopen_t_remote(lua_State *L);
 int luaopen_t_retry(lua_State *L);
 
 const luaL_Reg test_modules[] = {
+    {"t.credentials", luaopen_t_credentials}, /* profile.c, settings.c, credentials*.c */
+    {"t.protocol", luaopen_t_protocol},
+    {"t.remote", luaopen_t_remote}, /* remote.c, call*.c, presign.c, describe.c */
     {"t.retry", luaopen_t_retry}, /* retry.c */
     {NULL, NULL},
 };

@@ -1,0 +1,385 @@
+/* S3: parameters -> requests. Object keys are encoded once, '/' kept, and never normalised. */
+#include "base/crypto.h"
+#include "base/now.h"
+#include "base/url.h"
+#include "remote/wire_s3.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* == members ========================================================================================================
+ */
+
+#define CREATE S3_CREATE
+#define HEAD_BUCKET S3_HEAD_BUCKET
+#define BUCKETS S3_BUCKETS
+#define PUT S3_PUT
+#define GET S3_GET
+#define HEAD S3_HEAD
+#define DELETE S3_DELETE
+#define LIST S3_LIST
+#define READ S3_READ
+#define HEADER false
+#define QUERY true
+
+static const struct s3_member members[] = {
+#define S3_MEMBER(member, place, wire, type, takes, gives) {#member, wire, place, S3_##type, takes, gives},
+#include "remote/s3_members.def"
+#undef S3_MEMBER
+    {0}};
+
+const struct s3_member *s3_members(void) {
+    return members;
+}
+
+enum s3_operation s3_operation(enum aws_op op) {
+    switch (op) {
+    case AWS_S3_CreateBucket:
+        return S3_CREATE;
+    case AWS_S3_HeadBucket:
+        return S3_HEAD_BUCKET;
+    case AWS_S3_ListBuckets:
+        return S3_BUCKETS;
+    case AWS_S3_PutObject:
+        return S3_PUT;
+    case AWS_S3_GetObject:
+        return S3_GET;
+    case AWS_S3_HeadObject:
+        return S3_HEAD;
+    case AWS_S3_DeleteObject:
+        return S3_DELETE;
+    case AWS_S3_ListObjectsV2:
+        return S3_LIST;
+    default:
+        fatal("remote: %d is no operation of S3", (int)op);
+    }
+}
+
+static const char *method_of(enum s3_operation op) {
+    if (op & (S3_PUT | S3_CREATE)) return "PUT";
+    if (op & (S3_HEAD | S3_HEAD_BUCKET)) return "HEAD";
+    return op == S3_DELETE ? "DELETE" : "GET";
+}
+
+/* == reading parameters =============================================================================================
+ */
+
+struct out {
+    const struct settings *s;
+    struct aws_call *call;
+    enum s3_operation op;
+    struct arena *a;
+    struct wire_request *r;
+    struct http_header *query; /* encoded names and values */
+    size_t n_query;
+    struct err *e;
+};
+
+static int wrong(struct out *o, const char *name, const char *what) {
+    return err_set(o->e, ERR_S3_ARGUMENT, "parameter %s is %s", name, what);
+}
+
+/* A number as a number or its text; false: neither. */
+static bool int_text(const struct json *v, struct str *ret) {
+    int64_t n;
+    if (!(json_is(v, JSON_STR) ? str_i64(v->s, &n) : json_i64(v, &n))) return false;
+    *ret = v->s;
+    return true;
+}
+
+static bool bool_text(const struct json *v, struct str *ret) {
+    bool b;
+    if (json_bool(v, &b))
+        *ret = b ? STR("true") : STR("false");
+    else
+        *ret = json_str(v);
+    return str_is(*ret, "true") || str_is(*ret, "false");
+}
+
+/* Dates are HTTP dates, ISO 8601 or Unix seconds; what is none goes out as it is, for the service to judge. */
+static bool date_text(struct out *o, const struct json *v, bool iso, struct str *ret) {
+    int64_t ms, s;
+    char *text = arena_alloc(o->a, 30);
+    if (json_i64(v, &s) && s > -100000000000 && s < 100000000000)
+        ms = s * 1000;
+    else if (!now_parse_http(json_str(v), &ms) && !now_parse_iso(json_str(v), &ms)) {
+        *ret = json_str(v);
+        return json_is(v, JSON_STR);
+    }
+    if (iso)
+        now_iso(ms, text);
+    else
+        now_http(ms, text);
+    *ret = str_c(text);
+    return true;
+}
+
+static int value_text(struct out *o, const struct s3_member *m, const struct json *v, struct str *ret) {
+    bool ok = false;
+    switch (m->type) {
+    case S3_TEXT:
+        *ret = json_str(v);
+        ok = json_is(v, JSON_STR);
+        break;
+    case S3_INT:
+        ok = int_text(v, ret);
+        break;
+    case S3_BOOL:
+        ok = bool_text(v, ret);
+        break;
+    case S3_DATE:
+        ok = date_text(o, v, false, ret);
+        break;
+    case S3_ISO:
+        ok = date_text(o, v, true, ret);
+        break;
+    }
+    if (ok) return 0;
+    static const char *const want[] = {"a string", "a whole number", "a boolean", "a date", "a date"};
+    return wrong(o, m->name, arena_printf(o->a, "%s, not %s", json_type_name(v->type), want[m->type]).p);
+}
+
+/* RFC 9110 5.5: no CR, LF, NUL; other controls make no sense either. */
+static bool fits_header(struct str v) {
+    for (size_t i = 0; i < v.n; i++)
+        if (((unsigned char)v.p[i] < 0x20 && v.p[i] != '\t') || v.p[i] == 0x7f) return false;
+    return true;
+}
+
+static struct str encoded(struct out *o, struct str s, bool keep_slash) {
+    struct buf b = BUF_MAX(3 * s.n + 1);
+    url_encode(&b, s, keep_slash);
+    struct str out = arena_str(o->a, buf_view(&b));
+    buf_free(&b);
+    return out;
+}
+
+static int add_member(struct out *o, const struct s3_member *m, const struct json *v) {
+    struct str text;
+    if (value_text(o, m, v, &text)) return -1;
+    if (m->in_query) {
+        o->query[o->n_query++] = (struct http_header){encoded(o, str_c(m->wire), false), encoded(o, text, false)};
+        return 0;
+    }
+    text = str_trim(text);
+    if (!fits_header(text)) return wrong(o, m->name, "a text that cannot be sent as a header");
+    if (text.n) wire_header(o->a, o->r, m->wire, text);
+    return 0;
+}
+
+static const struct s3_member *find_member(enum s3_operation op, struct str name) {
+    for (const struct s3_member *m = members; m->name; m++)
+        if (m->takes & op && str_is(name, m->name)) return m;
+    return NULL;
+}
+
+static bool is_special(enum s3_operation op, struct str name) {
+    if (str_is(name, "Bucket")) return op != S3_BUCKETS;
+    if (str_is(name, "Key")) return op & (S3_PUT | S3_READ | S3_DELETE);
+    if (str_is(name, "Metadata") || str_is(name, "ContentLength")) return op == S3_PUT;
+    return op == S3_CREATE && str_is(name, "CreateBucketConfiguration");
+}
+
+static int add_members(struct out *o) {
+    const struct json *p = &o->call->params;
+    for (uint32_t i = 0; i < p->n; i++) {
+        const struct s3_member *m = find_member(o->op, p->members[i].key);
+        if (!m && !is_special(o->op, p->members[i].key))
+            return err_set(o->e, ERR_S3_ARGUMENT, "%s: %.*s is unknown or not supported yet", o->call->row->action,
+                           STR_ARG(str_take(p->members[i].key, 80)));
+        if (m && !json_is(&p->members[i].value, JSON_NULL) && add_member(o, m, &p->members[i].value)) return -1;
+    }
+    return 0;
+}
+
+static int text_param(struct out *o, const char *name, struct str *ret) {
+    const struct json *v = json_get(&o->call->params, name);
+    *ret = json_str(v);
+    if (v && !json_is(v, JSON_STR) && !json_is(v, JSON_NULL))
+        return wrong(o, name, arena_printf(o->a, "%s, not a string", json_type_name(v->type)).p);
+    return ret->n ? 0 : err_set(o->e, ERR_S3_ARGUMENT, "the parameter %s is missing", name);
+}
+
+static int add_path(struct out *o) {
+    const size_t key_max = 1024;
+    struct str key;
+    if (o->op != S3_BUCKETS && text_param(o, "Bucket", &o->r->bucket)) return -1;
+    if (!(o->op & (S3_PUT | S3_READ | S3_DELETE))) return 0;
+    if (text_param(o, "Key", &key)) return -1;
+    if (key.n > key_max)
+        return err_set(o->e, ERR_S3_KEY_LENGTH, "Your key is too long: %zu bytes, %zu are allowed", key.n, key_max);
+    if (str_bad_utf8(key) >= 0 || memchr(key.p, 0, key.n))
+        return err_set(o->e, ERR_S3_ARGUMENT, "the Key is not UTF-8 without NUL");
+    o->r->path = arena_printf(o->a, "/%.*s", STR_ARG(encoded(o, key, true)));
+    return 0;
+}
+
+static int by_text(const void *x, const void *y) {
+    const struct http_header *a = x, *b = y;
+    int c = str_cmp(a->name, b->name);
+    return c ? c : str_cmp(a->value, b->value);
+}
+
+static void write_query(struct out *o) {
+    struct buf b = BUF_MAX(WIRE_BODY_MAX);
+    if (!o->n_query) return;
+    qsort(o->query, o->n_query, sizeof *o->query, by_text);
+    for (size_t i = 0; i < o->n_query; i++)
+        buf_printf(&b, "%s%.*s=%.*s", i ? "&" : "", STR_ARG(o->query[i].name), STR_ARG(o->query[i].value));
+    o->r->raw_query = arena_str(o->a, buf_view(&b));
+    buf_free(&b);
+}
+
+/* == PutObject ======================================================================================================
+ */
+
+static bool is_token(struct str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}", s.p[i])) return false;
+    return s.n;
+}
+
+static int add_metadata(struct out *o) {
+    const struct json *m = json_get(&o->call->params, "Metadata");
+    if (!m || json_is(m, JSON_NULL)) return 0;
+    if (!json_is(m, JSON_OBJ))
+        return err_set(o->e, ERR_S3_ARGUMENT, "Metadata is %s, not an object", json_type_name(m->type));
+    for (uint32_t i = 0; i < m->n; i++) {
+        struct str key = m->members[i].key, value = json_str(&m->members[i].value);
+        if (!json_is(&m->members[i].value, JSON_STR))
+            return err_set(o->e, ERR_S3_ARGUMENT, "Metadata.%.*s is not a string", STR_ARG(str_take(key, 80)));
+        struct str name = arena_printf(o->a, "x-amz-meta-%.*s", STR_ARG(key));
+        for (size_t k = 0; k < name.n; k++) /* S3 keeps metadata names in lower case */
+            if (name.p[k] >= 'A' && name.p[k] <= 'Z') ((char *)name.p)[k] += 32;
+        if (!key.n || !is_token(name) || !fits_header(value) || str_bad_utf8(value) >= 0)
+            return err_set(o->e, ERR_S3_ARGUMENT, "Metadata.%.*s cannot be sent as a header",
+                           STR_ARG(str_take(key, 80)));
+        wire_header(o->a, o->r, name.p, s3_words_encode(o->a, str_trim(value)));
+    }
+    return 0;
+}
+
+static int check_length(struct out *o, uint64_t length) {
+    const struct json *v = json_get(&o->call->params, "ContentLength");
+    struct str text;
+    int64_t n;
+    if (!v || json_is(v, JSON_NULL)) return 0;
+    if (int_text(v, &text) && str_i64(text, &n) && n >= 0 && (uint64_t)n == length) return 0;
+    return err_set(o->e, ERR_S3_ARGUMENT, "ContentLength is not that of the body, which has %llu bytes",
+                   (unsigned long long)length);
+}
+
+/* The sum to be sent: the one asked for, else CRC32 unless sums go out only where they are required. S3_SUMS: none, or
+ * the caller gives one. */
+static int choose_sum(struct out *o, enum s3_sum *ret) {
+    const struct json *p = &o->call->params;
+    struct str asked = json_get_s(p, "ChecksumAlgorithm");
+    *ret = S3_SUMS;
+    for (int i = 0; i < S3_SUMS; i++)
+        if (json_get_s(p, s3_sum_row(i)->member).n) return 0;
+    if (!asked.n) {
+        if (o->s->request_checksum == CHECKSUM_WHEN_SUPPORTED) *ret = S3_CRC32;
+        return 0;
+    }
+    for (int i = 0; i < S3_SUMS; i++)
+        if (str_is(asked, s3_sum_row(i)->algorithm)) *ret = i;
+    if (*ret != S3_SUMS) return 0;
+    return err_set(o->e, ERR_S3_ARGUMENT,
+                   "ChecksumAlgorithm %.*s is not supported yet; CRC32, CRC32C, CRC64NVME, SHA1 and SHA256 are",
+                   STR_ARG(str_take(asked, 40)));
+}
+
+static void add_algorithm(struct out *o, enum s3_sum sum) {
+    if (!json_get_s(&o->call->params, "ChecksumAlgorithm").n)
+        wire_header(o->a, o->r, "x-amz-sdk-checksum-algorithm", str_c(s3_sum_row(sum)->algorithm));
+}
+
+/* "Content-Encoding: gzip,aws-chunked": the stream's framing comes last. */
+static void add_chunked(struct out *o) {
+    for (size_t i = 0; i < o->r->n_headers; i++) {
+        struct http_header *h = &o->r->headers[i];
+        if (!str_is(h->name, "content-encoding")) continue;
+        h->value = arena_printf(o->a, "%.*s,aws-chunked", STR_ARG(h->value));
+        return;
+    }
+    wire_header(o->a, o->r, "content-encoding", STR("aws-chunked"));
+}
+
+static int put_file(struct out *o, enum s3_sum sum) {
+    if (sum != S3_SUMS && sum != S3_CRC32)
+        return err_set(o->e, ERR_S3_ARGUMENT, "ChecksumAlgorithm %s is not supported yet for files; CRC32 is",
+                       s3_sum_row(sum)->algorithm);
+    o->r->has_body_file = true;
+    add_chunked(o);
+    wire_header(o->a, o->r, "x-amz-decoded-content-length",
+                arena_printf(o->a, "%llu", (unsigned long long)o->call->body_len));
+    if (sum != S3_CRC32) return 0;
+    wire_header(o->a, o->r, "x-amz-trailer", STR("x-amz-checksum-crc32"));
+    add_algorithm(o, sum);
+    return 0;
+}
+
+static int add_body(struct out *o) {
+    struct aws_call *c = o->call;
+    enum s3_sum sum;
+    if (add_metadata(o) || check_length(o, c->body_fd >= 0 ? c->body_len : c->body.n) || choose_sum(o, &sum)) return -1;
+    if (c->body_fd >= 0) return put_file(o, sum);
+    o->r->body = c->body.p ? c->body : STR("");
+    if (sum == S3_SUMS) return 0;
+    wire_header(o->a, o->r, s3_sum_row(sum)->header, s3_sum(o->a, sum, o->r->body));
+    add_algorithm(o, sum);
+    return 0;
+}
+
+/* == the others =====================================================================================================
+ */
+
+/* Buckets are made in the region that is called, which all regions but us-east-1 want to be told. */
+static int add_location(struct out *o) {
+    const struct json *config = json_get(&o->call->params, "CreateBucketConfiguration");
+    const struct json *given = json_get(config, "LocationConstraint");
+    struct str location = json_str(given);
+    struct buf b = BUF_MAX(4096);
+    for (uint32_t i = 0; json_is(config, JSON_OBJ) && i < config->n; i++)
+        if (!str_is(config->members[i].key, "LocationConstraint"))
+            return err_set(o->e, ERR_S3_ARGUMENT,
+                           "CreateBucketConfiguration: %.*s is unknown or not supported yet; known is "
+                           "LocationConstraint",
+                           STR_ARG(str_take(config->members[i].key, 80)));
+    if (config && !json_is(config, JSON_OBJ) && !json_is(config, JSON_NULL))
+        return wrong(o, "CreateBucketConfiguration", "no object");
+    if (given && !json_is(given, JSON_STR) && !json_is(given, JSON_NULL))
+        return wrong(o, "LocationConstraint", "no string");
+    if (!location.n && !str_is(o->s->region, "us-east-1")) location = o->s->region;
+    if (!location.n) return 0;
+    buf_c(&b, "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>");
+    xml_escape(&b, location);
+    buf_c(&b, "</LocationConstraint></CreateBucketConfiguration>");
+    wire_header(o->a, o->r, "content-type", STR("application/xml"));
+    return wire_take(o->a, &b, "the bucket's configuration", &o->r->body, o->e);
+}
+
+/* Keys come back encoded, so that any of them survives XML, and are decoded unless the caller asked for that. */
+static void add_listing(struct out *o) {
+    o->query[o->n_query++] = (struct http_header){STR("list-type"), STR("2")};
+    if (!json_get_s(&o->call->params, "EncodingType").n)
+        o->query[o->n_query++] = (struct http_header){STR("encoding-type"), STR("url")};
+}
+
+static void ask_for_sums(struct out *o) {
+    if (o->s->response_checksum == CHECKSUM_WHEN_SUPPORTED && !json_get_s(&o->call->params, "ChecksumMode").n)
+        wire_header(o->a, o->r, "x-amz-checksum-mode", STR("ENABLED"));
+}
+
+int wire_s3_encode(const struct settings *s, struct aws_call *c, struct arena *a, struct wire_request *r,
+                   struct err *e) {
+    struct out o = {.s = s, .call = c, .op = s3_operation(c->op), .a = a, .r = r, .e = e};
+    o.query = ARENA_ARRAY(a, struct http_header, c->params.n + 2);
+    r->method = str_c(method_of(o.op));
+    if (add_members(&o) || add_path(&o)) return -1;
+    if (o.op == S3_CREATE && add_location(&o)) return -1;
+    if (o.op == S3_PUT && add_body(&o)) return -1;
+    if (o.op == S3_LIST) add_listing(&o);
+    if (o.op == S3_GET) ask_for_sums(&o);
+    write_query(&o);
+    return 0;
+}

@@ -1,0 +1,381 @@
+/* S3: answers -> results and errors. */
+#include "base/now.h"
+#include "base/url.h"
+#include "remote/endpoint.h"
+#include "remote/wire_s3.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* == errors =========================================================================================================
+ */
+
+/* Answers to HEAD have no body: their errors are told from the status. The engine calls what it does not find NoSuchKey
+ * or NoSuchBucket there too; S3 tells no difference between the two in HeadObject. */
+static const char *name_without_body(enum s3_operation op, int status) {
+    switch (status) {
+    case 301:
+    case 308:
+        return "PermanentRedirect";
+    case 302:
+    case 307:
+        return "TemporaryRedirect";
+    case 400:
+        return "BadRequest";
+    case 404:
+        return op & S3_READ ? "NoSuchKey" : "NoSuchBucket";
+    case 405:
+        return "MethodNotAllowed";
+    default:
+        return "";
+    }
+}
+
+static struct str message_without_body(struct aws_call *c, const char *name) {
+    struct arena *a = &c->arena;
+    if (!strcmp(name, "NoSuchKey"))
+        return arena_printf(a, "The specified key does not exist: %.*s",
+                            STR_ARG(str_take(json_get_s(&c->params, "Key"), 200)));
+    if (!strcmp(name, "NoSuchBucket"))
+        return arena_printf(a, "The specified bucket does not exist: %.*s",
+                            STR_ARG(str_take(json_get_s(&c->params, "Bucket"), 80)));
+    return STR_NONE;
+}
+
+static int refused_without_body(struct aws_call *c, const struct wire_response *r) {
+    struct str code = wire_answer_header(r, "x-amz-error-code"), message = wire_answer_header(r, "x-amz-error-message");
+    const char *name = name_without_body(s3_operation(c->op), r->status);
+    if (r->status == 304) return wire_refused(c, r, STR("NotModified"), STR("Not Modified"));
+    if (!code.n) code = str_c(name);
+    return wire_refused(c, r, code, message.n ? message : message_without_body(c, name));
+}
+
+static bool is_blank(struct str s) {
+    return !str_trim(s).n;
+}
+
+static int decode_error(struct aws_call *c, const struct wire_response *r) {
+    struct xml *root = NULL;
+    struct err why;
+    struct str etag = wire_answer_header(r, "etag");
+    if (is_blank(r->body)) {
+        refused_without_body(c, r);
+    } else {
+        bool ok = !xml_parse(&c->arena, str_take(r->body, WIRE_ERROR_MAX), &root, &why);
+        const struct xml *error = ok ? wire_xml_error(root) : NULL;
+        if (!error) return wire_unreadable(c, r, "XML error");
+        wire_refused_xml(c, r, error);
+    }
+    if (etag.n && (r->status == 304 || r->status == 412) && !json_get(&c->result, "ETag"))
+        json_set(&c->arena, &c->result, "ETag", json_make_str(arena_str(&c->arena, etag)));
+    return -1;
+}
+
+/* 200 with an <Error> body: S3 had answered before it failed. The status is the one that the error has elsewhere. */
+static int refused_late(struct aws_call *c, const struct wire_response *r, const struct xml *error) {
+    struct wire_response late = *r;
+    struct str code = wire_error_name(xml_text(error, "Code"));
+    late.status = str_is(code, "SlowDown") || str_is(code, "ServiceUnavailable") ? 503 : 500;
+    wire_refused_xml(c, &late, error);
+    if (c->err.code != ERR_SERVICE) c->err.status = err_status(c->err.code);
+    return -1;
+}
+
+/* Whether the body is what an operation without one may have: nothing, or XML that is no error and no web page. */
+static int check_empty(struct aws_call *c, const struct wire_response *r) {
+    struct xml *root = NULL;
+    struct err why;
+    if (is_blank(r->body)) return 0;
+    if (xml_parse(&c->arena, str_take(r->body, WIRE_ERROR_MAX), &root, &why) || str_ieq(root->name, STR("html")))
+        return wire_bad(c, "has a body that is none of S3: %.*s", STR_ARG(wire_clean(&c->arena, r->body, 200)));
+    const struct xml *error = wire_xml_error(root);
+    return error ? refused_late(c, r, error) : 0;
+}
+
+/* == header fields ==================================================================================================
+ */
+
+static struct json header_value(struct arena *a, const struct s3_member *m, struct str v) {
+    char *when = arena_alloc(a, 25);
+    int64_t n;
+    v = arena_str(a, v);
+    switch (m->type) {
+    case S3_INT:
+        if (str_i64(v, &n)) return json_make_i64(a, n);
+        break;
+    case S3_BOOL:
+        return json_make_bool(str_ieq(v, STR("true")));
+    case S3_DATE:
+    case S3_ISO:
+        if (!now_parse_http(v, &n) && !now_parse_iso(v, &n)) break;
+        now_iso(n, when);
+        return json_make_c(when);
+    case S3_TEXT:
+        break;
+    }
+    return json_make_str(v);
+}
+
+/* Streams in signed chunks are said to be "aws-chunked"; some services keep that with the object. */
+static struct str without_framing(struct str encoding) {
+    const struct str framing = STR("aws-chunked");
+    if (!str_ends(encoding, framing)) return encoding;
+    encoding = str_trim(str_take(encoding, encoding.n - framing.n));
+    return str_ends(encoding, STR(",")) ? str_trim(str_take(encoding, encoding.n - 1)) : encoding;
+}
+
+/* Sums of objects are always asked for but shown only to who asked, as the engine does. */
+static bool is_shown(const struct aws_call *c, const struct s3_member *m) {
+    return c->op == AWS_S3_PutObject || strncmp(m->name, "Checksum", 8) ||
+           str_is(json_get_s(&c->params, "ChecksumMode"), "ENABLED");
+}
+
+static void add_headers(struct aws_call *c, const struct wire_response *r) {
+    enum s3_operation op = s3_operation(c->op);
+    for (const struct s3_member *m = s3_members(); m->name; m++) {
+        if (!(m->gives & op) || !is_shown(c, m)) continue;
+        struct str v = wire_answer_header(r, m->wire);
+        if (str_is(str_c(m->name), "ContentEncoding")) v = without_framing(v);
+        if (v.n) json_set(&c->arena, &c->result, m->name, header_value(&c->arena, m, v));
+    }
+}
+
+static void add_metadata(struct aws_call *c, const struct wire_response *r) {
+    const struct str prefix = STR("x-amz-meta-");
+    struct arena *a = &c->arena;
+    struct json all = json_make_obj();
+    for (size_t i = 0; i < r->n_headers; i++) {
+        if (!str_ieq(str_take(r->headers[i].name, prefix.n), prefix)) continue;
+        struct str name = arena_str(a, str_from(r->headers[i].name, prefix.n));
+        for (size_t k = 0; k < name.n; k++)
+            if (name.p[k] >= 'A' && name.p[k] <= 'Z') ((char *)name.p)[k] += 32;
+        struct str value = wire_clean(a, r->headers[i].value, r->headers[i].value.n);
+        json_set_str(a, &all, name, json_make_str(s3_words_decode(a, value)));
+    }
+    json_set(a, &c->result, "Metadata", all);
+}
+
+/* == objects ========================================================================================================
+ */
+
+static int check_length(struct aws_call *c, const struct wire_response *r, uint64_t have) {
+    struct str v = wire_answer_header(r, "content-length");
+    int64_t want;
+    if (!v.n) {
+        json_set(&c->arena, &c->result, "ContentLength", json_make_i64(&c->arena, (int64_t)have));
+        return 0;
+    }
+    if (str_i64(v, &want) && want >= 0 && (uint64_t)want == have) return 0;
+    return wire_bad(c, "is truncated: %" PRIu64 " bytes came, Content-Length is %.*s", have, STR_ARG(str_take(v, 20)));
+}
+
+/* Sums "of sums" (of objects made of parts: "...-3") cannot be told from the object. */
+static bool is_of_whole(struct str sum, struct str type) {
+    return sum.n && str_chr(sum, '-', 0) < 0 && !str_ieq(type, STR("COMPOSITE"));
+}
+
+static int check_sums(struct aws_call *c, const struct wire_response *r) {
+    struct str type = wire_answer_header(r, "x-amz-checksum-type");
+    for (int i = 0; r->status == 200 && i < S3_SUMS; i++) {
+        struct str want = wire_answer_header(r, s3_sum_row(i)->header);
+        if (!is_of_whole(want, type) || (r->streamed && i != S3_CRC32)) continue;
+        struct str have = r->streamed ? wire_base64_crc32(&c->arena, r->streamed_crc32) : s3_sum(&c->arena, i, r->body);
+        if (!str_eq(want, have))
+            return wire_bad(c, "is damaged: the %s of the object is %.*s, S3 says %.*s", s3_sum_row(i)->algorithm,
+                            STR_ARG(have), STR_ARG(str_take(want, 60)));
+    }
+    return 0;
+}
+
+static int decode_object(struct aws_call *c, const struct wire_response *r) {
+    if (!wire_answer_header(r, "etag").n) return wire_bad(c, "has no ETag: it is none of S3");
+    add_headers(c, r);
+    add_metadata(c, r);
+    if (c->op == AWS_S3_HeadObject) return 0;
+    if (check_length(c, r, r->streamed ? r->streamed_len : r->body.n) || check_sums(c, r)) return -1;
+    if (!r->streamed) c->result_body = arena_str(&c->arena, r->body);
+    return 0;
+}
+
+static int decode_put(struct aws_call *c, const struct wire_response *r) {
+    if (check_empty(c, r)) return -1;
+    if (!wire_answer_header(r, "etag").n) return wire_bad(c, "has no ETag: it is none of S3");
+    add_headers(c, r);
+    return 0;
+}
+
+static int decode_plain(struct aws_call *c, const struct wire_response *r) {
+    if (c->op != AWS_S3_HeadBucket && check_empty(c, r)) return -1;
+    add_headers(c, r);
+    return 0;
+}
+
+/* == lists ==========================================================================================================
+ */
+
+struct listing {
+    struct arena *a;
+    bool decode;
+};
+
+static int read_key(struct listing *l, struct str text, struct str *ret) {
+    if (!l->decode) {
+        *ret = text;
+        return 0;
+    }
+    return url_decode(l->a, text, true, ret, NULL);
+}
+
+static struct json date_value(struct arena *a, struct str text) {
+    char *when = arena_alloc(a, 25);
+    int64_t ms;
+    if (!now_parse_iso(text, &ms)) return json_make_str(text);
+    now_iso(ms, when);
+    return json_make_c(when);
+}
+
+static struct json text_object(struct arena *a, const struct xml *x) {
+    struct json obj = json_make_obj();
+    for (const struct xml *c = x->first; c; c = c->next) json_set_str(a, &obj, c->name, json_make_str(c->text));
+    return obj;
+}
+
+static struct json number_value(struct arena *a, struct str text) {
+    int64_t n;
+    return str_i64(text, &n) ? json_make_i64(a, n) : json_make_str(text);
+}
+
+static int read_object(struct listing *l, const struct xml *x, struct json *row) {
+    struct arena *a = l->a;
+    *row = json_make_obj();
+    for (const struct xml *c = x->first; c; c = c->next) {
+        struct json v = json_make_str(c->text);
+        if (str_is(c->name, "Key") && read_key(l, c->text, &v.s)) return -1;
+        if (str_is(c->name, "LastModified")) v = date_value(a, c->text);
+        if (str_is(c->name, "Size")) v = number_value(a, c->text);
+        if (c->first) v = text_object(a, c);
+        json_set_str(a, row, c->name, v);
+    }
+    return json_get_s(row, "Key").n ? 0 : -1;
+}
+
+static int read_prefix(struct listing *l, const struct xml *x, struct json *row) {
+    struct str prefix;
+    if (read_key(l, xml_text(x, "Prefix"), &prefix)) return -1;
+    *row = json_make_obj();
+    json_set(l->a, row, "Prefix", json_make_str(prefix));
+    return 0;
+}
+
+static int read_rows(struct listing *l, const struct xml *root, const char *name,
+                     int (*read)(struct listing *l, const struct xml *x, struct json *row), struct json *ret) {
+    *ret = json_make_arr();
+    for (const struct xml *x = root->first; x; x = x->next) {
+        struct json row;
+        if (!str_is(x->name, name)) continue;
+        if (read(l, x, &row)) return -1;
+        json_push(l->a, ret, row);
+    }
+    return 0;
+}
+
+static void add_keys(struct listing *l, const struct xml *root, struct json *ret) {
+    static const char *const names[] = {"Prefix", "Delimiter", "StartAfter"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct str v = xml_text(root, names[i]);
+        if (i == 0 && !v.p) v = STR("");
+        if ((i > 0 && !v.n) || read_key(l, v, &v)) continue;
+        json_set(l->a, ret, names[i], json_make_str(v));
+    }
+}
+
+static int read_listing(struct listing *l, const struct xml *root, struct json *ret) {
+    struct json contents, prefixes;
+    struct str token = xml_text(root, "NextContinuationToken"), max = xml_text(root, "MaxKeys");
+    if (read_rows(l, root, "Contents", read_object, &contents) ||
+        read_rows(l, root, "CommonPrefixes", read_prefix, &prefixes))
+        return -1;
+    json_set(l->a, ret, "Name", json_make_str(xml_text(root, "Name")));
+    add_keys(l, root, ret);
+    if (max.n) json_set(l->a, ret, "MaxKeys", number_value(l->a, max));
+    json_set(l->a, ret, "KeyCount", json_make_i64(l->a, (int64_t)contents.n + prefixes.n));
+    json_set(l->a, ret, "IsTruncated", json_make_bool(str_is(xml_text(root, "IsTruncated"), "true")));
+    if (contents.n) json_set(l->a, ret, "Contents", contents);
+    if (prefixes.n) json_set(l->a, ret, "CommonPrefixes", prefixes);
+    if (token.n) json_set(l->a, ret, "NextContinuationToken", json_make_str(token));
+    return 0;
+}
+
+static int parse(struct aws_call *c, const struct wire_response *r, const char *name, struct xml **ret) {
+    struct err why = {0};
+    if (xml_parse(&c->arena, r->body, ret, &why)) return wire_bad(c, "is no XML (%.200s)", why.msg);
+    const struct xml *error = wire_xml_error(*ret);
+    if (error) return refused_late(c, r, error);
+    if (str_is((*ret)->name, name)) return 0;
+    return wire_bad(c, "is a <%.*s>, not a <%s>", STR_ARG(str_take((*ret)->name, 80)), name);
+}
+
+static int decode_listing(struct aws_call *c, const struct wire_response *r) {
+    struct xml *root = NULL;
+    struct json result = json_make_obj();
+    if (parse(c, r, "ListBucketResult", &root)) return -1;
+    bool encoded = str_is(xml_text(root, "EncodingType"), "url"), asked = json_get_s(&c->params, "EncodingType").n;
+    struct listing l = {&c->arena, encoded && !asked};
+    if (read_listing(&l, root, &result)) return wire_bad(c, "holds a Key that is missing or wrongly encoded");
+    if (encoded && asked) json_set(&c->arena, &result, "EncodingType", json_make_c("url"));
+    c->result = result;
+    add_headers(c, r);
+    return 0;
+}
+
+static int decode_buckets(struct aws_call *c, const struct wire_response *r) {
+    struct arena *a = &c->arena;
+    struct xml *root = NULL;
+    struct json all = json_make_arr();
+    if (parse(c, r, "ListAllMyBucketsResult", &root)) return -1;
+    const struct xml *buckets = xml_child(root, "Buckets"), *owner = xml_child(root, "Owner");
+    for (const struct xml *x = buckets ? buckets->first : NULL; x; x = x->next) {
+        struct json row = text_object(a, x), *created = (struct json *)json_get(&row, "CreationDate");
+        if (created) *created = date_value(a, created->s);
+        json_push(a, &all, row);
+    }
+    json_set(a, &c->result, "Buckets", all);
+    if (owner && owner->first) json_set(a, &c->result, "Owner", text_object(a, owner));
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "Prefix" : "ContinuationToken";
+        if (xml_text(root, name).n) json_set(a, &c->result, name, json_make_str(xml_text(root, name)));
+    }
+    return 0;
+}
+
+/* == all ============================================================================================================
+ */
+
+int wire_s3_decode(const struct settings *s, struct aws_call *c, const struct wire_response *r) {
+    (void)s;
+    if (!wire_ok(r)) return decode_error(c, r);
+    switch (s3_operation(c->op)) {
+    case S3_GET:
+    case S3_HEAD:
+        return decode_object(c, r);
+    case S3_PUT:
+        return decode_put(c, r);
+    case S3_LIST:
+        return decode_listing(c, r);
+    case S3_BUCKETS:
+        return decode_buckets(c, r);
+    default:
+        return decode_plain(c, r);
+    }
+}
+
+/* A bucket elsewhere answers 301 or 307, a signature for another region 400. */
+struct str protocol_redirect_region(const struct wire_response *r, struct arena *a) {
+    struct xml *root = NULL;
+    struct err why;
+    if ((r->status < 300 || r->status > 308 || r->status == 304) && r->status != 400) return STR_NONE;
+    struct str region = str_trim(wire_answer_header(r, "x-amz-bucket-region"));
+    if (!region.n && r->body.n && !xml_parse(a, str_take(r->body, WIRE_ERROR_MAX), &root, &why))
+        region = xml_text(wire_xml_error(root), "Region");
+    return endpoint_region_ok(region) ? arena_str(a, region) : STR_NONE;
+}
