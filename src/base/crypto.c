@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/random.h>
+#include <zlib.h>
 
 /* ==== digests ==== */
 
@@ -110,25 +111,19 @@ static void hmac(const EVP_MD *md, struct str key, struct str data, uint8_t *out
 }
 
 void crypto_hmac_sha256(struct str key, struct str data, uint8_t out[32]) {
-    hmac(EVP_sha256(), key, data, out);
+    struct crypto_hmac h;
+    crypto_hmac_key(&h, key);
+    crypto_hmac_sum(&h, data, out);
+    crypto_hmac_wipe(&h);
 }
 
 void crypto_hmac_sha1(struct str key, struct str data, uint8_t out[20]) {
     hmac(EVP_sha1(), key, data, out);
 }
 
-/* The reflected polynomial 0x04c11db7 of IEEE 802.3, four bits at a time. */
+/* zlib reads eight bytes at a time. */
 uint32_t crypto_crc32_add(uint32_t crc, struct str data) {
-    static const uint32_t nibble[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-                                        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-                                        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-    uint32_t c = ~crc;
-    for (size_t i = 0; i < data.n; i++) {
-        c ^= (uint8_t)data.p[i];
-        c = c >> 4 ^ nibble[c & 15];
-        c = c >> 4 ^ nibble[c & 15];
-    }
-    return ~c;
+    return data.n ? (uint32_t)crc32_z(crc, (const unsigned char *)data.p, data.n) : crc;
 }
 
 uint32_t crypto_crc32(struct str data) {

@@ -26,64 +26,75 @@ uint64_t now_mono_ms(void) {
     return now_mono_ns() / 1000000;
 }
 
+/* Year, month and day of the proleptic Gregorian calendar; day: since 0000-01-01. Counted in years that begin in March,
+ * 146097 days to 400 of them, from 400 years earlier (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms"):
+ * gmtime_r takes a lock and looks at the time zone at each call. */
+static void civil(uint32_t day, struct tm *tm) {
+    uint32_t z = day + 146097 - 60, era = z / 146097, of_era = z % 146097;
+    uint32_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    uint32_t of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
+    tm->tm_mday = (int)(of_year - (153 * month + 2) / 5 + 1);
+    tm->tm_mon = (int)(month < 10 ? month + 2 : month - 10);
+    tm->tm_year = (int)(year + era * 400 + (month >= 10)) - 400 - 1900;
+    tm->tm_wday = (int)((day + 6) % 7); /* 0000-01-01 was a Saturday */
+}
+
 /* Years outside 0..9999 do not fit the texts: such times are shown as the nearest that does. */
 static struct tm split(int64_t unix_ms, int *ret_ms) {
-    static const int64_t min = -62167219200, max = 253402300799;
-    int64_t s = unix_ms / 1000, ms = unix_ms % 1000;
-    if (ms < 0) {
-        ms += 1000;
-        s--;
-    }
-    if (s < min) s = min;
-    if (s > max) s = max;
-    time_t t = (time_t)s;
-    struct tm tm;
-    gmtime_r(&t, &tm);
-    if (ret_ms) *ret_ms = (int)ms;
+    static const int64_t min = -62167219200000, max = 253402300799999;
+    int64_t ms = (unix_ms < min ? min : unix_ms > max ? max : unix_ms) - min;
+    uint32_t rest = (uint32_t)(ms / 1000 % 86400);
+    struct tm tm = {.tm_hour = (int)(rest / 3600), .tm_min = (int)(rest / 60 % 60), .tm_sec = (int)(rest % 60)};
+    civil((uint32_t)(ms / 86400000), &tm);
+    if (ret_ms) *ret_ms = (int)(ms % 1000);
     return tm;
 }
 
-static void digits(char *out, int n, int v) {
-    while (n--) {
-        out[n] = (char)('0' + v % 10);
-        v /= 10;
-    }
+static void two_digits(char *out, int v) {
+    out[0] = (char)('0' + v / 10);
+    out[1] = (char)('0' + v % 10);
+}
+
+static void four_digits(char *out, int v) {
+    two_digits(out, v / 100);
+    two_digits(out + 2, v % 100);
 }
 
 void now_iso(int64_t unix_ms, char out[25]) {
     int ms;
     struct tm tm = split(unix_ms, &ms);
     memcpy(out, "0000-00-00T00:00:00.000Z", 25);
-    digits(out, 4, tm.tm_year + 1900);
-    digits(out + 5, 2, tm.tm_mon + 1);
-    digits(out + 8, 2, tm.tm_mday);
-    digits(out + 11, 2, tm.tm_hour);
-    digits(out + 14, 2, tm.tm_min);
-    digits(out + 17, 2, tm.tm_sec);
-    digits(out + 20, 3, ms);
+    four_digits(out, tm.tm_year + 1900);
+    two_digits(out + 5, tm.tm_mon + 1);
+    two_digits(out + 8, tm.tm_mday);
+    two_digits(out + 11, tm.tm_hour);
+    two_digits(out + 14, tm.tm_min);
+    two_digits(out + 17, tm.tm_sec);
+    out[20] = (char)('0' + ms / 100);
+    two_digits(out + 21, ms % 100);
 }
 
 void now_amz(int64_t unix_ms, char out[17]) {
     struct tm tm = split(unix_ms, NULL);
     memcpy(out, "00000000T000000Z", 17);
-    digits(out, 4, tm.tm_year + 1900);
-    digits(out + 4, 2, tm.tm_mon + 1);
-    digits(out + 6, 2, tm.tm_mday);
-    digits(out + 9, 2, tm.tm_hour);
-    digits(out + 11, 2, tm.tm_min);
-    digits(out + 13, 2, tm.tm_sec);
+    four_digits(out, tm.tm_year + 1900);
+    two_digits(out + 4, tm.tm_mon + 1);
+    two_digits(out + 6, tm.tm_mday);
+    two_digits(out + 9, tm.tm_hour);
+    two_digits(out + 11, tm.tm_min);
+    two_digits(out + 13, tm.tm_sec);
 }
 
 void now_http(int64_t unix_ms, char out[30]) {
     struct tm tm = split(unix_ms, NULL);
     memcpy(out, "---, 00 --- 0000 00:00:00 GMT", 30);
     memcpy(out, days[tm.tm_wday], 3);
-    digits(out + 5, 2, tm.tm_mday);
+    two_digits(out + 5, tm.tm_mday);
     memcpy(out + 8, months[tm.tm_mon], 3);
-    digits(out + 12, 4, tm.tm_year + 1900);
-    digits(out + 17, 2, tm.tm_hour);
-    digits(out + 20, 2, tm.tm_min);
-    digits(out + 23, 2, tm.tm_sec);
+    four_digits(out + 12, tm.tm_year + 1900);
+    two_digits(out + 17, tm.tm_hour);
+    two_digits(out + 20, tm.tm_min);
+    two_digits(out + 23, tm.tm_sec);
 }
 
 /* Takes n digits off the front. */

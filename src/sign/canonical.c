@@ -1,93 +1,113 @@
 /* The canonical request: "Create a canonical request", AWS General Reference. */
 #include "sign/canonical.h"
+#include <endian.h>
 #include <stdlib.h>
-#include <string.h>
 
-struct pair {
-    struct str name, value;
-    size_t order; /* of appearance: makes the sort stable */
+/* ---- memory ---- */
+
+static void *take(size_t bytes) {
+    void *p = malloc(bytes);
+    if (!p) fatal("out of memory for %zu bytes to be signed", bytes);
+    return p;
+}
+
+char *sign_room_take(struct sign_room *room, size_t bytes) {
+    room->heap = bytes > sizeof room->small ? take(bytes) : NULL;
+    return room->heap ? room->heap : room->small;
+}
+
+void sign_room_free(struct sign_room *room) {
+    free(room->heap);
+}
+
+/* ---- characters ---- */
+
+enum { PLAIN = 1, SLASH = 2, PERCENT = 4 }; /* PLAIN: RFC 3986 2.3, unreserved */
+
+static const unsigned char kinds[256] = {
+    ['a' ... 'z'] = PLAIN, ['A' ... 'Z'] = PLAIN, ['0' ... '9'] = PLAIN, ['-'] = PLAIN,   ['.'] = PLAIN,
+    ['_'] = PLAIN,         ['~'] = PLAIN,         ['/'] = SLASH,         ['%'] = PERCENT,
 };
 
-static bool is_unreserved(unsigned char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
+static unsigned char lower(char c) {
+    unsigned char u = (unsigned char)c;
+    return (unsigned char)(u - 'A') < 26 ? u | 0x20 : u;
 }
 
-static void add_escaped(struct buf *b, unsigned char c) {
+/* The additions carry into the top bit of a byte from 'A' on and from behind 'Z' on. */
+static uint64_t lower_of_8(const char *p) {
+    const uint64_t ones = 0x0101010101010101;
+    uint64_t x;
+    memcpy(&x, p, 8);
+    uint64_t low = x & 0x7f * ones;
+    uint64_t upper = (low + (0x80 - 'A') * ones) & ~(low + (0x80 - 'Z' - 1) * ones) & ~x & 0x80 * ones;
+    return x | upper >> 2;
+}
+
+static char *put_escaped(char *p, unsigned char c) {
     static const char digits[] = "0123456789ABCDEF";
-    char t[3] = {'%', digits[c >> 4], digits[c & 15]};
-    buf_add(b, t, 3);
+    p[0] = '%';
+    p[1] = digits[c >> 4];
+    p[2] = digits[c & 15];
+    return p + 3;
 }
 
-/* Text that is percent-encoded already: escapes stay as they are, bytes that should have been escaped are. */
-static void add_encoded(struct buf *b, struct str s, const char *keep, bool plus_is_space) {
+/* keep: the kinds that stay as they are. With PERCENT, the text is taken as encoded already. */
+static char *put_kept(char *p, struct str s, unsigned keep) {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c == '+' && plus_is_space)
-            buf_c(b, "%20");
-        else if (is_unreserved(c) || (c && strchr(keep, c)))
-            buf_byte(b, (char)c);
+        if (kinds[c] & keep)
+            *p++ = (char)c;
         else
-            add_escaped(b, c);
+            p = put_escaped(p, c);
     }
+    return p;
+}
+
+char *sign_put_encoded(char *p, struct str text) {
+    return put_kept(p, text, PLAIN);
 }
 
 /* ---- path ---- */
 
-/* RFC 3986 5.2.4, with empty segments dropped; a trailing '/' stays. */
-static void add_normalised(struct buf *b, struct str path) {
-    struct buf flat = BUF_MAX(path.n + 2);
-    bool directory = true;
+/* RFC 3986 5.2.4, with empty segments dropped; only a '/' at the very end stays. */
+static char *put_normalised(char *p, struct str path, unsigned keep) {
+    char *start = p;
     for (struct str rest = path; rest.p;) {
         struct str seg = str_cut(&rest, '/');
-        directory = !seg.n || str_is(seg, ".") || str_is(seg, "..");
+        if (!seg.n || str_is(seg, ".")) continue;
         if (str_is(seg, "..")) {
-            while (flat.n && flat.p[flat.n - 1] != '/') flat.n--;
-            if (flat.n) flat.n--;
-        } else if (!directory) {
-            buf_byte(&flat, '/');
-            buf_str(&flat, seg);
+            while (p > start && *--p != '/') {
+            }
+        } else {
+            *p++ = '/';
+            p = put_kept(p, seg, keep);
         }
     }
-    if (directory || !flat.n) buf_byte(&flat, '/');
-    add_encoded(b, buf_view(&flat), "/", false); /* the second encoding: '%' becomes "%25" */
-    buf_free(&flat);
-}
-
-static void add_path(struct buf *b, struct str path, bool double_encode) {
-    if (double_encode)
-        add_normalised(b, path);
-    else if (!path.n)
-        buf_byte(b, '/');
-    else
-        add_encoded(b, path, "/%", false);
-}
-
-/* ---- sorted pairs ---- */
-
-static int by_name(const struct pair *a, const struct pair *b) {
-    return str_cmp(a->name, b->name);
-}
-
-static int by_name_and_order(const void *x, const void *y) {
-    const struct pair *a = x, *b = y;
-    int c = by_name(a, b);
-    return c ? c : (a->order > b->order) - (a->order < b->order);
-}
-
-static int by_name_and_value(const void *x, const void *y) {
-    const struct pair *a = x, *b = y;
-    int c = by_name(a, b);
-    return c ? c : str_cmp(a->value, b->value);
-}
-
-static struct pair *pairs_new(size_t n) {
-    struct pair *p = calloc(n ? n : 1, sizeof *p);
-    if (!p) fatal("out of memory for %zu parameters to be signed", n);
+    if (p == start || (path.n && path.p[path.n - 1] == '/')) *p++ = '/';
     return p;
 }
 
+static char *put_path(char *p, const struct sign_request *r) {
+    bool normalised = r->dots == SIGN_DOTS_DEFAULT ? r->double_encode : r->dots == SIGN_DOTS_NORMALISED;
+    unsigned keep = r->double_encode ? PLAIN : PLAIN | PERCENT; /* the second encoding: '%' becomes "%25" */
+    if (r->path.n == 1 && r->path.p[0] == '/') return sign_put(p, r->path);
+    if (normalised) return put_normalised(p, r->path, keep);
+    if (!r->path.n) return SIGN_PUT(p, "/");
+    return put_kept(p, r->path, keep | SLASH);
+}
+
 /* ---- query ---- */
+
+struct pair {
+    struct str name, value;
+};
+
+static int by_name_and_value(const void *x, const void *y) {
+    const struct pair *a = x, *b = y;
+    int c = str_cmp(a->name, b->name);
+    return c ? c : str_cmp(a->value, b->value);
+}
 
 static size_t count_pieces(struct str query) {
     size_t n = query.n ? 1 : 0;
@@ -95,99 +115,223 @@ static size_t count_pieces(struct str query) {
     return n;
 }
 
-static struct str encode_part(struct buf *pool, struct str s) {
-    size_t at = pool->n;
-    add_encoded(pool, s, "%", true);
-    return str_n(pool->p + at, pool->n - at);
+size_t sign_query_bound(struct str query) {
+    return 4 * query.n + 2;
 }
 
-void sign_canonical_query(struct str query, struct buf *out) {
+/* Escapes stay as they are, bytes that should have been escaped are, '+' is a space. */
+static struct str put_part(char **p, struct str s) {
+    char *start = *p;
+    while (s.n) {
+        ptrdiff_t plus = str_chr(s, '+', 0);
+        *p = put_kept(*p, plus < 0 ? s : str_take(s, (size_t)plus), PLAIN | PERCENT);
+        if (plus < 0) break;
+        *p = SIGN_PUT(*p, "%20");
+        s = str_from(s, (size_t)plus + 1);
+    }
+    return str_n(start, (size_t)(*p - start));
+}
+
+static char *put_pairs(char *p, const struct pair *pairs, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (i) *p++ = '&';
+        p = sign_put(p, pairs[i].name);
+        *p++ = '=';
+        p = sign_put(p, pairs[i].value);
+    }
+    return p;
+}
+
+char *sign_put_query(char *p, struct str query) {
     size_t n = count_pieces(query), i = 0;
-    struct pair *pairs = pairs_new(n);
-    struct buf pool = BUF_MAX(3 * query.n + 1);
-    buf_reserve(&pool, 3 * query.n); /* views into it stay valid */
+    if (!n) return p;
+    struct pair small[32], *pairs = n > 32 ? take(n * sizeof *pairs) : small;
+    struct sign_room room;
+    char *pool = sign_room_take(&room, sign_query_bound(query));
     for (struct str rest = query; i < n; i++) {
         struct str value = str_cut(&rest, '&'), name = str_cut(&value, '=');
-        pairs[i].name = encode_part(&pool, name);
-        pairs[i].value = encode_part(&pool, value);
+        pairs[i].name = put_part(&pool, name);
+        pairs[i].value = put_part(&pool, value);
     }
     qsort(pairs, n, sizeof *pairs, by_name_and_value);
-    for (i = 0; i < n; i++) {
-        if (i) buf_byte(out, '&');
-        buf_str(out, pairs[i].name);
-        buf_byte(out, '=');
-        buf_str(out, pairs[i].value);
-    }
-    buf_free(&pool);
-    free(pairs);
+    p = put_pairs(p, pairs, n);
+    sign_room_free(&room);
+    if (pairs != small) free(pairs);
+    return p;
 }
 
 /* ---- headers ---- */
 
-static struct str add_lower(struct buf *pool, struct str s) {
-    size_t at = pool->n;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        buf_byte(pool, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
+/* What proxies and clients change or add on the way: SIGNED_HEADERS_BLACKLIST of botocore's auth.py, and the header
+ * that the signature goes into. */
+bool sign_is_never_signed(struct str name) {
+    static const struct str names[] = {
+        {"te", 2},
+        {"expect", 6},
+        {"baggage", 7},
+        {"trailer", 7},
+        {"upgrade", 7},
+        {"connection", 10},
+        {"keep-alive", 10},
+        {"tracestate", 10},
+        {"user-agent", 10},
+        {"traceparent", 11},
+        {"authorization", 13},
+        {"x-amzn-trace-id", 15},
+        {"transfer-encoding", 17},
+        {"proxy-authenticate", 18},
+        {"proxy-authorization", 19},
+    };
+    const unsigned lengths =
+        1u << 2 | 1u << 6 | 1u << 7 | 1u << 10 | 1u << 11 | 1u << 13 | 1u << 15 | 1u << 17 | 1u << 18 | 1u << 19;
+    if (name.n > 19 || !(lengths >> name.n & 1)) return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (name.n == names[i].n && lower(name.p[0]) == names[i].p[0] && str_ieq(name, names[i])) return true;
+    return false;
+}
+
+static int cmp_names(struct str a, struct str b) {
+    size_t n = a.n < b.n ? a.n : b.n, i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t x = be64toh(lower_of_8(a.p + i)), y = be64toh(lower_of_8(b.p + i));
+        if (x != y) return x < y ? -1 : 1;
     }
-    return str_n(pool->p + at, pool->n - at);
+    for (; i < n; i++) {
+        int c = lower(a.p[i]) - lower(b.p[i]);
+        if (c) return c;
+    }
+    return (a.n > b.n) - (a.n < b.n);
+}
+
+/* Headers lie in one array, so their addresses are the order of appearance. */
+static int by_name_and_place(const void *x, const void *y) {
+    const struct http_header *a = *(const struct http_header *const *)x, *b = *(const struct http_header *const *)y;
+    int c = cmp_names(a->name, b->name);
+    return c ? c : (a > b) - (a < b);
+}
+
+static void insertion_sort(const struct http_header **h, size_t n) {
+    for (size_t i = 1; i < n; i++) {
+        const struct http_header *x = h[i];
+        size_t at = i;
+        for (; at && cmp_names(h[at - 1]->name, x->name) > 0; at--) h[at] = h[at - 1];
+        h[at] = x;
+    }
+}
+
+void sign_sort_headers(const struct http_header *headers, size_t n, bool to_sign, struct sign_sorted *ret) {
+    const size_t few = sizeof ret->small / sizeof *ret->small;
+    ret->h = n > few ? take(n * sizeof *ret->h) : ret->small;
+    ret->n = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!to_sign || !sign_is_never_signed(headers[i].name)) ret->h[ret->n++] = &headers[i];
+    if (n > few)
+        qsort(ret->h, ret->n, sizeof *ret->h, by_name_and_place);
+    else
+        insertion_sort(ret->h, ret->n);
+}
+
+void sign_sorted_free(struct sign_sorted *s) {
+    if (s->h != s->small) free(s->h);
+}
+
+static char *put_lower(char *p, struct str s) {
+    size_t i = 0;
+    for (; i + 8 <= s.n; i += 8) {
+        uint64_t x = lower_of_8(s.p + i);
+        memcpy(p + i, &x, 8);
+    }
+    for (; i < s.n; i++) p[i] = (char)lower(s.p[i]);
+    return p + s.n;
+}
+
+/* The first header of its name in the sorted list. */
+static inline bool is_first(const struct sign_sorted *s, size_t i) {
+    return !i || s->h[i]->name.n != s->h[i - 1]->name.n || cmp_names(s->h[i]->name, s->h[i - 1]->name) != 0;
+}
+
+char *sign_put_names(char *p, const struct sign_sorted *s) {
+    for (size_t i = 0; i < s->n; i++) {
+        if (!is_first(s, i)) continue;
+        if (i) *p++ = ';';
+        p = put_lower(p, s->h[i]->name);
+    }
+    return p;
+}
+
+/* Whether a byte is at most ' ', eight at a time. */
+static bool has_blank(struct str s) {
+    const uint64_t ones = 0x0101010101010101;
+    size_t i = 0;
+    for (; i + 8 <= s.n; i += 8) {
+        uint64_t x;
+        memcpy(&x, s.p + i, 8);
+        if ((x - 0x21 * ones) & ~x & 0x80 * ones) return true;
+    }
+    for (; i < s.n; i++)
+        if ((unsigned char)s.p[i] <= ' ') return true;
+    return false;
 }
 
 /* Trimmed, runs of white space inside made one space. */
-static void add_header_value(struct buf *out, struct str v) {
+static char *put_value(char *p, struct str v) {
+    if (!has_blank(v)) return sign_put(p, v);
     v = str_trim(v);
     bool gap = false;
     for (size_t i = 0; i < v.n; i++) {
         bool space = v.p[i] == ' ' || (v.p[i] >= '\t' && v.p[i] <= '\r');
         if (!space)
-            buf_byte(out, v.p[i]);
+            *p++ = v.p[i];
         else if (!gap)
-            buf_byte(out, ' ');
+            *p++ = ' ';
         gap = space;
     }
+    return p;
 }
 
-static void add_headers(const struct pair *h, size_t n, struct buf *out, struct buf *names) {
-    for (size_t i = 0; i < n; i++) {
-        bool again = i && str_eq(h[i].name, h[i - 1].name);
-        if (again) {
-            buf_byte(out, ',');
+/* names: of sign_put_names, for their lower case. */
+static char *put_headers(char *p, const struct sign_sorted *s, struct str names) {
+    const char *name = names.p;
+    for (size_t i = 0; i < s->n; i++) {
+        if (is_first(s, i)) {
+            if (i) *p++ = '\n';
+            p = sign_put(p, str_n(name, s->h[i]->name.n));
+            name += s->h[i]->name.n + 1;
+            *p++ = ':';
         } else {
-            if (i) buf_byte(out, '\n');
-            if (i) buf_byte(names, ';');
-            buf_str(names, h[i].name);
-            buf_str(out, h[i].name);
-            buf_byte(out, ':');
+            *p++ = ',';
         }
-        add_header_value(out, h[i].value);
+        p = put_value(p, s->h[i]->value);
     }
-    if (n) buf_byte(out, '\n');
+    if (s->n) *p++ = '\n';
+    return p;
 }
 
-static void add_sorted_headers(const struct http_header *headers, size_t n, struct buf *out, struct buf *names) {
-    struct pair *pairs = pairs_new(n);
+/* ---- the request ---- */
+
+size_t sign_names_bound(const struct http_header *headers, size_t n) {
     size_t bytes = 0;
-    for (size_t i = 0; i < n; i++) bytes += headers[i].name.n;
-    struct buf pool = BUF_MAX(bytes + 1);
-    buf_reserve(&pool, bytes);
-    for (size_t i = 0; i < n; i++) pairs[i] = (struct pair){add_lower(&pool, headers[i].name), headers[i].value, i};
-    qsort(pairs, n, sizeof *pairs, by_name_and_order);
-    add_headers(pairs, n, out, names);
-    buf_free(&pool);
-    free(pairs);
+    for (size_t i = 0; i < n; i++) bytes += headers[i].name.n + 1;
+    return bytes;
 }
 
-void sign_canonical_request(const struct sign_request *r, struct buf *out, struct buf *signed_headers) {
-    size_t names_at = signed_headers->n;
-    buf_str(out, r->method);
-    buf_byte(out, '\n');
-    add_path(out, r->path, r->double_encode);
-    buf_byte(out, '\n');
-    sign_canonical_query(r->raw_query, out);
-    buf_byte(out, '\n');
-    add_sorted_headers(r->headers, r->n_headers, out, signed_headers);
-    buf_byte(out, '\n');
-    buf_str(out, str_from(buf_view(signed_headers), names_at));
-    buf_byte(out, '\n');
-    buf_str(out, r->payload_hash);
+size_t sign_canonical_bound(const struct sign_request *r) {
+    size_t bytes = r->method.n + 3 * r->path.n + r->payload_hash.n + 16;
+    for (size_t i = 0; i < r->n_headers; i++) bytes += 2 * r->headers[i].name.n + r->headers[i].value.n + 3;
+    return bytes;
+}
+
+char *sign_put_canonical(char *p, const struct sign_request *r, struct str query, const struct sign_sorted *headers,
+                         struct str names) {
+    p = sign_put(p, r->method);
+    *p++ = '\n';
+    p = put_path(p, r);
+    *p++ = '\n';
+    p = sign_put(p, query);
+    *p++ = '\n';
+    p = put_headers(p, headers, names);
+    *p++ = '\n';
+    p = sign_put(p, names);
+    *p++ = '\n';
+    return sign_put(p, r->payload_hash);
 }

@@ -21,13 +21,23 @@ struct sign_scope {
     int64_t unix_ms;
 };
 
+/* Dot segments and empty segments of a path. Default: normalised when double_encode. */
+enum sign_dots { SIGN_DOTS_DEFAULT, SIGN_DOTS_NORMALISED, SIGN_DOTS_KEPT };
+
 struct sign_request {
     struct str method, path, raw_query; /* path raw as sent */
     const struct http_header *headers;  /* those to be signed, "host" among them */
     size_t n_headers;
     struct str payload_hash; /* hex sha256, "UNSIGNED-PAYLOAD", "STREAMING-..." */
     bool double_encode;
+    enum sign_dots dots;
 };
+
+/* Hex SHA-256 of a body; that of no bytes is a constant. */
+void sign_payload_hash(struct str body, char out_hex[64]);
+/* Headers that proxies and clients change on the way: user-agent, x-amzn-trace-id, connection, expect, ... and
+ * authorization. sign_authorization and sign_presign leave them out. */
+bool sign_is_never_signed(struct str name);
 
 /* Stages, each testable against vectors. */
 void sign_canonical_request(const struct sign_request *r, struct buf *out, struct buf *signed_headers);
@@ -35,18 +45,22 @@ void sign_string_to_sign(const struct sign_scope *s, struct str canonical_reques
 void sign_key(struct str secret_key, const struct sign_scope *s, uint8_t out[32]);
 void sign_signature(const uint8_t key[32], struct str string_to_sign, char out_hex[65]);
 
-/* A cache of signing keys (per credentials, day, region, service), as keyed HMAC states; zero-initialise. One a thread.
- */
+/* A cache of signing keys (per secret, day, region, service), as keyed HMAC states; zero-initialise. One a thread. It
+ * holds secrets: wipe it when they change hands and at the end. Keys whose id is longer are derived each time. */
+enum { SIGN_KEY_ID_MAX = 192 };
 struct sign_key_cache {
     struct sign_key_entry {
-        uint8_t id[32]; /* of secret, day, region, service */
+        char id[SIGN_KEY_ID_MAX]; /* "20130524/us-east-1/s3/aws4_request", and the secret key behind it */
+        size_t scope_n, id_n;     /* 0: free */
         struct crypto_hmac key;
-        bool set;
     } entries[8];
     unsigned next; /* to be replaced */
+    int64_t day;   /* since 1970 */
+    char date[8];  /* of that day, "20130524"; NUL at first */
 };
 void sign_key_cached(struct sign_key_cache *c, struct str secret_key, const struct sign_scope *s,
                      struct crypto_hmac *ret);
+void sign_key_cache_wipe(struct sign_key_cache *c); /* empty and usable afterwards */
 
 /* Value of the Authorization header for r (whose headers hold host and x-amz-date; with a session token also
  * x-amz-security-token). ret_signature (may be NULL): its 64 hex digits, the seed of a signed stream. */
@@ -63,6 +77,7 @@ struct sign_link {
     struct str payload_hash;
     bool double_encode;
     int64_t expires_s;
+    enum sign_dots dots;
 };
 int sign_presign(const struct sign_credentials *c, const struct sign_scope *s, const struct sign_link *l,
                  struct sign_key_cache *cache, struct buf *out, struct err *e);
@@ -107,5 +122,8 @@ struct sign_verified {
  * S3_SKEW (header form only, 15 minutes; a presigned start may lie up to 15 minutes ahead). */
 int sign_verify(const struct http_request *r, int64_t now_unix_ms, sign_secret_fn *secret, void *ud,
                 struct sign_verified *ret, struct err *e);
+/* The same with a cache of keys (may be NULL) and a say about dot segments. */
+int sign_verify_with(const struct http_request *r, int64_t now_unix_ms, sign_secret_fn *secret, void *ud,
+                     struct sign_key_cache *cache, enum sign_dots dots, struct sign_verified *ret, struct err *e);
 
 #endif

@@ -233,10 +233,8 @@ static int collect_headers(const struct http_request *r, const struct claim *c, 
 /* ---- payload ---- */
 
 static struct str hash_of_body(const struct http_request *r) {
-    uint8_t hash[32];
     char *hex = arena_alloc(r->arena, 64);
-    crypto_sha256(r->body, hash);
-    crypto_hex_to(hex, hash, sizeof hash);
+    sign_payload_hash(r->body, hex);
     return str_n(hex, 64);
 }
 
@@ -269,29 +267,56 @@ static int read_payload_hash(const struct http_request *r, struct claim *c, stru
 
 /* ---- the signature ---- */
 
-static int check_signature(const struct http_request *r, const struct claim *c, struct str secret, struct err *e) {
+enum { SIGNED_MAX = 4 << 20 };
+
+/* What the signature must be; false when the list of signed headers is not the one that belongs to these headers. */
+static bool expected_signature(const struct sign_request *q, const struct claim *c, struct str secret,
+                               struct sign_key_cache *cache, char out_hex[65]) {
+    struct sign_scope s = {c->region, c->service, c->unix_ms};
+    struct sign_room room;
+    struct sign_sorted sorted;
+    struct crypto_hmac own;
+    char time[17];
+    char *p = sign_room_take(&room, 2 * sign_scope_bound(&s) + SIGN_TEXT_MORE + sign_canonical_bound(q) +
+                                        sign_query_bound(q->raw_query) + sign_names_bound(q->headers, q->n_headers));
+    sign_time(cache, s.unix_ms, time);
+    sign_sort_headers(q->headers, q->n_headers, false, &sorted);
+    struct str scope = {p, 0}, names, query, text;
+    names.p = p = sign_put_scope(p, time, &s);
+    scope.n = (size_t)(p - scope.p);
+    query.p = p = sign_put_names(p, &sorted);
+    names.n = (size_t)(p - names.p);
+    text.p = p = sign_put_query(p, q->raw_query);
+    query.n = (size_t)(p - query.p);
+    char *end = sign_put_canonical(p, q, query, &sorted, names);
+    text.n = (size_t)(end - text.p);
+    p = sign_put_text(end, time, scope, text);
+    const struct crypto_hmac *key = sign_find_key(cache, secret, &s, scope, &own);
+    sign_mac(key, str_n(end, (size_t)(p - end)), out_hex);
+    sign_unkey(key, &own);
+    bool same = str_eq(names, c->signed_headers);
+    sign_sorted_free(&sorted);
+    sign_room_free(&room);
+    return same;
+}
+
+static int check_signature(const struct http_request *r, const struct claim *c, struct str secret,
+                           struct sign_key_cache *cache, enum sign_dots dots, struct err *e) {
     struct http_header *headers = NULL;
     size_t n = 0;
-    if (collect_headers(r, c, &headers, &n, e)) return -1;
-    bool s3 = str_is(c->service, "s3");
-    struct sign_scope scope = {c->region, c->service, c->unix_ms};
-    struct sign_request q = {r->method, r->path, c->query, headers, n, c->payload_hash, !s3};
-    struct buf canonical = BUF_MAX(SIGN_SCRATCH_MAX), names = BUF_MAX(SIGN_SCRATCH_MAX),
-               text = BUF_MAX(SIGN_SCRATCH_MAX);
-    uint8_t key[32];
     char hex[65];
-    sign_canonical_request(&q, &canonical, &names);
-    sign_string_to_sign(&scope, buf_view(&canonical), &text);
-    sign_key(secret, &scope, key);
-    sign_signature(key, buf_view(&text), hex);
-    bool fits = !canonical.over && !names.over && !text.over;
-    bool same = str_eq(buf_view(&names), c->signed_headers);
-    explicit_bzero(key, sizeof key);
-    buf_free(&canonical);
-    buf_free(&names);
-    buf_free(&text);
-    if (!fits)
-        return err_set(e, ERR_TOO_LARGE, "The signed part of the request is larger than %u bytes", SIGN_SCRATCH_MAX);
+    if (collect_headers(r, c, &headers, &n, e)) return -1;
+    struct sign_request q = {.method = r->method,
+                             .path = r->path,
+                             .raw_query = c->query,
+                             .headers = headers,
+                             .n_headers = n,
+                             .payload_hash = c->payload_hash,
+                             .double_encode = !str_is(c->service, "s3"),
+                             .dots = dots};
+    if (sign_canonical_bound(&q) + q.raw_query.n > SIGNED_MAX)
+        return err_set(e, ERR_TOO_LARGE, "The signed part of the request is larger than %d bytes", SIGNED_MAX);
+    bool same = expected_signature(&q, c, secret, cache, hex);
     if (crypto_equal(str_n(hex, 64), c->signature) && same) return 0;
     return err_set(e, ERR_S3_SIGNATURE,
                    "The request signature we calculated does not match the signature you provided. "
@@ -314,8 +339,8 @@ static int read_claim(const struct http_request *r, struct claim *c, struct err 
     return err_set(e, ERR_S3_DENIED, "Access Denied: the request is not signed");
 }
 
-int sign_verify(const struct http_request *r, int64_t now_unix_ms, sign_secret_fn *secret, void *ud,
-                struct sign_verified *ret, struct err *e) {
+int sign_verify_with(const struct http_request *r, int64_t now_unix_ms, sign_secret_fn *secret, void *ud,
+                     struct sign_key_cache *cache, enum sign_dots dots, struct sign_verified *ret, struct err *e) {
     struct claim c = {0};
     if (read_claim(r, &c, e) || split_credential(&c, e) || read_date(r, &c, e) || check_time(&c, now_unix_ms, e) ||
         read_payload_hash(r, &c, e))
@@ -324,7 +349,12 @@ int sign_verify(const struct http_request *r, int64_t now_unix_ms, sign_secret_f
     if (!key.p)
         return err_set(e, ERR_S3_BAD_KEY_ID, "The AWS Access Key Id you provided does not exist in our records: %.*s",
                        STR_ARG(str_take(c.access_key, 128)));
-    if (check_signature(r, &c, key, e)) return -1;
+    if (check_signature(r, &c, key, cache, dots, e)) return -1;
     *ret = (struct sign_verified){c.access_key, c.region, c.service, c.presigned, c.payload_hash};
     return 0;
+}
+
+int sign_verify(const struct http_request *r, int64_t now_unix_ms, sign_secret_fn *secret, void *ud,
+                struct sign_verified *ret, struct err *e) {
+    return sign_verify_with(r, now_unix_ms, secret, ud, NULL, SIGN_DOTS_DEFAULT, ret, e);
 }

@@ -18,6 +18,7 @@ local may_include = {
 -- Lua patterns of third-party headers and of the files that may name them.
 local third_party = {
     { "^openssl/", "^src/base/crypto%.c$" },
+    { "^zlib%.h$", "^src/base/crypto%.c$" },
     { "^expat%.h$", "^src/base/xml%.c$" },
     { "^yaml%.h$", "^src/base/yaml%.c$" },
     { "^uv%.h$", "^src/loop/" },

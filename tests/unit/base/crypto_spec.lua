@@ -30,6 +30,8 @@ describe("digests", function()
     it("give the CRC-32 check value", function()
         assert.equal(0xcbf43926, t.crc32 "123456789")
         assert.equal(0, t.crc32 "")
+        local long = ("a"):rep(1000000) -- Python's zlib.crc32
+        assert.same({ 0xdc25bfbc, 0xdc25bfbc, 0xdc25bfbc }, { t.crc32(long), t.crc32(long, 1), t.crc32(long, 4097) })
     end)
 end)
 

@@ -85,6 +85,14 @@ describe("now", function()
         assert.same({ "1969-12-31T23:59:59.999Z", "19691231T235959Z", "Wed, 31 Dec 1969 23:59:59 GMT" }, { t.now_format(-1) })
         assert.equal("9999-12-31T23:59:59", t.now_format(math.maxinteger):sub(1, 19))
         assert.equal("0000-01-01T00:00:00", t.now_format(math.mininteger):sub(1, 19))
+        for ms, iso in pairs { [-62162121600001] = "0000-02-28T23:59:59.999Z", [-62162121600000] = "0000-02-29T00:00:00.000Z",
+                               [-62162035200000] = "0000-03-01T00:00:00.000Z", [951782400000] = "2000-02-29T00:00:00.000Z",
+                               [4107542399999] = "2100-02-28T23:59:59.999Z", [4107542400000] = "2100-03-01T00:00:00.000Z" } do
+            assert.equal(iso, (t.now_format(ms)))
+        end
+        for day = -719528, 2932896, 97 do -- against timegm, over all years
+            assert.equal(day * 86400000, t.now_parse("amz", (select(2, t.now_format(day * 86400000)))))
+        end
     end)
 
     it("reads back what it writes, leap days too", function()

@@ -302,8 +302,12 @@ static int l_hmac(lua_State *L) {
     return push_hex(L, a, 32) + push_hex(L, b, 20);
 }
 
-static int l_crc32(lua_State *L) {
-    lua_pushinteger(L, crypto_crc32(t_str(L, 1)));
+static int l_crc32(lua_State *L) { /* crc32(s[, n]): n: added in pieces of n bytes */
+    struct str s = t_str(L, 1);
+    size_t piece = (size_t)luaL_optinteger(L, 2, 0);
+    uint32_t crc = piece ? 0 : crypto_crc32(s);
+    for (; piece && s.n; s = str_from(s, piece)) crc = crypto_crc32_add(crc, str_take(s, piece));
+    lua_pushinteger(L, crc);
     return 1;
 }
 

@@ -61,6 +61,49 @@ describe("S3's documented header examples", function()
     end)
 end)
 
+describe("S3's documented streams and forms", function()
+    local host, date = {"Host", "s3.amazonaws.com"}, {"x-amz-date", "20130524T000000Z"}
+    local length, class = {"x-amz-decoded-content-length", "66560"}, {"x-amz-storage-class", "REDUCED_REDUNDANCY"}
+    local pieces = {("a"):rep(65536), ("a"):rep(1024), ""}
+
+    local function seed(payload, ...)
+        return signature_in(sign.authorization(DOC, {method = "PUT", path = "/examplebucket/chunkObject.txt", payload = payload,
+            headers = {host, date, length, class, {"Content-Encoding", "aws-chunked"}, {"x-amz-content-sha256", payload}, ...}}))
+    end
+
+    it("upload in chunks", function()
+        local first = seed("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", {"Content-Length", "66824"})
+        assert.equal("4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9", first)
+        assert.same({"ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648",
+                     "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497",
+                     "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9"}, (sign.stream(DOC, first, pieces)))
+    end)
+
+    it("upload in chunks with a trailer", function()
+        local first = seed("STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", {"x-amz-trailer", "x-amz-checksum-crc32c"})
+        assert.equal("106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e", first)
+        local chunks, trailer = sign.stream(DOC, first, pieces, "x-amz-checksum-crc32c:sOO8/Q==\n")
+        assert.same({"b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2",
+                     "1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7",
+                     "2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992"}, chunks)
+        assert.equal("d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435", trailer)
+    end)
+
+    it("the policy of a browser's upload", function()
+        local policy = "eyAiZXhwaXJhdGlvbiI6ICIyMDE1LTEyLTMwVDEyOjAwOjAwLjAwMFoiLA0KICAiY29uZGl0aW9ucyI6IFsNCiAgICB7ImJ1Y2tldCI6ICJz" ..
+            "aWd2NGV4YW1wbGVidWNrZXQifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRrZXkiLCAidXNlci91c2VyMS8iXSwNCiAgICB7ImFjbCI6ICJwdWJsaWMt" ..
+            "cmVhZCJ9LA0KICAgIHsic3VjY2Vzc19hY3Rpb25fcmVkaXJlY3QiOiAiaHR0cDovL3NpZ3Y0ZXhhbXBsZWJ1Y2tldC5zMy5hbWF6b25hd3MuY29tL3N1" ..
+            "Y2Nlc3NmdWxfdXBsb2FkLmh0bWwifSwNCiAgICBbInN0YXJ0cy13aXRoIiwgIiRDb250ZW50LVR5cGUiLCAiaW1hZ2UvIl0sDQogICAgeyJ4LWFtei1t" ..
+            "ZXRhLXV1aWQiOiAiMTQzNjUxMjM2NTEyNzQifSwNCiAgICB7IngtYW16LXNlcnZlci1zaWRlLWVuY3J5cHRpb24iOiAiQUVTMjU2In0sDQogICAgWyJz" ..
+            "dGFydHMtd2l0aCIsICIkeC1hbXotbWV0YS10YWciLCAiIl0sDQoNCiAgICB7IngtYW16LWNyZWRlbnRpYWwiOiAiQUtJQUlPU0ZPRE5ON0VYQU1QTEUv" ..
+            "MjAxNTEyMjkvdXMtZWFzdC0xL3MzL2F3czRfcmVxdWVzdCJ9LA0KICAgIHsieC1hbXotYWxnb3JpdGhtIjogIkFXUzQtSE1BQy1TSEEyNTYifSwNCiAg" ..
+            "ICB7IngtYW16LWRhdGUiOiAiMjAxNTEyMjlUMDAwMDAwWiIgfQ0KICBdDQp9"
+        local signature, credential = sign.policy(with(DOC, {ms = 1451347200000}), policy)
+        assert.equal("8afdbf4008c03f22c2cd3cdb72e4afbb1f6a588f3255ac628749a66d7f09699e", signature)
+        assert.equal("AKIAIOSFODNN7EXAMPLE/20151229/us-east-1/s3/aws4_request", credential)
+    end)
+end)
+
 describe("AWS's SigV4 test suite", function()
     local SUITE = {access_key = "AKIDEXAMPLE", secret_key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
                    service = "service", ms = 1440938160000}
@@ -102,7 +145,7 @@ describe("AWS's SigV4 test suite", function()
 
     for given, expected in pairs{
         ["/"] = "/", [""] = "/", ["/./"] = "/", ["/.."] = "/", ["/foo/.."] = "/", ["//"] = "/", ["/./foo"] = "/foo",
-        ["//foo//"] = "/foo/", ["/foo/bar/../.."] = "/", ["/foo/./bar/.."] = "/foo/", ["/example space/"] = "/example%20space/",
+        ["//foo//"] = "/foo/", ["/foo/bar/../.."] = "/", ["/foo/./bar/.."] = "/foo", ["/foo/."] = "/foo", ["/foo/../"] = "/", ["/example space/"] = "/example%20space/",
         ["/a%20b"] = "/a%2520b", ["/\xe1\x88\xb4"] = "/%E1%88%B4", ["/../../x"] = "/x", ["/-._~"] = "/-._~",
     } do
         it("normalises and encodes the path " .. (given == "" and "(empty)" or given) .. " of every service but S3", function()
@@ -115,6 +158,55 @@ describe("AWS's SigV4 test suite", function()
             assert.equal(path, canonical{path = path, double_encode = false}:match("^GET\n([^\n]*)"))
         end)
     end
+
+    local function path_of(path, double_encode, dots)
+        return canonical{path = path, double_encode = double_encode, dots = dots}:match("^GET\n([^\n]*)")
+    end
+
+    it("normalises or not as it is told, whatever the encoding", function()
+        local path = "/a//b/../c/./d%20e/"
+        assert.equal("/a/c/d%2520e/", path_of(path, true, nil))
+        assert.equal("/a/c/d%2520e/", path_of(path, true, "normalised"))
+        assert.equal("/a//b/../c/./d%2520e/", path_of(path, true, "kept"))
+        assert.equal("/a//b/../c/./d%20e/", path_of(path, false, nil))
+        assert.equal("/a//b/../c/./d%20e/", path_of(path, false, "kept"))
+        assert.equal("/a/c/d%20e/", path_of(path, false, "normalised"))
+        assert.equal("/", path_of("", true, "kept"))
+    end)
+
+    it("encodes '+' of a query as a space, keeps escapes, signs what is empty, and escapes what is not ASCII", function()
+        local function query_of(query) return canonical{query = query}:match("^[^\n]*\n[^\n]*\n([^\n]*)") end
+        assert.equal("a%20b=c%20d", query_of "a+b=c+d")
+        assert.equal("a=%2B&a=%2b", query_of "a=%2b&a=%2B")
+        assert.equal("a=&a=1&b=", query_of "b&a=1&a=")
+        assert.equal("a=b%3Dc", query_of "a=b=c")
+        assert.equal("%C3%A9=1&z=%E6%9D%8E", query_of "z=\xe6\x9d\x8e&\xc3\xa9=1")
+        assert.equal("A=1&a=0&a-=2&a.=3&a0=4&aa=5", query_of "aa=5&a0=4&a.=3&a-=2&a=0&A=1")
+        assert.equal("", query_of "")
+        local many, sorted = {}, {}
+        for i = 1, 100 do many[i], sorted[i] = ("k%03d=x"):format((i * 37) % 101), ("k%03d=x"):format(i) end
+        assert.equal(table.concat(sorted, "&"), query_of(table.concat(many, "&")))
+    end)
+
+    it("sorts any number of headers by their lower-case names, and joins those of one name in their order", function()
+        local given, names = {}, {}
+        for i = 1, 60 do
+            given[i] = {("X-Long-Header-Name-%02d"):format((i * 23) % 61), "v"}
+            names[i] = ("x-long-header-name-%02d"):format(i)
+        end
+        given[61], given[62], given[63] = {"HOST", "h"}, {"x-long-header-name-07", " second  one\t "}, {"X-LONG-header-name", ""}
+        local text, list = canonical{headers = given}, nil
+        list = text:match("\n([^\n]*)\n[^\n]*$")
+        assert.equal("host;x-long-header-name;" .. table.concat(names, ";"), list)
+        assert.truthy(text:find("\nx-long-header-name:\nx-long-header-name-01:v\n", 1, true))
+        assert.truthy(text:find("\nx-long-header-name-07:v,second one\n", 1, true))
+    end)
+
+    it("lowers letters only", function()
+        local odd = "@AZ[`az{-_~\x80\xc1^!AZ"
+        local _, list = sign.canonical{headers = {{odd, "v"}}}
+        assert.equal("@az[`az{-_~\x80\xc1^!az", list)
+    end)
 
     it("an empty query piece is signed too", function()
         assert.truthy(canonical{query = "a=1&"}:find("\n=&a=1\n", 1, true))
@@ -179,7 +271,87 @@ describe("botocore's signatures are ours", function()
     end)
 end)
 
+describe("headers that change on the way", function()
+    local never = {"User-Agent", "x-amzn-trace-id", "Authorization", "connection", "Expect", "TRANSFER-ENCODING", "te", "trailer",
+                   "upgrade", "keep-alive", "proxy-authenticate", "Proxy-Authorization", "traceparent", "tracestate", "baggage"}
+
+    it("are not signed, in a header or a link", function()
+        local more = {{"Host", "h"}}
+        for i, name in ipairs(never) do
+            assert.is_true(sign.never_signed(name), name)
+            more[i + 1] = {name, "x"}
+        end
+        local plain = sign.authorization(PERIGEE, {headers = {{"Host", "h"}}})
+        assert.equal(plain, sign.authorization(PERIGEE, {headers = more}))
+        table.remove(more, 1)
+        local link = with(PERIGEE, {path = "/b/k", expires = 60})
+        assert.equal(sign.presign(link), sign.presign(with(link, {headers = more})))
+    end)
+
+    it("are few", function()
+        for _, name in ipairs{"host", "content-type", "x-amz-date", "x-amz-target", "range", "tf", "", "x-amzn-trace-ie",
+                              "content-md5", "expected", "user-agents"} do
+            assert.is_false(sign.never_signed(name), name)
+        end
+    end)
+
+    it("are part of what a client signed who signed them", function()
+        local headers = {{"host", "h"}, {"user-agent", "ua"}, {"x-amz-date", "20261122T053000Z"}}
+        local text, names = sign.canonical{headers = headers, double_encode = true}
+        assert.equal("host;user-agent;x-amz-date", names)
+        local scope = with(PERIGEE, {service = "sqs"})
+        local signature = sign.signature(sign.key(scope, PERIGEE.secret_key), sign.string_to_sign(scope, text))
+        headers[4] = {"Authorization", "AWS4-HMAC-SHA256 Credential=perigee/20261122/us-east-1/sqs/aws4_request, SignedHeaders=" ..
+                      names .. ", Signature=" .. signature}
+        assert.truthy(sign.verify({headers = headers}, NOV_2026, {perigee = PERIGEE.secret_key}))
+        headers[2] = {"user-agent", "other"}
+        assert.is_nil((sign.verify({headers = headers}, NOV_2026, {perigee = PERIGEE.secret_key})))
+    end)
+end)
+
+describe("texts longer than any room on the stack", function()
+    it("are signed alike", function()
+        local long = ("x"):rep(100000)
+        local r = {path = "/" .. long, query = "q=" .. long, headers = {{"host", "h"}, {"x-long", long}}}
+        local scope = with(PERIGEE, {access_key = long, region = long, service = long, secret_key = long})
+        local text = sign.string_to_sign(scope, (sign.canonical(r)))
+        assert.equal(sign.signature(sign.key(scope, long), text), signature_in(sign.authorization(scope, r)))
+        local link = with(scope, {path = r.path, query = r.query, expires = 60, token = long, headers = {{"x-long", long}}})
+        local url = assert(sign.presign(link))
+        assert.equal(scope.access_key .. "%2F20261122%2F" .. long .. "%2F" .. long .. "%2Faws4_request",
+                     url:match("X%-Amz%-Credential=([^&]*)"))
+        local url2, code = sign.presign(with(link, {max = 1000}))
+        assert.is_nil(url2)
+        assert.truthy(code)
+    end)
+end)
+
 describe("the key cache", function()
+    it("is empty after wiping, and usable", function()
+        for _, secret in ipairs{"a secret of some length", ("s"):rep(150)} do
+            assert.same({true, false, true}, {sign.wiped(secret, {ms = NOV_2026})})
+        end
+        assert.same({false, false, true}, {sign.wiped(("s"):rep(200), {ms = NOV_2026})}) -- too long to be kept
+    end)
+
+    it("tells secrets apart that share a beginning, and scopes that a secret could continue", function()
+        local asked = {{{ms = NOV_2026}, ""}, {{ms = NOV_2026}, "a"}, {{ms = NOV_2026}, "ab"}, {{ms = NOV_2026, service = "s"}, "3"},
+                       {{ms = NOV_2026, service = "s3"}, "x"}, {{ms = NOV_2026}, "ac"}, {{ms = NOV_2026}, "a"}}
+        local keys = sign.cached(asked)
+        for i, a in ipairs(asked) do assert.equal(sign.signature(sign.key(a[1], a[2]), "text"), hex(keys[i]), "key " .. i) end
+    end)
+
+    it("keeps the date only while it is the day", function()
+        local before, at = with(PERIGEE, {ms = 1795391999999}), with(PERIGEE, {ms = 1795392000000})
+        for _, ms in ipairs{1795391999999, 1795392000000, 0, -1, 86399999, 253402300799999} do
+            local text = sign.string_to_sign({ms = ms}, "")
+            local auth = sign.authorization(with(PERIGEE, {ms = ms}), {headers = {{"host", "h"}}})
+            assert.equal(text:match("\n(%d+)T"), auth:match("Credential=perigee/(%d+)/"), tostring(ms))
+        end
+        assert.truthy(sign.authorization(before, {}):find("/20261122/", 1, true))
+        assert.truthy(sign.authorization(at, {}):find("/20261123/", 1, true))
+    end)
+
     it("gives the same keys as deriving each, across a change of day, region, service and secret", function()
         local day = 86400000
         local asked = {
@@ -202,6 +374,21 @@ describe("presign", function()
         assert.equal("http://localhost/Receipts/x.pdf?", a:sub(1, 32))
         assert.equal(a, sign.presign(with(o, {base = "http://localhost"})))
         assert.truthy(sign.presign(with(o, {base = "https://[::1]:4566"})):find("https://[::1]:4566/Receipts", 1, true))
+    end)
+
+    it("signs headers that the user of the link must send, and a payload hash", function()
+        -- botocore: S3SigV4QueryAuth of a PUT with these headers
+        local url = sign.presign(with(o, {method = "PUT", headers = {{"Content-Type", "application/pdf"}, {"x-amz-meta-a", " b  c "}}}))
+        assert.truthy(url:find("&X-Amz-SignedHeaders=content-type%3Bhost%3Bx-amz-meta-a&X-Amz-Signature=", 1, true))
+        assert.equal("5ef2fe0217642bb12711db72d33794ac4659a4916e74250e5cf3ef822e35d018", signature_in(url))
+        local other = sign.presign(with(o, {method = "PUT", payload = EMPTY}))
+        assert.not_equal(signature_in(sign.presign(with(o, {method = "PUT"}))), signature_in(other))
+    end)
+
+    it("refuses a host among the headers", function()
+        local url, code = sign.presign(with(o, {headers = {{"HOST", "elsewhere"}}}))
+        assert.is_nil(url)
+        assert.equal("InvalidArgument", code)
     end)
 
     for name, bad in pairs{
@@ -353,6 +540,15 @@ describe("verify", function()
             r.headers[2] = {"Authorization", "AWS4-HMAC-SHA256 x"}
             assert.equal("InvalidArgument", (code_of(r)))
         end)
+    end)
+
+    it("takes a path with dot segments as it is told", function()
+        local o = {path = "/a/../b", expires = 300, service = "execute-api", payload = EMPTY}
+        local normalised, kept = request_of(presigned(o)), request_of(presigned(with(o, {dots = "kept"})))
+        assert.equal("OK", (code_of(normalised)))
+        assert.equal("SignatureDoesNotMatch", (code_of(kept)))
+        assert.equal("OK", (code_of(with(kept, {dots = "kept"}))))
+        assert.equal("SignatureDoesNotMatch", (code_of(with(normalised, {dots = "kept"}))))
     end)
 
     describe("of an Authorization header", function()
