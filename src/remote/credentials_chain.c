@@ -50,22 +50,40 @@ static int json_text(const struct json *doc, const char *name, bool required, st
     return ret->n || !required ? 0 : err_set(e, ERR_CREDENTIALS, "%s is missing", name);
 }
 
-int draft_json(struct arena *a, struct str text, const char *token_name, struct credential_draft *ret, struct err *e) {
+struct credential_draft draft_copy(struct arena *a, const struct credential_draft *d) {
+    return (struct credential_draft){.access_key = arena_str(a, d->access_key),
+                                     .secret_key = arena_str(a, d->secret_key),
+                                     .session_token = arena_str(a, d->session_token),
+                                     .account = arena_str(a, d->account),
+                                     .expires_ms = d->expires_ms,
+                                     .imds = d->imds};
+}
+
+static int parse(struct chain *c, struct str text, const char *token_name, struct credential_draft *d, struct err *e) {
     struct json doc;
     struct str expires;
-    struct credential_draft d = {0};
-    if (json_parse(a, text, &(struct json_limits){.duplicate_keys = true}, &doc, e) || !json_is(&doc, JSON_OBJ))
+    if (json_parse(c->arena, text, &(struct json_limits){.duplicate_keys = true}, &doc, e) || !json_is(&doc, JSON_OBJ))
         return err_set(e, ERR_CREDENTIALS, "is not a JSON object");
-    if (json_text(&doc, "AccessKeyId", true, &d.access_key, e) ||
-        json_text(&doc, "SecretAccessKey", true, &d.secret_key, e) ||
-        json_text(&doc, token_name, false, &d.session_token, e) || json_text(&doc, "Expiration", false, &expires, e) ||
-        json_text(&doc, "AccountId", false, &d.account, e))
+    if (json_text(&doc, "AccessKeyId", true, &d->access_key, e) ||
+        json_text(&doc, "SecretAccessKey", true, &d->secret_key, e) ||
+        json_text(&doc, token_name, false, &d->session_token, e) || json_text(&doc, "Expiration", false, &expires, e) ||
+        json_text(&doc, "AccountId", false, &d->account, e))
         return -1;
-    if (expires.n && !now_parse_iso(expires, &d.expires_ms))
-        return err_set(e, ERR_CREDENTIALS, "Expiration '%.*s' is not a time as 2026-11-22T04:55:46Z",
-                       STR_ARG(chain_quote(a, str_take(expires, 40))));
-    *ret = d;
-    return 0;
+    if (!expires.n || now_parse_iso(expires, &d->expires_ms)) return 0;
+    return err_set(e, ERR_CREDENTIALS, "Expiration '%.*s' is not a time as 2026-11-22T04:55:46Z",
+                   STR_ARG(chain_quote(c->arena, str_take(expires, 40))));
+}
+
+int draft_json(struct chain *c, struct str text, const char *token_name, bool imds, struct credential_draft *ret,
+               struct err *e) {
+    struct str copy = arena_str(c->arena, text); /* strings are views into it, or decoded beside it */
+    struct credential_draft d = {.imds = imds};
+    int rc = parse(c, copy, token_name, &d, e);
+    if (!rc) rc = draft_check(&d, clock_ms(c->settings->clock), e);
+    if (!rc) *ret = draft_copy(c->arena, &d);
+    draft_wipe(&d);
+    explicit_bzero((char *)copy.p, copy.n);
+    return rc;
 }
 
 /* ==== environment ==== */

@@ -1,6 +1,5 @@
 /* Container credentials: an HTTP endpoint of ECS, EKS or whoever runs us. Source: AWS SDKs and Tools Reference Guide,
  * "Container credential provider". */
-#include "base/json.h"
 #include "base/url.h"
 #include "remote/credentials_source.h"
 #include <arpa/inet.h>
@@ -76,23 +75,6 @@ static int token_of(struct chain *c, struct str *ret, struct err *e) {
 
 /* ==== the exchange ==== */
 
-static int granted(struct chain *c, const struct exchange *x, struct credential_draft *ret, struct err *e) {
-    struct credential_draft d = {0};
-    struct str text = arena_str(c->arena, buf_view(&x->body_in));
-    int rc = draft_json(c->arena, text, "Token", &d, e);
-    if (!rc) rc = draft_check(&d, clock_ms(c->settings->clock), e);
-    if (!rc) {
-        ret->access_key = arena_str(c->arena, d.access_key);
-        ret->secret_key = arena_str(c->arena, d.secret_key);
-        ret->session_token = arena_str(c->arena, d.session_token);
-        ret->account = arena_str(c->arena, d.account);
-        ret->expires_ms = d.expires_ms;
-    }
-    draft_wipe(&d);
-    explicit_bzero((char *)text.p, text.n);
-    return rc;
-}
-
 static int get(struct chain *c, struct str url, struct str token, struct credential_draft *ret, struct err *e) {
     const struct http_header headers[] = {{STR("Accept"), STR("application/json")}, {STR("Authorization"), token}};
     const struct chain_request q = {.method = STR("GET"),
@@ -104,7 +86,8 @@ static int get(struct chain *c, struct str url, struct str token, struct credent
                                     .direct = true};
     struct exchange x = {0};
     if (chain_http(c, &q, &x, e)) return -1;
-    int rc = x.status == 200 ? granted(c, &x, ret, e) : err_set(e, ERR_CREDENTIALS, "status %d", x.status);
+    int rc = x.status == 200 ? draft_json(c, buf_view(&x.body_in), "Token", false, ret, e)
+                             : err_set(e, ERR_CREDENTIALS, "status %d", x.status);
     chain_http_free(&x);
     struct str shown = url;
     shown = str_cut(&shown, '?');

@@ -85,30 +85,15 @@ static int succeeded(struct chain *c, struct str text, struct err *e) {
                    text_of.n ? ": " : "", STR_ARG(text_of));
 }
 
-static int granted(struct chain *c, const struct exchange *x, struct credential_draft *ret, struct err *e) {
-    struct credential_draft d = {0};
-    struct str text = arena_str(c->arena, buf_view(&x->body_in));
-    int rc = succeeded(c, text, e);
-    if (!rc) rc = draft_json(c->arena, text, "Token", &d, e);
-    d.imds = true;
-    if (!rc) rc = draft_check(&d, clock_ms(c->settings->clock), e);
-    if (!rc) {
-        ret->access_key = arena_str(c->arena, d.access_key);
-        ret->secret_key = arena_str(c->arena, d.secret_key);
-        ret->session_token = arena_str(c->arena, d.session_token);
-        ret->account = arena_str(c->arena, d.account);
-        ret->expires_ms = d.expires_ms;
-        ret->imds = true;
-    }
-    draft_wipe(&d);
-    explicit_bzero((char *)text.p, text.n);
-    return rc;
+static int granted(struct chain *c, struct str text, struct credential_draft *ret, struct err *e) {
+    return succeeded(c, text, e) || draft_json(c, text, "Token", true, ret, e) ? -1 : 0;
 }
 
 static int credentials_of(struct imds *m, struct str role, struct credential_draft *ret, struct err *e) {
     struct exchange x = {0};
     if (get(m, arena_printf(m->c->arena, ROLES "%.*s", STR_ARG(role)).p, &x, e)) return -1;
-    int rc = x.status == 200 ? granted(m->c, &x, ret, e) : err_set(e, ERR_CREDENTIALS, "status %d", x.status);
+    int rc = x.status == 200 ? granted(m->c, buf_view(&x.body_in), ret, e)
+                             : err_set(e, ERR_CREDENTIALS, "status %d", x.status);
     chain_http_free(&x);
     if (!rc) return 0;
     return err_wrap(e, "%.*s: credentials of role %.*s", STR_ARG(m->c->settings->imds_endpoint),

@@ -177,25 +177,6 @@ static int version_of(struct arena *a, struct str text, struct err *e) {
     return err_set(e, ERR_CREDENTIALS, "the Version of its output is not 1");
 }
 
-/* The draft's strings lie in the arena: the program's output is wiped. */
-static int answer(struct chain *c, struct str output, struct credential_draft *ret, struct err *e) {
-    struct str text = arena_str(c->arena, output);
-    struct credential_draft d = {0};
-    int rc = -1;
-    if (!version_of(c->arena, text, e) && !draft_json(c->arena, text, "SessionToken", &d, e) &&
-        !draft_check(&d, clock_ms(c->settings->clock), e)) {
-        ret->access_key = arena_str(c->arena, d.access_key);
-        ret->secret_key = arena_str(c->arena, d.secret_key);
-        ret->session_token = arena_str(c->arena, d.session_token);
-        ret->account = arena_str(c->arena, d.account);
-        ret->expires_ms = d.expires_ms;
-        rc = 0;
-    }
-    draft_wipe(&d);
-    explicit_bzero((char *)text.p, text.n);
-    return rc;
-}
-
 enum credential_found credentials_from_process(struct chain *c, const struct profile_section *p,
                                                struct credential_draft *ret, struct err *e) {
     const struct profile_property *command = profile_property(p, "credential_process");
@@ -206,7 +187,8 @@ enum credential_found credentials_from_process(struct chain *c, const struct pro
     int rc = start(&run, argv, e);
     if (!rc) rc = attend(c, &run, e);
     if (!rc) rc = verdict(c, &run, e);
-    if (!rc) rc = answer(c, buf_view(&run.output), ret, e);
+    if (!rc) rc = version_of(c->arena, buf_view(&run.output), e);
+    if (!rc) rc = draft_json(c, buf_view(&run.output), "SessionToken", false, ret, e);
     finish(&run);
     if (rc) return credential_failed(e, "%s: credential_process %s: %s", at, argv[0], e->msg);
     ret->source = arena_printf(c->arena, "profile %.*s: credential_process", STR_ARG(p->name));

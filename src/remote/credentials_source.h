@@ -5,6 +5,8 @@
 #include "remote/credentials.h"
 #include "remote/transport.h"
 
+struct chain;
+
 /* What a source gives. The strings belong to the draft: draft_wipe overwrites them. */
 struct credential_draft {
     struct str access_key, secret_key, session_token, account;
@@ -15,9 +17,11 @@ struct credential_draft {
 void draft_wipe(struct credential_draft *d);
 /* Refuses missing keys, bytes that cannot stand in a header and, but for IMDS, what has expired. */
 int draft_check(const struct credential_draft *d, int64_t now_ms, struct err *e);
-/* {"AccessKeyId":..,"SecretAccessKey":..,<token_name>:..,"Expiration":..,"AccountId":..}; the strings may lie in text,
- * which belongs to the caller and must be wiped as well. */
-int draft_json(struct arena *a, struct str text, const char *token_name, struct credential_draft *ret, struct err *e);
+/* A draft of its own of views into something that will go. */
+struct credential_draft draft_copy(struct arena *a, const struct credential_draft *d);
+/* {"AccessKeyId":..,"SecretAccessKey":..,<token_name>:..,"Expiration":..,"AccountId":..}, checked. */
+int draft_json(struct chain *c, struct str text, const char *token_name, bool imds, struct credential_draft *ret,
+               struct err *e);
 
 /* The environment's variables, read once. */
 #define CREDENTIAL_VARIABLES                                                                                           \

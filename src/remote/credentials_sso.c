@@ -141,10 +141,7 @@ static int granted(struct chain *c, const struct exchange *x, struct credential_
     if (!json_i64(json_get(given, "expiration"), &d.expires_ms) || d.expires_ms <= 0)
         err_set(e, ERR_CREDENTIALS, "the answer of IAM Identity Center has no roleCredentials with an expiration");
     else if (!draft_check(&d, clock_ms(c->settings->clock), e)) {
-        ret->access_key = arena_str(c->arena, d.access_key);
-        ret->secret_key = arena_str(c->arena, d.secret_key);
-        ret->session_token = arena_str(c->arena, d.session_token);
-        ret->expires_ms = d.expires_ms;
+        *ret = draft_copy(c->arena, &d);
         draft_wipe(&d);
         return 0;
     }

@@ -77,7 +77,8 @@ static int set_property(struct parser *q, struct str key, struct str value, int 
     struct profile_section *s = &q->p->sections[q->target];
     struct profile_property *at = find_property(s, key);
     if (!at) {
-        if (s->n == PROPERTIES_MAX) return fail(q, "a section has more than 1000 properties", e);
+        if (s->n == PROPERTIES_MAX)
+            return err_set(e, ERR_CONFIG, "%s:%d: a section has more than 1000 properties", q->file, line);
         s->properties = grown(q->a, s->properties, s->n, &s->cap, sizeof *s->properties);
         at = &s->properties[s->n++];
     }

@@ -11,6 +11,6 @@ const luaL_Reg test_modules[] = {
     {"t.credentials", luaopen_t_credentials}, /* profile.c, settings.c, credentials*.c */
     {"t.protocol", luaopen_t_protocol},
     {"t.remote", luaopen_t_remote}, /* remote.c, call*.c, presign.c, describe.c */
-    {"t.retry", luaopen_t_retry}, /* retry.c */
+    {"t.retry", luaopen_t_retry},   /* retry.c */
     {NULL, NULL},
 };
