@@ -1,9 +1,12 @@
 /* host (private to perigee.c and host_*.c): what a host is made of, and the parts that share it.
  *
- *   perigee.c        open, close, run: shared parts (template, store, pool), provisioning, the coordinator's loop
+ *   perigee.c        open, close, run: shared parts (template, cloud, pool), provisioning, the coordinator's loop
+ *   host_cloud.c     the embedded engine or AWS: nobody else knows which it is
+ *   host_aws.c       account and names of what is deployed on AWS
  *   host_worker.c    one worker: loop, store connection, Lua state, route, servers, feeds; start, stop
  *   host_reload.c    file watching and the two-phase change of versions over all workers
  *   host_provision.c template -> CreateTable, CreateQueue, CreateBucket
+ *   host_fetch.c     the HTTP client, opened at first need; the directory of temporary files
  *   host_embed.c     embedded use: requests, drain, schedules on the caller's thread
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
@@ -13,13 +16,87 @@
 #include "in/in.h"
 #include "local/local.h"
 #include "perigee.h"
+#include "remote/remote.h"
 #include <pthread.h>
+
+#define PERIGEE_DATA ".perigee" /* the engine's directory when none is named */
+
+/* -- the cloud: the embedded engine or AWS --------------------------------------------------------------------------
+ */
+
+struct cloud { /* shared by all workers; one of the two is set */
+    struct local *local;
+    struct remote *remote;
+};
+struct cloud_conn { /* a worker's; does not move */
+    struct loop *loop;
+    struct local_conn *local;
+    struct remote_conn *remote;
+    struct list probes; /* waiting for the answer of probe */
+    struct aws_call *probe;
+    uint64_t probed_ms; /* 0: not yet */
+    struct err probe_err;
+};
+struct cloud_config {
+    const struct perigee_config *config;
+    struct clock *clock;
+    const struct log *log;
+    struct metrics *metrics;
+    struct pool *pool;
+};
+/* Options that contradict each other, or would be ignored. */
+int cloud_check(const struct perigee_config *c, struct err *e);
+/* No network. */
+int cloud_open(struct cloud *c, const struct cloud_config *cfg, struct err *e);
+void cloud_close(struct cloud *c); /* all connections must be detached */
+struct str cloud_queue_base(const struct cloud *c);
+int cloud_attach(const struct cloud *c, struct loop *loop, struct cloud_conn *ret, struct err *e);
+bool cloud_is_attached(const struct cloud_conn *c);
+void cloud_detach(struct cloud_conn *c); /* spins the loop until abandoned calls have come back */
+struct aws_backend *cloud_backend(const struct cloud_conn *c);
+/* Readiness: fn(ud, NULL or why not), now or later: the engine can commit; AWS knows us (asked every 5 s at most). */
+void cloud_probe(struct cloud_conn *c, const struct app *app, void (*fn)(void *ud, const struct err *e), void *ud);
+/* A call with one member as its parameters. */
+struct aws_call *cloud_look(enum aws_op op, const char *member, struct str name);
+bool cloud_is_missing(const struct err *e); /* no such table, queue or bucket */
+bool cloud_is_denied(const struct err *e);  /* we are known, but may not */
+
+/* What the template cannot say: where it is deployed, and how its resources are called there. Zeroes: the embedded
+ * engine's. */
+struct deployment {
+    struct arena arena;
+    const char *region, *account, *partition, *queue_base, *stack; /* NULL: the engine's */
+    struct str caller;                                             /* our ARN; empty: unknown */
+    struct app_name *names;
+    size_t n_names;
+};
+/* Asks STS and CloudFormation; credentials must be there (remote_prepare). */
+int deployment_find(struct cloud *cloud, const struct perigee_config *c, struct loop *loop, const struct log *log,
+                    struct deployment *ret, struct err *e);
+void deployment_free(struct deployment *d);
+
+/* The host's HTTP client: opened with the first request, for nobody pays for it who fetches nothing. */
+struct host_fetch {
+    struct fetch_client client;
+    struct loop *loop;
+    struct remote_http *http;
+};
+void host_fetch_init(struct host_fetch *f, struct loop *loop);
+void host_fetch_close(struct host_fetch *f);
+
+/* A private directory below `parent` (NULL: $TMPDIR or /tmp), for objects on their way to and from files. */
+struct scratch {
+    char path[4096]; /* empty: none */
+};
+int scratch_open(struct scratch *s, const char *parent, struct err *e);
+void scratch_close(struct scratch *s); /* removes it with all that is in it */
 
 struct worker {
     struct perigee *host;
     size_t index;
     struct loop *loop;
-    struct local_conn *conn;
+    struct cloud_conn conn;
+    struct host_fetch fetch;
     struct script *script;
     struct route *route;
     struct server *http, *cloud;
@@ -75,7 +152,10 @@ struct perigee {
     struct app *app;
     const char *root; /* the project's directory: parent of the template's */
     struct pool *pool;
-    struct local *local;
+    struct cloud cloud;
+    struct deployment deployment;
+    struct clock_lease lease; /* backend: each worker's own */
+    struct scratch scratch;
     struct loop *loop; /* the coordinator's */
     struct worker *workers;
     size_t n_workers;
@@ -93,11 +173,14 @@ struct perigee {
     bool embedded;
 };
 
-int host_load_app(const struct perigee_config *c, struct arena *a, struct buf *problems, struct app **ret,
-                  struct err *e);
+/* d may be NULL. */
+int host_load_app(const struct perigee_config *c, const struct deployment *d, struct arena *a, struct buf *problems,
+                  struct app **ret, struct err *e);
 int host_read_sources(const struct perigee_config *c, const struct app *app, const char *root,
                       struct script_sources **ret, struct err *e);
-int host_provision(struct perigee *p, struct local_conn *conn, struct loop *loop, struct err *e);
+int host_provision(struct perigee *p, struct cloud_conn *conn, struct err *e);
+/* The table of --lease-table or the template -> p->lease; table empty: none. */
+int host_find_lease(struct perigee *p, struct cloud_conn *conn, struct err *e);
 
 /* Opens a worker's parts on the calling thread; on failure everything is closed again. */
 int worker_open(struct worker *w, struct err *e);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { REMOTE_LOOK_MS = 100 }; /* between looks at queues over the network */
+
 /* -- requests --------------------------------------------------------------------------------------------------- */
 
 struct answer {
@@ -24,8 +26,9 @@ int perigee_request(struct perigee *p, bool cloud_port, struct http_request *r, 
     if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_request is for embedded hosts (workers = -1)");
     struct worker *w = &p->workers[0];
     struct answer a = {.res = ret};
+    if (cloud_port && !w->conn.local) return err_set(e, ERR_CONFIG, "on AWS there is no cloud port");
     if (cloud_port)
-        local_face(w->conn, r, on_reply, &a);
+        local_face(w->conn.local, r, on_reply, &a);
     else
         route_http(w->route, r, on_reply, &a);
     while (!a.done) loop_once(w->loop, -1);
@@ -44,14 +47,13 @@ static int64_t attribute_number(const struct json *attributes, const char *name)
 static int64_t queue_backlog(struct perigee *p, struct str name, struct err *e) {
     struct worker *w = &p->workers[0];
     struct aws_call *c = aws_call_new(AWS_SQS_GetQueueAttributes);
-    struct str url = arena_printf(&c->arena, "http://127.0.0.1/%.*s/%.*s", STR_ARG(local_backend(w->conn)->id.account),
-                                  STR_ARG(name));
+    struct str url = arena_printf(&c->arena, "%.*s/%.*s", STR_ARG(cloud_queue_base(&p->cloud)), STR_ARG(name));
     struct json names = json_make_arr();
     json_push(&c->arena, &names, json_make_c("All"));
     c->params = json_make_obj();
     json_set(&c->arena, &c->params, "QueueUrl", json_make_str(url));
     json_set(&c->arena, &c->params, "AttributeNames", names);
-    aws_call_wait(local_backend(w->conn), w->loop, c);
+    aws_call_wait(cloud_backend(&w->conn), w->loop, c);
     int64_t n = -1;
     if (c->err.code) {
         *e = c->err;
@@ -96,11 +98,13 @@ int perigee_drain(struct perigee *p, int64_t max_ms, struct err *e) {
     struct worker *w = &p->workers[0];
     if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_drain is for embedded hosts (workers = -1)");
     if (worker_open_feeds(w, e)) return -1;
-    uint64_t end = now_mono_ms() + (uint64_t)max_ms;
+    uint64_t end = now_mono_ms() + (uint64_t)max_ms, look = 0;
     int rc = 0;
     do {
         loop_once(w->loop, 2);
+        if (now_mono_ms() < look) continue;
         rc = is_idle(p, e);
+        look = p->cloud.remote ? now_mono_ms() + REMOTE_LOOK_MS : 0;
     } while (rc == 0 && now_mono_ms() < end);
     close_feeds(w);
     return rc == 1 ? 0 : -1;

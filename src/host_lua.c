@@ -74,6 +74,22 @@ static const char *parameters_text(lua_State *L, int idx) {
     return lua_tostring(L, t + 1);
 }
 
+/* As the options of `perigee serve --aws`; the strings stay on the stack. */
+static void aws_fields(lua_State *L, int idx, struct perigee_config *c) {
+    c->profile = field_string(L, idx, "profile", NULL);
+    c->region = field_string(L, idx, "region", NULL);
+    c->endpoint_url = field_string(L, idx, "endpoint_url", NULL);
+    c->access_key = field_string(L, idx, "access_key", NULL);
+    c->secret_key = field_string(L, idx, "secret_key", NULL);
+    c->session_token = field_string(L, idx, "session_token", NULL);
+    c->account = field_string(L, idx, "account", NULL);
+    c->stack = field_string(L, idx, "stack", NULL);
+    c->resources = field_string(L, idx, "resources", NULL);
+    c->lease_table = field_string(L, idx, "lease_table", NULL);
+    c->scratch = field_string(L, idx, "scratch", NULL);
+    c->create = field_bool(L, idx, "create", false);
+}
+
 static int host_open(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checkstack(L, 40, "host.open");
@@ -87,17 +103,19 @@ static int host_open(lua_State *L) {
     c.reload = c.feeds = false;
     c.template_path = field_string(L, 1, "template", c.template_path);
     c.data = field_string(L, 1, "data", NULL);
-    c.memory = c.data == NULL;
+    c.aws = field_bool(L, 1, "aws", false);
+    c.memory = !c.data && !c.aws;
     c.lua_dir = field_string(L, 1, "lua_dir", NULL);
     c.log_level = field_string(L, 1, "log_level", "off");
     c.development = field_bool(L, 1, "development", false);
     c.parameters = parameters_text(L, 1);
+    aws_fields(L, 1, &c);
     c.clock = &h->clock;
     lua_getfield(L, 1, "clock");
     if (!lua_isnil(L, -1)) atomic_store(&h->clock.frozen_ms, luaL_checkinteger(L, -1));
     struct err e = {0};
     if (perigee_open(&c, &h->host, &e)) return fail(L, &e);
-    local_set_endpoint(h->host->local, 4566, "");
+    if (h->host->cloud.local) local_set_endpoint(h->host->cloud.local, 4566, "");
     lua_settop(L, top);
     return 1;
 }
@@ -273,7 +291,7 @@ static int host_aws(lua_State *L) {
     const char *body = luaL_optlstring(L, 5, NULL, &n);
     if (body) h->call->body = arena_str(&h->call->arena, str_n(body, n));
     struct worker *w = &h->host->workers[0];
-    aws_call_wait(local_backend(w->conn), w->loop, h->call);
+    aws_call_wait(cloud_backend(&w->conn), w->loop, h->call);
     if (h->call->err.code) return fail(L, &h->call->err);
     script_push_json(L, &h->call->result);
     if (h->call->result_body.p) {
@@ -287,7 +305,8 @@ static int host_mailbox(lua_State *L) {
     struct handle *h = check(L);
     struct err e = {0};
     struct json mails = json_make_obj();
-    if (local_mailbox(h->host->workers[0].conn, &h->arena, &mails, &e)) return fail(L, &e);
+    if (!h->host->cloud.local) return luaL_error(L, "mailbox is the embedded engine's");
+    if (local_mailbox(h->host->workers[0].conn.local, &h->arena, &mails, &e)) return fail(L, &e);
     script_push_json(L, json_get(&mails, "Messages"));
     return 1;
 }
@@ -305,7 +324,8 @@ static int host_fault(lua_State *L) {
     static const char *const names[] = {"step", "commit", "file", NULL};
     struct handle *h = check(L);
     int f = luaL_checkoption(L, 2, NULL, names);
-    local_fault(h->host->local, (enum local_fault)f, luaL_checkinteger(L, 3));
+    if (!h->host->cloud.local) return luaL_error(L, "fault is the embedded engine's");
+    local_fault(h->host->cloud.local, (enum local_fault)f, luaL_checkinteger(L, 3));
     return 0;
 }
 

@@ -22,8 +22,10 @@ struct checker {
     struct app *app;
     struct loop *loop;
     struct pool *pool;
-    struct local *local;
-    struct local_conn *conn;
+    struct cloud cloud;
+    struct cloud_conn conn;
+    struct host_fetch fetch;
+    struct scratch scratch;
     struct script *script;
     struct script_sources *sources;
     struct log log;
@@ -32,26 +34,39 @@ struct checker {
 static void checker_close(struct checker *k) {
     if (k->script) script_close(k->script);
     if (k->sources) script_sources_unref(k->sources);
-    if (k->conn) local_detach(k->conn);
-    if (k->local) local_close(k->local);
+    host_fetch_close(&k->fetch);
+    if (cloud_is_attached(&k->conn)) cloud_detach(&k->conn);
+    cloud_close(&k->cloud);
+    scratch_close(&k->scratch);
     if (k->pool) pool_close(k->pool);
     if (k->loop) loop_close(k->loop);
     if (k->app) app_free(k->app);
     arena_free(&k->arena);
 }
 
-/* A Lua state with an engine in memory. */
+/* An engine in memory, or AWS: there credentials are asked for by the first call, which says what is wrong with them.
+ */
+static int checker_cloud(struct checker *k, const struct perigee_config *c, struct err *e) {
+    struct perigee_config own = *c;
+    struct cloud_config cc = {&own, c->clock, &k->log, NULL, k->pool};
+    own.memory = !c->aws;
+    own.data = NULL;
+    if (cloud_open(&k->cloud, &cc, e)) return -1;
+    if (c->aws && c->account) remote_set_account(k->cloud.remote, str_c(c->account));
+    if (c->aws && !remote_identity(k->cloud.remote).region.n) remote_prepare(k->cloud.remote, NULL);
+    if (k->cloud.local)
+        local_set_endpoint(k->cloud.local, c->cloud_port > 0 ? (int)c->cloud_port : 4566, c->public_cloud_url);
+    return cloud_attach(&k->cloud, k->loop, &k->conn, e);
+}
+
 static int checker_open(struct checker *k, const struct perigee_config *c, bool trusted, struct err *e) {
-    struct local_config lc = {.clock = c->clock, .log = &k->log};
     if (loop_open(&k->loop, e) || pool_open(1, 0, &k->pool, e)) return -1;
-    lc.pool = k->pool;
-    lc.access_key = c->access_key;
-    lc.secret_key = c->secret_key;
-    if (local_open(&lc, &k->local, e) || local_attach(k->local, k->loop, &k->conn, e)) return -1;
-    local_set_endpoint(k->local, c->cloud_port > 0 ? (int)c->cloud_port : 4566, c->public_cloud_url);
+    if (checker_cloud(k, c, e)) return -1;
+    if (trusted && scratch_open(&k->scratch, c->scratch, e)) return -1;
+    host_fetch_init(&k->fetch, k->loop);
     struct script_config sc = {
         .loop = k->loop,
-        .backend = local_backend(k->conn),
+        .backend = cloud_backend(&k->conn),
         .pool = k->pool,
         .clock = c->clock,
         .log = &k->log,
@@ -99,12 +114,14 @@ static int check_schema_files(struct checker *k, const struct perigee_config *c,
     return code ? -1 : 0;
 }
 
-int perigee_check(const struct perigee_config *c, struct buf *out, struct err *e) {
+int perigee_check(const struct perigee_config *config, struct buf *out, struct err *e) {
     struct checker k = {.log = {.fd = 2, .level = LOG_ERROR}};
-    int rc = host_load_app(c, &k.arena, out, &k.app, e);
+    struct perigee_config c = *config;
+    c.aws = false; /* nothing is called: the engine in memory will do */
+    int rc = host_load_app(&c, NULL, &k.arena, out, &k.app, e);
     if (!rc) {
-        int handlers = check_handlers(&k, c, out, e);
-        int schemas = check_schema_files(&k, c, e);
+        int handlers = check_handlers(&k, &c, out, e);
+        int schemas = check_schema_files(&k, &c, e);
         rc = handlers || schemas ? -1 : 0;
     }
     checker_close(&k);
@@ -121,7 +138,7 @@ int perigee_script(const struct perigee_config *c, const char *path, const char 
         err_set(e, ERR_CONFIG, "--log-level: '%s' is not debug, info, warn, error or off", c->log_level);
         goto out;
     }
-    if (checker_open(&k, c, true, e)) goto out;
+    if (cloud_check(c, e) || checker_open(&k, c, true, e)) goto out;
     struct err why = {0};
     int code = path ? script_run_file(k.script, path, argc, argv, &why)
                     : script_run_text(k.script, chunk, text, argc, argv, &why);

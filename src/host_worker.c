@@ -27,26 +27,26 @@ static void cancel_http(void *ud, void *ticket) {
 
 static void *handle_cloud(void *ud, struct http_request *r, http_reply_fn *reply, void *reply_ud) {
     struct worker *w = ud;
-    local_face(w->conn, r, reply, reply_ud);
+    local_face(w->conn.local, r, reply, reply_ud);
     return NULL;
 }
 
-/* Ready: the store can commit and every feed's last receive went well. */
+/* Ready: the cloud is there and every feed's last receive went well. */
 struct readiness {
     struct worker *w;
     void (*done)(void *ud, const struct err *e);
     void *ud;
 };
 
-static void ready_probed(void *ud, const struct err *store) {
+static void ready_probed(void *ud, const struct err *cloud) {
     struct readiness *r = ud;
     struct err e = {0};
     if (!r->w->route) { /* the worker closed meanwhile: nobody is there to be answered */
         free(r);
         return;
     }
-    if (store) e = *store;
-    for (size_t i = 0; !store && i < r->w->n_feeds; i++)
+    if (cloud) e = *cloud;
+    for (size_t i = 0; !cloud && i < r->w->n_feeds; i++)
         if (!feed_polling(r->w->feeds[i])) err_set(&e, ERR_UNAVAILABLE, "a queue is not being polled");
     r->done(r->ud, e.code ? &e : NULL);
     free(r);
@@ -56,7 +56,7 @@ static void worker_ready(void *ud, void (*done)(void *ud, const struct err *e), 
     struct readiness *r = calloc(1, sizeof *r);
     if (!r) fatal("out of memory");
     *r = (struct readiness){ud, done, done_ud};
-    local_probe(r->w->conn, ready_probed, r);
+    cloud_probe(&r->w->conn, r->w->host->app, ready_probed, r);
 }
 
 /* -- parts ------------------------------------------------------------------------------------------------------ */
@@ -65,7 +65,7 @@ static int open_script(struct worker *w, struct err *e) {
     struct perigee *p = w->host;
     struct script_config c = {
         .loop = w->loop,
-        .backend = local_backend(w->conn),
+        .backend = cloud_backend(&w->conn),
         .pool = p->pool,
         .clock = p->clock,
         .log = p->log,
@@ -136,7 +136,7 @@ int worker_open_feeds(struct worker *w, struct err *e) {
         const struct app_feed *f = &p->app->feeds[i];
         uint32_t share = feed_share(w, f);
         if (!f->enabled || !share) continue;
-        struct feed_config c = {w->loop, local_backend(w->conn), w->route, f, share, p->log, w->metrics};
+        struct feed_config c = {w->loop, cloud_backend(&w->conn), w->route, f, share, p->log, w->metrics};
         if (feed_open(&c, &w->feeds[w->n_feeds], e)) return -1;
         w->n_feeds++;
     }
@@ -152,8 +152,10 @@ static int open_clock(struct worker *w, struct err *e) {
         .clock = p->clock,
         .log = p->log,
         .metrics = w->metrics,
-        .id = local_backend(w->conn)->id,
+        .id = cloud_backend(&w->conn)->id,
+        .lease = p->lease,
     };
+    if (p->lease.table.n) c.lease.backend = cloud_backend(&w->conn);
     return clock_feed_open(&c, &w->clock, e);
 }
 
@@ -168,7 +170,8 @@ static int open_sources_of_work(struct worker *w, struct err *e) {
 }
 
 int worker_open(struct worker *w, struct err *e) {
-    if (loop_open(&w->loop, e) || local_attach(w->host->local, w->loop, &w->conn, e)) goto failed;
+    if (loop_open(&w->loop, e) || cloud_attach(&w->host->cloud, w->loop, &w->conn, e)) goto failed;
+    host_fetch_init(&w->fetch, w->loop);
     if (open_script(w, e) || open_route(w, e) || open_sources_of_work(w, e)) goto failed;
     return 0;
 failed:
@@ -194,9 +197,9 @@ void worker_close(struct worker *w) {
     w->http = w->cloud = NULL;
     w->script = NULL;
     w->route = NULL;
-    if (w->conn) local_detach(w->conn); /* spins the loop until probes and abandoned calls have come back */
+    host_fetch_close(&w->fetch);
+    if (cloud_is_attached(&w->conn)) cloud_detach(&w->conn);
     if (w->loop) loop_close(w->loop);
-    w->conn = NULL;
     w->loop = NULL;
     buf_free(&w->traceback);
 }

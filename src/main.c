@@ -1,7 +1,7 @@
 /* main.c: argv -> sub-command. The flow of a request through the folders that this program links:
  *
  *             in/               route/             script/              aws/
- *   HTTP · queue · clock ──► who handles it ──► coroutine runs ──► operation as data ──► local/
+ *   HTTP · queue · clock ──► who handles it ──► coroutine runs ──► operation as data ──► local/ or remote/
  *          ▲                                     handlers (Lua)                             │
  *          └────────────────────────── reply callback, the same way back ◄──────────────────┘
  *   beside it: app/ (template)  sign/  pdf/  loop/  base/
@@ -23,22 +23,40 @@
         OPT("lua-dir", CONF_STRING, lua_dir, 0, 0, "DIR", "a directory whose modules override the built-in ones")
 #define LOG_OPTION OPT("log-level", CONF_STRING, log_level, 0, 0, "LEVEL", "debug, info, warn, error or off")
 #define KEY_OPTIONS                                                                                                    \
-    OPT("access-key-id", CONF_STRING, access_key, 0, 0, "ID", "the engine's access key (perigee)"),                    \
-        OPT("secret-access-key", CONF_STRING, secret_key, 0, 0, "KEY", "the engine's secret key (perigee)")
+    OPT("access-key-id", CONF_STRING, access_key, 0, 0, "ID", "the engine's access key (perigee), or AWS's"),          \
+        OPT("secret-access-key", CONF_STRING, secret_key, 0, 0, "KEY", "the engine's secret key (perigee), or AWS's"), \
+        OPT("session-token", CONF_STRING, session_token, 0, 0, "TOKEN", "that goes with AWS's keys")
+#define AWS_OPTIONS                                                                                                    \
+    OPT("aws", CONF_BOOL, aws, 0, 0, NULL, "use AWS instead of the embedded engine"),                                  \
+        OPT("profile", CONF_STRING, profile, 0, 0, "NAME", "profile of ~/.aws/config"),                                \
+        OPT("region", CONF_STRING, region, 0, 0, "REGION", "AWS region"),                                              \
+        OPT("endpoint-url", CONF_STRING, endpoint_url, 0, 0, "URL", "where all services are instead of AWS"),          \
+        OPT("account", CONF_STRING, account, 0, 0, "N", "AWS account, instead of asking STS")
+#define DEPLOYMENT_OPTIONS                                                                                             \
+    OPT("stack", CONF_STRING, stack, 0, 0, "NAME", "CloudFormation stack that knows the resources' names"),            \
+        OPT("resources", CONF_STRING, resources, 0, 0, "A=x,B=y", "names of deployed resources"),                      \
+        OPT("lease-table", CONF_STRING, lease_table, 0, 0, "TABLE", "where replicas agree on schedules")
+#define SCRATCH_OPTION                                                                                                 \
+    OPT("scratch", CONF_STRING, scratch, 0, 0, "DIR", "where temporary files go ($TMPDIR, else /tmp)")
 
 static const struct conf_option serve_options[] = {
     TEMPLATE_OPTIONS,
     OPT("host", CONF_STRING, host, 0, 0, "ADDRESS", "address to listen on"),
     OPT("port", CONF_INT, port, 0, 65535, "PORT", "HTTP port, 0 picks one"),
-    OPT("cloud-port", CONF_INT, cloud_port, 0, 65535, "PORT", "port of the embedded cloud, 0 picks one"),
-    OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine"),
+    OPT("cloud-port", CONF_INT, cloud_port, 0, 65535, "PORT",
+        "port of the embedded cloud, 0 picks one; none with --aws"),
+    OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),
     OPT("memory", CONF_BOOL, memory, 0, 0, NULL, "keep the data in memory, gone at the end"),
     OPT("workers", CONF_INT, workers, 0, 256, "N", "worker threads, 0: one a core"),
     OPT("reload", CONF_BOOL, reload, 0, 0, NULL, "keep the handlers as they are when they are edited"),
     OPT("development", CONF_BOOL, development, 0, 0, NULL, "show tracebacks to loopback clients"),
     OPT("feeds", CONF_BOOL, feeds, 0, 0, NULL, "neither poll queues nor run schedules"),
     LOG_OPTION,
+    AWS_OPTIONS,
+    DEPLOYMENT_OPTIONS,
+    OPT("create", CONF_BOOL, create, 0, 0, NULL, "make the declared resources that AWS has not"),
     KEY_OPTIONS,
+    SCRATCH_OPTION,
     OPT("public-cloud-url", CONF_STRING, public_cloud_url, 0, 0, "URL", "what presigned links begin with"),
     OPT("max-body-bytes", CONF_INT, max_body_bytes, 0, 1 << 30, "N", "largest request body, 0: 1 MiB"),
     OPT("max-instructions", CONF_INT, max_instructions, 0, INT64_MAX, "N",
@@ -51,7 +69,26 @@ static const struct conf_option check_options[] = {TEMPLATE_OPTIONS, {0}};
 static const struct conf_option run_options[] = {
     OPT("lua-dir", CONF_STRING, lua_dir, 0, 0, "DIR", "a directory whose modules override the built-in ones"),
     LOG_OPTION,
+    AWS_OPTIONS,
     KEY_OPTIONS,
+    SCRATCH_OPTION,
+    {0},
+};
+/* `perigee test` leaves its arguments to busted: these are read from the environment only. */
+static const struct conf_option test_options[] = {AWS_OPTIONS, {0}};
+static const struct conf_option doctor_options[] = {
+    TEMPLATE_OPTIONS,
+    OPT("host", CONF_STRING, host, 0, 0, "ADDRESS", "address that serve would listen on"),
+    OPT("port", CONF_INT, port, 0, 65535, "PORT", "HTTP port of serve"),
+    OPT("cloud-port", CONF_INT, cloud_port, 0, 65535, "PORT", "port of the embedded cloud"),
+    OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),
+    OPT("memory", CONF_BOOL, memory, 0, 0, NULL, "serve would keep the data in memory"),
+    OPT("create", CONF_BOOL, create, 0, 0, NULL, "serve would make what is missing"),
+    LOG_OPTION,
+    AWS_OPTIONS,
+    DEPLOYMENT_OPTIONS,
+    KEY_OPTIONS,
+    SCRATCH_OPTION,
     {0},
 };
 
@@ -65,8 +102,10 @@ static int failed(const struct err *e) {
 static void print_ready(void *ud, int port, int cloud_port) {
     const struct perigee_config *c = ud;
     bool v6 = strchr(c->host, ':') != NULL;
-    printf("perigee: ready http=http://%s%s%s:%d cloud=http://%s%s%s:%d\n", v6 ? "[" : "", c->host, v6 ? "]" : "", port,
-           v6 ? "[" : "", c->host, v6 ? "]" : "", cloud_port);
+    const char *open = v6 ? "[" : "", *close = v6 ? "]" : "";
+    printf("perigee: ready http=http://%s%s%s:%d", open, c->host, close, port);
+    if (cloud_port) printf(" cloud=http://%s%s%s:%d", open, c->host, close, cloud_port);
+    printf("\n");
     fflush(stdout);
 }
 
@@ -112,11 +151,37 @@ static int run(struct perigee_config *c, int argc, char **argv) {
 static int test(struct perigee_config *c, int argc, char **argv) {
     static const char chunk[] = "package.path = 'tests/?.lua;' .. package.path\n"
                                 "require 'busted.runner'({ standalone = false })\n";
-    int code = 1;
+    int code = 1, none = 0;
+    bool help = false;
     struct err e = {0};
     c->modules = host_lua_modules;
+    if (conf_parse(test_options, c, 1, argv, &none, &help, &e)) return failed(&e);
     if (perigee_script(c, NULL, "perigee test", str_c(chunk), argc - 1, argv + 1, &code, &e)) return failed(&e);
     return code;
+}
+
+/* lua/perigee/doctor.lua gets the options as "name=value" arguments. */
+static int doctor(struct perigee_config *c, int argc, char **argv) {
+    static const char chunk[] = "return require('perigee.doctor').main(arg)";
+    struct arena a = {0};
+    char **options = ARENA_ARRAY(&a, char *, sizeof doctor_options / sizeof *doctor_options);
+    int n = 0, code = 1, rc;
+    struct err e = {0};
+    if (argc > 1) {
+        fprintf(stderr, "perigee doctor: unexpected argument '%s'\n", argv[1]);
+        return 2;
+    }
+    for (const struct conf_option *o = doctor_options; o->name; o++) {
+        const void *v = (const char *)c + o->offset;
+        const char *text = o->type == CONF_STRING ? *(const char *const *)v : NULL;
+        if (o->type == CONF_BOOL && *(const bool *)v) text = "true";
+        if (o->type == CONF_INT) text = arena_printf(&a, "%lld", (long long)*(const int64_t *)v).p;
+        if (text) options[n++] = (char *)arena_printf(&a, "%s=%s", o->name, text).p;
+    }
+    c->modules = host_lua_modules;
+    rc = perigee_script(c, NULL, "perigee doctor", str_c(chunk), n, options, &code, &e);
+    arena_free(&a);
+    return rc ? failed(&e) : code;
 }
 
 static int version(struct perigee_config *c, int argc, char **argv) {
@@ -134,7 +199,9 @@ struct command {
 };
 static const struct conf_option no_options[] = {{0}};
 static const struct command commands[] = {
-    {"serve", "[options]", "serve the template's functions over HTTP on the embedded engine", serve_options, serve},
+    {"serve", "[options]", "serve the template's functions over HTTP, on the embedded engine or on AWS", serve_options,
+     serve},
+    {"doctor", "[options]", "say what of serve would work with these options, and what to do", doctor_options, doctor},
     {"check", "[options] [template]", "validate template, schemas and handlers", check_options, check},
     {"run", "[options] script.lua [arguments]", "run a Lua script with every binding", run_options, run},
     {"test", "[busted arguments]", "run busted inside the host", NULL, test},

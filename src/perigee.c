@@ -1,5 +1,5 @@
 /* perigee.c: open, run, close. The shared parts are built in dependency order and torn down in reverse:
- * template -> pool -> store -> what the template declares -> ports -> workers (threads) -> watching. */
+ * [AWS: credentials, names] -> template -> [engine] -> what the template declares -> ports -> workers -> watching. */
 #include "base/fs.h"
 #include "base/yaml.h"
 #include "host.h"
@@ -26,7 +26,6 @@ struct perigee_config perigee_defaults(void) {
         .host = "127.0.0.1",
         .port = 8080,
         .cloud_port = 4566,
-        .data = ".perigee",
         .reload = true,
         .feeds = true,
         .log_level = "info",
@@ -94,17 +93,24 @@ static int parameters_from_option(struct arena *a, const char *option, struct pa
     return 0;
 }
 
-int host_load_app(const struct perigee_config *c, struct arena *a, struct buf *problems, struct app **ret,
-                  struct err *e) {
+int host_load_app(const struct perigee_config *c, const struct deployment *d, struct arena *a, struct buf *problems,
+                  struct app **ret, struct err *e) {
+    static const struct deployment engine;
     struct parameters p = {0};
+    if (!d) d = &engine;
     parameters_from_environment(a, c->template_path, &p);
     if (parameters_from_option(a, c->parameters ? c->parameters : "", &p, e)) return -1;
     struct app_options o = {
         .template_path = c->template_path,
         .parameters = p.rows,
         .n_parameters = p.n,
-        .region = "us-east-1",
-        .account = "000000000000",
+        .region = d->region ? d->region : "us-east-1",
+        .account = d->account ? d->account : "000000000000",
+        .partition = d->partition,
+        .stack = d->stack,
+        .queue_base = d->queue_base,
+        .names = d->names,
+        .n_names = d->n_names,
     };
     struct app_problem *list = NULL;
     size_t n = 0;
@@ -137,21 +143,23 @@ static int check_exposure(const struct perigee *p, struct err *e) {
                    p->config.host, STR_ARG(p->app->unset_secrets[0]));
 }
 
-static int open_store(struct perigee *p, struct err *e) {
-    struct local_config lc = {
-        .dir = p->config.memory ? NULL : p->config.data,
-        .access_key = p->config.access_key,
-        .secret_key = p->config.secret_key,
-        .clock = p->clock,
-        .log = (struct log *)p->log,
-        .metrics = p->metrics[0],
-        .pool = p->pool,
-    };
-    if (local_open(&lc, &p->local, e)) return -1;
-    struct local_conn *conn = NULL;
-    if (local_attach(p->local, p->loop, &conn, e)) return -1;
-    int rc = host_provision(p, conn, p->loop, e);
-    local_detach(conn);
+/* On AWS, what the template needs to know before it is read. */
+static int find_deployment(struct perigee *p, struct err *e) {
+    if (remote_prepare(p->cloud.remote, e)) return -1;
+    return deployment_find(&p->cloud, &p->config, p->loop, p->log, &p->deployment, e);
+}
+
+static int open_cloud(struct perigee *p, struct err *e) {
+    struct cloud_config c = {&p->config, p->clock, p->log, p->metrics[0], p->pool};
+    return cloud_open(&p->cloud, &c, e);
+}
+
+static int provision(struct perigee *p, struct err *e) {
+    struct cloud_conn conn = {0};
+    if (cloud_attach(&p->cloud, p->loop, &conn, e)) return -1;
+    int rc = host_provision(p, &conn, e);
+    if (!rc && p->config.aws) rc = host_find_lease(p, &conn, e);
+    cloud_detach(&conn);
     return rc;
 }
 
@@ -159,7 +167,7 @@ static int open_ports(struct perigee *p, struct err *e) {
     const struct perigee_config *c = &p->config;
     if (c->port >= 0 && in_listen(c->host, (int)c->port, &p->listen_fd, &p->port, e)) return -1;
     if (c->cloud_port >= 0 && in_listen(c->host, (int)c->cloud_port, &p->cloud_fd, &p->cloud_port, e)) return -1;
-    local_set_endpoint(p->local, p->cloud_port, c->public_cloud_url);
+    if (p->cloud.local) local_set_endpoint(p->cloud.local, p->cloud_port, c->public_cloud_url);
     return 0;
 }
 
@@ -193,26 +201,28 @@ static int open_sources(struct perigee *p, struct err *e) {
     return host_read_sources(&p->config, p->app, p->root, &p->reload.sources, e);
 }
 
-static int open_parts(struct perigee *p, struct err *e) {
+static int open_template(struct perigee *p, struct err *e) {
     struct buf problems = BUF_MAX(1 << 16);
-    int rc = -1;
-    if (open_log(p, e)) goto out;
-    if (host_load_app(&p->config, &p->arena, &problems, &p->app, e)) {
+    int rc = host_load_app(&p->config, &p->deployment, &p->arena, &problems, &p->app, e);
+    if (rc)
         err_set(e, ERR_CONFIG, "%s cannot be used:\n%.*s", p->config.template_path,
                 problems.n ? (int)problems.n - 1 : (int)strlen(e->msg), problems.n ? buf_cstr(&problems) : e->msg);
-        goto out;
-    }
-    if (check_exposure(p, e) || open_sources(p, e)) goto out;
-    if (loop_open(&p->loop, e) || pool_open(2, 10, &p->pool, e)) goto out;
-    if (open_store(p, e) || open_ports(p, e)) goto out;
-    if (p->embedded) {
-        if (worker_open(&p->workers[0], e)) goto out;
-        p->workers[0].started = true;
-    }
-    rc = 0;
-out:
     buf_free(&problems);
     return rc;
+}
+
+static int open_parts(struct perigee *p, struct err *e) {
+    bool aws = p->config.aws;
+    if (open_log(p, e) || cloud_check(&p->config, e)) return -1;
+    if (loop_open(&p->loop, e) || pool_open(2, 10, &p->pool, e)) return -1;
+    if (aws && (open_cloud(p, e) || find_deployment(p, e))) return -1;
+    if (open_template(p, e) || check_exposure(p, e) || open_sources(p, e)) return -1;
+    if (!aws && open_cloud(p, e)) return -1;
+    if (provision(p, e) || scratch_open(&p->scratch, p->config.scratch, e) || open_ports(p, e)) return -1;
+    if (!p->embedded) return 0;
+    if (worker_open(&p->workers[0], e)) return -1;
+    p->workers[0].started = true;
+    return 0;
 }
 
 int perigee_open(const struct perigee_config *c, struct perigee **ret, struct err *e) {
@@ -223,6 +233,7 @@ int perigee_open(const struct perigee_config *c, struct perigee **ret, struct er
     p->clock = c->clock ? c->clock : &p->own_clock;
     p->listen_fd = p->cloud_fd = p->stop_fd[0] = p->stop_fd[1] = -1;
     if (p->embedded) p->config.port = p->config.cloud_port = -1;
+    if (c->aws) p->config.cloud_port = -1;
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     open_tables(p);
@@ -336,7 +347,8 @@ static void close_fd(int *fd) {
 void perigee_close(struct perigee *p) {
     if (!p) return;
     if (p->embedded && p->workers[0].started) worker_close(&p->workers[0]);
-    if (p->local) local_close(p->local);
+    cloud_close(&p->cloud);
+    scratch_close(&p->scratch);
     if (p->pool) pool_close(p->pool);
     if (p->loop) loop_close(p->loop);
     if (p->reload.sources) script_sources_unref(p->reload.sources);
@@ -348,6 +360,7 @@ void perigee_close(struct perigee *p) {
     for (size_t i = 0; i < p->n_workers; i++) free(p->metrics[i]);
     free(p->metrics);
     free(p->workers);
+    deployment_free(&p->deployment);
     arena_free(&p->arena);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->changed);

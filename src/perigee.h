@@ -25,15 +25,25 @@ struct perigee_config {
     const char *parameters;    /* "Name=Value,Name=Value" for the template; PERIGEE_<NAME_IN_SNAKE_CASE> is read too */
     const char *host;          /* "127.0.0.1" */
     int64_t port, cloud_port;  /* 8080, 4566; 0 picks one; -1: no such port */
-    const char *data;          /* ".perigee"; ignored with memory */
+    const char *data;          /* NULL: ".perigee"; ignored with memory */
     bool memory;
     int64_t
         workers; /* 0: one a core (at most 16); -1: embedded: no threads of its own, perigee_request spins the loop */
     bool reload, development, feeds;
     const char *lua_dir;
-    const char *log_level; /* "info" */
-    const char *access_key, *secret_key;
+    const char *log_level;               /* "info" */
+    const char *access_key, *secret_key; /* the engine's; with aws: credentials that go before all others */
     const char *public_cloud_url;
+    /* AWS, or what speaks its protocols, instead of the embedded engine: no data directory, no cloud port. */
+    bool aws;
+    const char *session_token;                   /* beside access_key */
+    const char *profile, *region, *endpoint_url; /* NULL: environment, then profile */
+    const char *account;                         /* NULL: STS is asked */
+    const char *stack;                           /* CloudFormation stack that knows the resources' names; NULL: none */
+    const char *resources;                       /* "LogicalId=name,LogicalId=name" */
+    const char *lease_table;                     /* of schedules; NULL: Metadata.Perigee.LeaseTable */
+    bool create;                                 /* declared resources that are missing */
+    const char *scratch;                         /* where temporary files go; NULL: $TMPDIR, else /tmp */
     int64_t max_body_bytes, max_instructions, cpu_ms, stop_ms;
     /* not flags */
     struct clock *clock;                 /* NULL: one of the host's own */
