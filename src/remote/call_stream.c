@@ -202,7 +202,7 @@ int call_upload_begin(struct call *k, struct http_header *h, size_t *n, struct s
     if (u->streaming) sign_stream_end(&u->stream);
     u->streaming = u->ended = false;
     u->read = u->n = u->at = u->crc = 0;
-    u->trailer = k->conn->remote->settings.request_checksum == CHECKSUM_WHEN_SUPPORTED;
+    u->trailer = k->wire.trailing_crc32;
     u->signed_chunks = !k->endpoint.tls;
     u->chunked = u->trailer || u->signed_chunks;
     k->x.read = upload_read;
@@ -271,6 +271,11 @@ void call_download_result(const struct call *k, struct wire_response *r) {
 
 const char *call_download_why(const struct call *k) {
     return k->download && k->download->why[0] ? k->download->why : NULL;
+}
+
+void call_download_discard(const struct call *k) {
+    if (k->download && k->download->len && ftruncate(k->download->fd, 0))
+        err_sys(&k->aws->err, ERR_IO, errno, "emptying the file for the object");
 }
 
 void call_stream_free(struct call *k) {

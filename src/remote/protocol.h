@@ -17,8 +17,9 @@ struct wire_request {
     struct http_header *headers; /* all but host, date, token, payload hash, authorization, user agent */
     size_t n_headers;
     struct str body;
-    bool has_body_file;     /* the body is call->body_fd: streamed, in signed chunks with a trailing checksum */
-    struct str body_sha256; /* hex */
+    bool has_body_file;  /* the body is call->body_fd: whoever streams it adds what its framing needs: aws-chunked, */
+    bool trailing_crc32; /* its length, payload hash, and, when this is set, the trailing x-amz-checksum-crc32 */
+    struct str body_sha256; /* hex; empty with a file */
 };
 /* Parameters -> request in a. Fills in idempotency tokens (ClientRequestToken of TransactWriteItems) that are missing,
  * once a call. Unknown parameters are sent by JSON protocols as they are, refused by name by REST ones. */

@@ -293,28 +293,13 @@ static void add_algorithm(struct out *o, enum s3_sum sum) {
         wire_header(o->a, o->r, "x-amz-sdk-checksum-algorithm", str_c(s3_sum_row(sum)->algorithm));
 }
 
-/* "Content-Encoding: gzip,aws-chunked": the stream's framing comes last. */
-static void add_chunked(struct out *o) {
-    for (size_t i = 0; i < o->r->n_headers; i++) {
-        struct http_header *h = &o->r->headers[i];
-        if (!str_is(h->name, "content-encoding")) continue;
-        h->value = arena_printf(o->a, "%.*s,aws-chunked", STR_ARG(h->value));
-        return;
-    }
-    wire_header(o->a, o->r, "content-encoding", STR("aws-chunked"));
-}
-
 static int put_file(struct out *o, enum s3_sum sum) {
     if (sum != S3_SUMS && sum != S3_CRC32)
         return err_set(o->e, ERR_S3_ARGUMENT, "ChecksumAlgorithm %s is not supported yet for files; CRC32 is",
                        s3_sum_row(sum)->algorithm);
     o->r->has_body_file = true;
-    add_chunked(o);
-    wire_header(o->a, o->r, "x-amz-decoded-content-length",
-                arena_printf(o->a, "%llu", (unsigned long long)o->call->body_len));
-    if (sum != S3_CRC32) return 0;
-    wire_header(o->a, o->r, "x-amz-trailer", STR("x-amz-checksum-crc32"));
-    add_algorithm(o, sum);
+    o->r->trailing_crc32 = sum == S3_CRC32;
+    if (sum == S3_CRC32) add_algorithm(o, sum);
     return 0;
 }
 

@@ -113,6 +113,8 @@ static void push_request(lua_State *L, const struct wire_request *r, const struc
     put_json(L, "params", &c->params);
     lua_pushboolean(L, r->has_body_file);
     lua_setfield(L, -2, "has_body_file");
+    lua_pushboolean(L, r->trailing_crc32);
+    lua_setfield(L, -2, "trailing_crc32");
     lua_newtable(L);
     for (size_t i = 0; i < r->n_headers; i++) put(L, r->headers[i].name.p, r->headers[i].value);
     lua_setfield(L, -2, "headers");
