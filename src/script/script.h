@@ -40,7 +40,8 @@ struct script_config {
     const char *lua_dir;  /* a directory whose perigee modules override the embedded modules; NULL: none */
     const char *root_dir; /* what handlers may read through perigee.file / schemas: the project's directory (parent of
                              the template's) */
-    bool development;     /* error replies carry tracebacks (route decides who sees them) */
+    const char *scratch_dir; /* below it handlers may keep files (BodyFile, ToFile of S3 calls); NULL: nowhere */
+    bool development;        /* error replies carry tracebacks (route decides who sees them) */
     bool trusted; /* `perigee run` / `perigee test`: whole standard library, no sandbox, no limits; waits outside a job
                      spin the loop */
     /* Further modules: luaopen functions as void * (perigee.h's perigee_module), ended by name == NULL. */

@@ -385,3 +385,12 @@ int attribute_value(lua_State *L, int idx, struct arena *a, struct json *ret, st
     lua_settop(L, top);
     return rc;
 }
+
+int attribute_item(lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e) {
+    static const struct place top_place = {.name = {"item", 4}};
+    struct marshal m = {L, a, e};
+    int top = lua_gettop(L);
+    int rc = map(&m, lua_absindex(L, idx), &top_place, ret);
+    lua_settop(L, top);
+    return rc;
+}

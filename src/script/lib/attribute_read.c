@@ -106,7 +106,14 @@ static int set_eq(lua_State *L) { /* equal as sets */
 
 /* ==== values ==== */
 
+/* What scripts and services give may be anything. An unmarked empty table of Lua's is a list, too. */
+static void expect(lua_State *L, const struct json *v, enum json_type type, const char *what) {
+    bool empty = (v->type == JSON_OBJ && type == JSON_ARR) || (v->type == JSON_ARR && type == JSON_OBJ);
+    if (v->type != type && !(empty && !v->n)) luaL_error(L, "%s is %s, not %s", what, json_type_name(v->type), json_type_name(type));
+}
+
 static void push_map(lua_State *L, const struct json *v) {
+    expect(L, v, JSON_OBJ, "an item or a map");
     luaL_checkstack(L, 6, "nested attributes");
     lua_createtable(L, 0, (int)v->n);
     for (uint32_t i = 0; i < v->n; i++) {
@@ -118,6 +125,7 @@ static void push_map(lua_State *L, const struct json *v) {
 }
 
 static void push_each(lua_State *L, const struct json *v, void (*push)(lua_State *, const struct json *)) {
+    expect(L, v, JSON_ARR, "a list or a set");
     luaL_checkstack(L, 6, "nested attributes");
     lua_createtable(L, (int)v->n, 0);
     for (uint32_t i = 0; i < v->n; i++) {
@@ -132,15 +140,22 @@ static void push_list(lua_State *L, const struct json *v, void (*push)(lua_State
 }
 
 static void push_string(lua_State *L, const struct json *v) {
+    expect(L, v, JSON_STR, "a string attribute");
     lib_push_str(L, json_str(v));
 }
 
 static void push_n(lua_State *L, const struct json *v) {
+    expect(L, v, JSON_STR, "a number attribute");
+    struct lib_decimal d;
+    int64_t i;
+    if (!str_i64(json_str(v), &i) && !lib_decimal_parse(json_str(v), &d))
+        luaL_error(L, "a number attribute is no number of at most 64 digits");
     lib_push_number(L, json_str(v));
 }
 
 /* Decoded into a Lua buffer, which an error leaves to the collector. */
 static void push_b(lua_State *L, const struct json *v) {
+    expect(L, v, JSON_STR, "a binary attribute");
     struct str text = json_str(v);
     struct buf b = BUF_MAX(text.n + 4);
     luaL_Buffer out;
@@ -158,8 +173,14 @@ static void push_b(lua_State *L, const struct json *v) {
 }
 
 static void push_set(lua_State *L, const struct json *v, char kind) {
+    if (!json_is(v, JSON_ARR) || !v->n) luaL_error(L, "a set attribute is no list with elements");
     push_each(L, v, kind == 'S' ? push_string : kind == 'N' ? push_n : push_b);
     luaL_setmetatable(L, LIB_SET);
+}
+
+static const char *pushed(lua_State *L, struct str name) {
+    lib_push_str(L, str_take(name, 40));
+    return lua_tostring(L, -1);
 }
 
 static void push_value(lua_State *L, const struct json *av) {
@@ -180,14 +201,14 @@ static void push_value(lua_State *L, const struct json *av) {
         push_list(L, v, push_value);
     else if (type.n == 1 && t == 'B')
         push_b(L, v);
-    else if (str_is(type, "BOOL"))
+    else if (str_is(type, "BOOL") && (v->type == JSON_TRUE || v->type == JSON_FALSE))
         lua_pushboolean(L, v->type == JSON_TRUE);
     else if (str_is(type, "NULL"))
         lua_pushlightuserdata(L, NULL);
-    else if (type.n == 2 && type.p[1] == 'S')
+    else if (str_is(type, "SS") || str_is(type, "NS") || str_is(type, "BS"))
         push_set(L, v, t);
     else
-        luaL_error(L, "unknown attribute type '%c'", t);
+        luaL_error(L, "there is no attribute type '%s' (S, N, B, BOOL, NULL, M, L, SS, NS, BS)", pushed(L, type));
 }
 
 /* ==== results ==== */
@@ -276,6 +297,29 @@ static int unmarshal(lua_State *L) {
     return 1;
 }
 
+/* marshal_item({name = value}) -> {name = {S=..}} */
+static int marshal_item(lua_State *L) {
+    struct json v;
+    struct err e = {0};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    struct lib_scratch *s = lib_scratch(L);
+    if (attribute_item(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
+    script_push_json(L, &v);
+    return 1;
+}
+
+static int unmarshal_item(lua_State *L) {
+    struct json v;
+    struct err e = {0};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    struct lib_scratch *s = lib_scratch(L);
+    if (script_to_json(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
+    push_map(L, &v);
+    return 1;
+}
+
 static void metatable(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) {
     luaL_newmetatable(L, name);
     luaL_setfuncs(L, meta, 0);
@@ -286,8 +330,14 @@ static void metatable(lua_State *L, const char *name, const luaL_Reg *meta, cons
 }
 
 void attribute_open(lua_State *L) {
-    static const luaL_Reg functions[] = {{"set", set_new},     {"binary", binary_new},   {"number", lib_number_new},
-                                         {"marshal", marshal}, {"unmarshal", unmarshal}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"set", set_new},
+                                         {"binary", binary_new},
+                                         {"number", lib_number_new},
+                                         {"marshal", marshal},
+                                         {"unmarshal", unmarshal},
+                                         {"marshal_item", marshal_item},
+                                         {"unmarshal_item", unmarshal_item},
+                                         {NULL, NULL}};
     static const luaL_Reg binary_meta[] = {
         {"__tostring", binary_bytes}, {"__len", binary_len}, {"__eq", binary_eq}, {NULL, NULL}};
     static const luaL_Reg binary_methods[] = {{"bytes", binary_bytes}, {NULL, NULL}};

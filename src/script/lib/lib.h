@@ -52,7 +52,25 @@ int attribute_request(lua_State *L, int idx, struct arena *a, struct json *ret, 
 int attribute_value(lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e); /* one value */
 /* Pushes a result (or an error's members) with items and keys unmarshalled. */
 void attribute_push_result(lua_State *L, const struct json *result);
-/* Pushes the table of set, binary, number, marshal, unmarshal. */
+/* Pushes the table of set, binary, number, marshal, unmarshal, marshal_item, unmarshal_item. */
 void attribute_open(lua_State *L);
+/* A whole item: a table of named values. */
+int attribute_item(lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e);
+
+/* -- aws.c, aws_file.c, aws_link.c: perigee.aws.core -------------------------------------------------------------- */
+struct aws_backend *aws_backend_of(lua_State *L); /* raises when there is none */
+/* Where the bytes of a GetObject go: a file under a temporary name, until aws_file_keep gives it its own. */
+struct aws_sink {
+    bool open;
+    int dir;
+    char temp[64], name[256]; /* in dir; temp empty: kept */
+};
+/* Opens files for a call (its body_fd, its result_fd); the call owns the descriptors. */
+int aws_file_body(lua_State *L, struct str path, struct aws_call *c, struct err *e);
+int aws_file_sink(lua_State *L, struct str path, struct aws_call *c, struct aws_sink *s, struct err *e);
+int aws_file_keep(struct aws_sink *s, struct err *e);
+void aws_file_close(struct aws_sink *s); /* removes what was not kept; harmless on a zeroed one */
+int aws_link(lua_State *L);
+int aws_form(lua_State *L);
 
 #endif

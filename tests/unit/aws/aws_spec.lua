@@ -53,3 +53,30 @@ describe("the ARNs of a call", function()
     assert.equal("ValidationException", select(2, t.arns("sqs", "SendMessage", "[]")))
   end)
 end)
+
+describe("an operation without a row", function()
+  local function may(service, action, statements) return t.start(service, action, "{}", statements) end
+
+  it("needs a statement that allows it somewhere", function()
+    assert.is_true(may("kms", "Encrypt", { { "allow", "kms:enc*", "arn:aws:kms:us-east-1:1:key/7" } }))
+    local ok, code, message = may("kms", "Encrypt", { { "allow", "kms:Decrypt", "*" }, { "allow", "sns:*", "*" } })
+    assert.same({ nil, "AccessDeniedException" }, { ok, code })
+    assert.equal("function Fn is not authorized to perform: kms:Encrypt on any resource", message)
+    assert.is_nil((may("kms", "Encrypt", {})))
+  end)
+
+  it("is refused when a statement denies it everywhere", function()
+    local allow = { "allow", "*", "*" }
+    assert.is_nil((may("kms", "Encrypt", { allow, { "deny", "kms:*", "*" } })))
+    assert.is_nil((may("kms", "Encrypt", { { "deny", "kms:*", "*" }, allow })))
+    assert.is_true(may("kms", "Encrypt", { allow, { "deny", "kms:*", "arn:aws:kms:us-east-1:1:key/7" } }))
+    assert.is_true(may("kms", "Encrypt", { allow, { "deny", "kms:Decrypt", "*" } }))
+  end)
+
+  it("of S3 goes by the name that IAM has for it", function()
+    assert.is_true(may("s3", "UploadPart", { { "allow", "s3:PutObject", "arn:aws:s3:::b/*" } }))
+    assert.is_true(may("s3", "ListObjects", { { "allow", "s3:ListBucket", "arn:aws:s3:::b" } }))
+    assert.matches("s3:PutObject", select(3, may("s3", "CopyObject", { { "allow", "s3:GetObject", "*" } })))
+    assert.is_true(may("s3", "DeleteBucket", { { "allow", "s3:Delete*", "*" } }))
+  end)
+end)

@@ -179,10 +179,30 @@ describe("perigee.aws calls", function()
       report(json.encode(v.Item))
       report(json.encode(aws.call("dynamodb", "GetItem", { FakeResult = '{"Item":{"id":{"N":"1"}}}' }).Item))
       report(aws.call("s3", "PutObject", { Bucket = "b" }, "12345").Sent)
-      report(fails(aws.call, "dynamodb", "PutItems", {})) report(fails(aws.call, "dynamo", "PutItem", {}))]]
+      report(fails(aws.call, "dynamo", "PutItem", {})) report(fails(aws.call, "dynamodb", "Put\r\nX", {}))]]
     assert.same({ '{"id":{"S":"1"}}', '{"id":{"N":"1"}}', "5" }, { table.unpack(r, 1, 3) })
-    assert.matches("PutItem", r[4])
-    assert.matches("dynamodb", r[5])
+    assert.matches("dynamodb", r[4])
+    assert.matches("name of an operation", r[5])
+  end)
+
+  it("reaches operations and services that have no method", function()
+    assert.same({ "DescribeBackup", "Publish", "kms", "Encrypt", "2", "70", "ext-1", "fake-1" }, (run [[
+      report(aws.call("dynamodb", "DescribeBackup", {}).Other)
+      report(aws.call("sns", "Publish", { FakePending = 1, Message = "m" }).Other)
+      local _, err = aws.call("kms", "Encrypt", { FakeError = "ThrottlingException", FakeAttempts = 2 })
+      report(err.service) report(err.action) report(err.attempts) report(err.waited_ms) report(err.extended_id) report(err.request_id)]]))
+  end)
+
+  it("takes an answer that has no Lua value for an error of the service", function()
+    local r = run [[
+      for _, result in ipairs { '{"Item":{"n":{"N":"abc"}}}', '{"Item":{"n":{"N":1}}}', '{"Item":{"n":{"M":[{"a":1}]}}}', '{"Item":{"n":{"L":{"a":1}}}}',
+        '{"Item":{"n":{"SS":[]}}}', '{"Item":{"n":{"XX":[1]}}}', '{"Item":{"n":{"B":"!"}}}', '{"Items":[1]}', '{"Responses":{"T":{"x":1}}}' } do
+        local out, err = aws.dynamodb:get_item { FakeResult = result, FakeAttempts = 1, FakePending = 1 }
+        report(out == nil and err.code) assert(err.attempts == 1, result)
+      end
+      local out, err = aws.sqs:receive_message { FakeResult = '{"n":1e999}', FakeAttempts = 1 }
+      report(out == nil and err.code)]]
+    for i = 1, 10 do assert.equal("InvalidServiceResponse", r[i]) end
   end)
 
   it("raises on unknown names and names what is near", function()
@@ -222,6 +242,144 @@ describe("perigee.aws calls", function()
     assert.matches("unknown parameter 'Expires'", r[3])
     assert.matches("Key is missing", r[4])
     assert.matches("604800", r[5])
+  end)
+
+  it("signs what a link asks for beyond the object", function()
+    local r = run [[
+      report((aws.s3:presigned_url { Bucket = "b", Key = "k", ResponseContentType = "a/b", ResponseExpires = "e", VersionId = "v" }))
+      report((aws.s3:presigned_url { method = "PUT", Bucket = "b", Key = "k", headers = { ["x-b"] = "2", ["content-type"] = "1" } }))
+      report(fails(function() aws.s3:presigned_url { method = "PUT", Bucket = "b", Key = "k", ResponseExpires = "e" } end))
+      report(fails(function() aws.s3:presigned_url { Bucket = "b", Key = "k", headers = { 1 } } end))]]
+    assert.equal("GET http://localhost/b/k?300&response-content-type=a/b&response-expires=e&versionId=v", r[1])
+    assert.equal("PUT http://localhost/b/k?300 content-type:1 x-b:2", r[2])
+    assert.matches("ResponseExpires is for GET", r[3])
+    assert.matches("names and values are strings", r[4])
+  end)
+
+  it("signs forms", function()
+    local r = run [[
+      local form, expires = aws.s3:presigned_post { Bucket = "b", Key = "k", ExpiresIn = 5, Fields = { a = "1" }, Conditions = { { "eq", "$b", "2" } } }
+      report(form.url) report(form.fields.Fields.a) report(form.fields.Conditions[1][3]) report(expires)
+      report(fails(function() aws.s3:presigned_post { Bucket = "b", Key = "k", Condition = {} } end))
+      report(fails(function() aws.s3:presigned_post { Bucket = "b" } end))]]
+    assert.same({ "http://localhost/b", "1", "2", "5000" }, { table.unpack(r, 1, 4) })
+    assert.matches("unknown parameter 'Condition'", r[5])
+    assert.matches("Key is missing", r[6])
+  end)
+
+  it("takes and gives bytes as files, any path in trusted scripts", function()
+    local dir = os.tmpname()
+    os.remove(dir)
+    local r = run(([[
+      local dir = %q
+      os.execute("mkdir " .. dir .. " && cd " .. dir .. " && echo -n hello > in && echo -n old > out")
+      report(aws.s3:put_object({ Bucket = "b", Key = "k", BodyFile = dir .. "/in" }).SentFile)
+      local out = aws.s3:get_object { Bucket = "b", Key = "k", ToFile = dir .. "/out", FakeWrite = "new", FakeResult = '{"ETag":"e"}', FakePending = 1 }
+      report(out.ETag) report(out.Body)
+      local f = io.open(dir .. "/out") report(f:read "a") f:close()
+      local _, err = aws.s3:put_object { Bucket = "b", Key = "k", BodyFile = dir .. "/none" } report(err.code) report(err.message)
+      _, err = aws.s3:put_object { Bucket = "b", Key = "k", BodyFile = dir } report(err.message)
+      _, err = aws.s3:get_object { Bucket = "b", Key = "k", ToFile = dir } report(err.message)
+      report(fails(function() aws.s3:put_object { Bucket = "b", Key = "k", Body = "x", BodyFile = dir .. "/in" } end))
+      report(fails(function() aws.s3:get_object { Bucket = "b", Key = "k", BodyFile = dir .. "/in" } end))
+      report(fails(function() aws.s3:put_object { Bucket = "b", Key = "k", BodyFile = 1 } end))
+      local p = io.popen("ls -A " .. dir) report((p:read("a"):gsub("\n", " "))) p:close()
+      os.execute("rm -r " .. dir)]]):format(dir))
+    assert.same({ "5", "e", "nil", "new", "InputOutputError" }, { table.unpack(r, 1, 5) })
+    assert.matches("none", r[6])
+    assert.matches("no regular file", r[7])
+    assert.matches("is a directory", r[8])
+    assert.matches("both Body and BodyFile", r[9])
+    assert.matches("GetObject has no parameter BodyFile", r[10])
+    assert.matches("BodyFile must be a path", r[11])
+    assert.equal("in out ", r[12])
+  end)
+
+  it("waits until something is there, with the delays of WaiterConfig", function()
+    local r = run [[
+      local slept, time = {}, require "perigee.time"
+      local answers = {}
+      local function answering(service, method)
+        local real = service[method]
+        rawset(service, method, function(self, p)
+          assert(p.WaiterConfig == nil)
+          p.FakeError, p.FakeResult = nil, table.remove(answers, 1)
+          if p.FakeResult:sub(1, 1) ~= "{" then p.FakeError, p.FakeResult = p.FakeResult, nil end
+          return real(self, p)
+        end)
+      end
+      answering(aws.dynamodb, "describe_table") answering(aws.s3, "head_bucket") answering(aws.s3, "head_object")
+      local function wait(service, name, config, ...)
+        answers = { ... }
+        local ok, err = service["wait_until_" .. name](service, { TableName = "T", WaiterConfig = config })
+        report(ok and "yes " .. #answers or err.code)
+      end
+      local quick = { Delay = 0, MaxAttempts = 3 }
+      wait(aws.dynamodb, "table_exists", quick, "ResourceNotFoundException", '{"Table":{"TableStatus":"CREATING"}}', '{"Table":{"TableStatus":"ACTIVE"}}')
+      wait(aws.dynamodb, "table_exists", quick, "ResourceNotFoundException", "ResourceNotFoundException", "ResourceNotFoundException")
+      wait(aws.dynamodb, "table_exists", quick, "AccessDeniedException")
+      wait(aws.dynamodb, "table_not_exists", quick, '{"Table":{"TableStatus":"DELETING"}}', "ResourceNotFoundException", "left")
+      wait(aws.s3, "bucket_exists", quick, "NoSuchBucket", "AccessDenied")
+      wait(aws.s3, "bucket_not_exists", quick, "{}", "NoSuchBucket")
+      wait(aws.s3, "object_exists", quick, "NoSuchKey", "{}")
+      wait(aws.s3, "object_exists", quick, "NoSuchKey", "ServiceUnavailable")
+      wait(aws.s3, "object_not_exists", quick, "{}", "{}", "{}")
+      report(fails(function() aws.s3:wait_until_bucket_exists { WaiterConfig = { Delays = 1 } } end))
+      report(fails(function() aws.s3:wait_until_bucket_exists { WaiterConfig = { MaxAttempts = 0 } } end))]]
+    assert.same({ "yes 0", "WaiterTimeout", "AccessDeniedException", "yes 1", "yes 0", "yes 0", "yes 0", "ServiceUnavailable", "WaiterTimeout" },
+      { table.unpack(r, 1, 9) })
+    assert.matches("no 'Delays'", r[10])
+    assert.matches("MaxAttempts", r[11])
+  end)
+
+  it("repeats batches for what was not processed", function()
+    local r = run [[
+      local time = require "perigee.time"
+      local answers, asked
+      local function answering(method)
+        local real = aws.dynamodb[method]
+        rawset(aws.dynamodb, method, function(self, p)
+          asked[#asked + 1] = json.encode(p.RequestItems)
+          return real(self, { FakeResult = table.remove(answers, 1) or '{}' })
+        end)
+      end
+      answering "batch_write_item" answering "batch_get_item"
+      asked, answers = {}, { '{"UnprocessedItems":{"T":[{"PutRequest":{"Item":{"id":{"N":"7"}}}}]}}', '{"UnprocessedItems":{}}' }
+      report(aws.dynamodb:batch_write_all { RequestItems = { T = { { PutRequest = { Item = { id = 6 } } }, { PutRequest = { Item = { id = 7 } } } } } })
+      report(#asked) report(asked[2])
+      asked, answers = {}, { '{"Responses":{"T":[{"id":{"N":"1"}}]},"UnprocessedKeys":{"T":{"Keys":[{"id":{"N":"2"}}]}}}', '{"Responses":{"T":[{"id":{"N":"2"}}]}}' }
+      local out = aws.dynamodb:batch_get_all { RequestItems = { T = { Keys = { { id = 1 }, { id = 2 } } } } }
+      report(#out.Responses.T) report(out.Responses.T[2].id) report(asked[2])
+      local core = require "perigee.aws.core" ]]
+    assert.same({ "true", "2", '{"T":[{"PutRequest":{"Item":{"id":7}}}]}', "2", "2", '{"T":{"Keys":[{"id":2}]}}' }, r)
+  end)
+
+  it("turns the pages of any operation", function()
+    local r = run [[
+      local real, n = aws.sqs.list_queues, 0
+      rawset(aws.sqs, "list_queues", function(self, p)
+        n = n + 1
+        return real(self, { FakeResult = ({ '{"NextToken":"a"}', '{"NextToken":""}' })[n], NextToken = p.NextToken })
+      end)
+      for _ in aws.sqs:list_queues_pages {} do end
+      report(n)
+      for _, name in ipairs { "query", "scan", "list_tables" } do assert(aws.dynamodb[name .. "_pages"], name) end
+      assert(aws.s3.list_objects_v2_pages and aws.s3.list_buckets_pages)
+      local pages = 0
+      for _ in aws.pages("s3", "ListObjectsV2", { FakeResult = '{"Contents":[]}' }) do pages = pages + 1 end
+      report(pages)
+      report(fails(function() for _ in aws.pages("logs", "DescribeLogGroups", { FakeResult = '{"nextToken":"t"}', nextToken = "t" },
+        { output = "nextToken", input = "nextToken" }) do end end))
+      report(fails(function() aws.pages("logs", "DescribeLogGroups", {}) end))
+      report(fails(function() aws.sqs.list_queues_pages({}) end))]]
+    assert.same({ "2", "1" }, { r[1], r[2] })
+    assert.matches("began with", r[3])
+    assert.matches("how DescribeLogGroups goes on", r[4])
+    assert.matches("colon", r[5])
+  end)
+
+  it("describes the backend to trusted scripts", function()
+    assert.same({ "fake" }, (run "report(aws.describe().backend)"))
   end)
 
   it("turns pages until there is no more key, and raises when one fails", function()

@@ -5,6 +5,7 @@
 #include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int luaopen_t_lib(lua_State *L);
 
@@ -22,6 +23,7 @@ struct host {
     struct aws_backend backend;
     int cancelled, started;
     bool sandboxed;
+    const char *scratch; /* of sandboxed handlers */
     bool replied;
     struct err reply;
 };
@@ -67,7 +69,8 @@ static void sink(void *ud, enum log_level level, struct str line) {
     buf_byte(&h->lines, '\n');
 }
 
-/* ==== the backend: FakeResult (JSON text), FakeError (code name), FakePending (ms), FakeBody ==== */
+/* ==== the backend: FakeResult (JSON text), FakeError (code name), FakePending (ms), FakeBody, FakeAttempts (remote),
+ * FakeWrite (text for result_fd) ==== */
 
 static void complete(void *ud) {
     aws_complete(ud);
@@ -93,6 +96,16 @@ static void answer(struct aws_call *c) {
     }
     if (error.p) err_set(&c->err, code_named(error), "as you wished");
     if (json_get(&c->params, "FakeBody")) c->result_body = json_get_s(&c->params, "FakeBody");
+    int64_t attempts;
+    if (json_i64(json_get(&c->params, "FakeAttempts"), &attempts)) {
+        c->attempts = (unsigned)attempts;
+        c->waited_ms = 70;
+        c->extended_id = STR("ext-1");
+    }
+    struct str text = json_get_s(&c->params, "FakeWrite");
+    if (text.n && write(c->result_fd, text.p, text.n) != (ssize_t)text.n) err_set(&c->err, ERR_IO, "write");
+    if (c->body_fd >= 0) json_set(&c->arena, &c->result, "SentFile", json_make_i64(&c->arena, (int64_t)c->body_len));
+    if (c->op == AWS_OTHER) json_set(&c->arena, &c->result, "Other", json_make_c(c->row->action));
     if (c->body.p) json_set(&c->arena, &c->result, "Sent", json_make_i64(&c->arena, (int64_t)c->body.n));
 }
 
@@ -114,19 +127,46 @@ static void fake_cancel(struct aws_backend *b, struct aws_call *c) {
 static int fake_presign(struct aws_backend *b, const struct aws_presign *p, struct arena *a, struct str *ret,
                         int64_t *ret_ms, struct err *e) {
     (void)b, (void)e;
-    *ret = arena_printf(a, "%.*s http://%.*s/%.*s/%.*s?%lld", STR_ARG(p->method),
+    struct buf more = BUF_MAX(4096);
+    for (size_t i = 0; i < p->n_query; i++)
+        buf_printf(&more, "&%.*s=%.*s", STR_ARG(p->query[i].name), STR_ARG(p->query[i].value));
+    for (size_t i = 0; i < p->n_headers; i++)
+        buf_printf(&more, " %.*s:%.*s", STR_ARG(p->headers[i].name), STR_ARG(p->headers[i].value));
+    *ret = arena_printf(a, "%.*s http://%.*s/%.*s/%.*s?%lld%s", STR_ARG(p->method),
                         STR_ARG(p->host_hint.n ? p->host_hint : STR("localhost")), STR_ARG(p->bucket), STR_ARG(p->key),
-                        (long long)p->expires_s);
+                        (long long)p->expires_s, buf_cstr(&more));
+    buf_free(&more);
     *ret_ms = p->expires_s * 1000;
     return 0;
+}
+
+/* {url, fields: the parameters} */
+static int fake_form(struct aws_backend *b, const struct json *params, struct str host_hint, struct arena *a,
+                     struct json *ret, int64_t *ret_ms, struct err *e) {
+    (void)b, (void)host_hint, (void)e;
+    *ret = json_make_obj();
+    json_set(a, ret, "url", json_make_c("http://localhost/b"));
+    json_set(a, ret, "fields", json_copy(a, params));
+    *ret_ms = 5000;
+    return 0;
+}
+
+static void fake_describe(struct aws_backend *b, struct arena *a, struct json *ret) {
+    (void)b;
+    *ret = json_make_obj();
+    json_set(a, ret, "backend", json_make_c("fake"));
 }
 
 static int64_t fake_now(struct aws_backend *b) {
     return clock_ms(&CONTAINER(b, struct host, backend)->clock);
 }
 
-static const struct aws_backend_ops fake_ops = {
-    .start = fake_start, .cancel = fake_cancel, .presign = fake_presign, .now_ms = fake_now};
+static const struct aws_backend_ops fake_ops = {.start = fake_start,
+                                                .cancel = fake_cancel,
+                                                .presign = fake_presign,
+                                                .presign_post = fake_form,
+                                                .now_ms = fake_now,
+                                                .describe = fake_describe};
 
 /* ==== run ==== */
 
@@ -147,6 +187,7 @@ static int host_open(struct host *h, const char *root, struct err *e) {
                               .root_dir = root,
                               .development = true,
                               .trusted = !h->sandboxed,
+                              .scratch_dir = h->scratch,
                               .modules = modules};
     return script_open(&c, &h->script, e);
 }
@@ -230,8 +271,8 @@ static void run_job(struct host *h, const struct function *f, lua_Integer cancel
     for (int i = 0; i < 20 && script_jobs(h->script); i++) loop_once(h->loop, 20);
 }
 
-/* job(directory, module, timeout_ms, cancel_after or -1, no_permissions) -> {reports}, code, message, log: the handler
- * `run` of a sandboxed module. */
+/* job(directory, module, timeout_ms, cancel_after or -1, no_permissions[, scratch directory]) -> {reports}, code,
+ * message, log: the handler `run` of a sandboxed module. */
 static int job(lua_State *L) {
     const char *dir = luaL_checkstring(L, 1), *module = luaL_checkstring(L, 2);
     struct function f = {.name = STR("F"),
@@ -246,6 +287,7 @@ static int job(lua_State *L) {
     struct host *h = calloc(1, sizeof *h), *outer = current;
     struct err e = {0};
     h->sandboxed = true;
+    h->scratch = luaL_optstring(L, 6, NULL);
     current = h;
     if (!host_open(h, ".", &e) && !load(h, &f, &e))
         run_job(h, &f, cancel_after);

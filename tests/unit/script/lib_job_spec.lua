@@ -13,7 +13,8 @@ local function job(body, options)
   local file = assert(io.open(("%s/h%d.lua"):format(DIR, count), "w"))
   file:write('local report = require "t.report"\nreturn { run = function(event, context)\n', body, "\nend }\n")
   file:close()
-  return lib.job(DIR, "h" .. count, options.timeout or 10000, options.cancel or -1, options.denied)
+  return lib.job(DIR, "h" .. count, options.timeout or 10000, options.cancel or -1, options.denied,
+    options.scratch)
 end
 
 describe("inside a job", function()
@@ -42,6 +43,81 @@ describe("inside a job", function()
     assert.equal("ok", code)
     assert.same({ "nil", "AccessDeniedException", "nil", "AccessDeniedException" }, { table.unpack(r, 1, 4) })
     assert.matches("function F .*s3:GetObject.*arn:aws:s3:::b/k", r[5])
+  end)
+
+  describe("files of S3 objects", function()
+    local scratch
+    before_each(function()
+      scratch = DIR .. "/scratch"
+      assert(os.execute(("rm -rf %s; mkdir -p %s/sub %s/outside; echo -n secret > %s/outside/s; echo -n hello > %s/f"):format(
+        scratch, scratch, DIR, DIR, scratch)))
+      assert(os.execute(("ln -s ../outside %s/link; ln -s ../outside/s %s/file_link; mkfifo %s/pipe"):format(scratch, scratch, scratch)))
+    end)
+    local function left()
+      local p <close> = io.popen("cd " .. scratch .. " && find . -type f | sort | tr '\\n' ' '")
+      return p:read "a"
+    end
+    local head = 'local s3 = require("perigee.aws").s3\n'
+
+    it("are below the scratch directory", function()
+      local r, code, message = job(head .. [[
+        report(assert(s3:put_object { Bucket = "b", Key = "k", BodyFile = "f", FakePending = 1 }).SentFile)
+        local out = assert(s3:get_object { Bucket = "b", Key = "k", ToFile = "sub/new", FakeWrite = "bytes", FakePending = 1 })
+        report(out.Body)
+        assert(s3:get_object { Bucket = "b", Key = "k", ToFile = "f", FakeWrite = "other" })]], { scratch = scratch })
+      assert.same({ "ok", "", "5", "nil" }, { code, message, table.unpack(r) })
+      assert.equal("./f ./sub/new ", left())
+      local f <close> = io.open(scratch .. "/f")
+      assert.equal("other", f:read "a")
+    end)
+
+    it("are nowhere else", function()
+      local r = job(head .. [[
+        for _, path in ipairs { "../outside/s", "/etc/passwd", "link/s", "file_link", "sub/../../outside/s", "pipe", "sub", "none" } do
+          local out, err = s3:put_object { Bucket = "b", Key = "k", BodyFile = path }
+          report(tostring(out) .. " " .. err.code)
+        end
+        for _, path in ipairs { "../outside/new", "/tmp/new", "link/new", "none/new", "sub", ".", "..", "sub/" } do
+          local out, err = s3:get_object { Bucket = "b", Key = "k", ToFile = path, FakeWrite = "x" }
+          report(tostring(out) .. " " .. err.code)
+        end]], { scratch = scratch })
+      local denied, io, bad = "nil AccessDeniedException", "nil InputOutputError", "nil ValidationException"
+      assert.same({ denied, denied, denied, denied, denied, io, io, io, denied, denied, denied, io, io, bad, bad, bad }, r)
+      assert.equal("./f ", left())
+      assert.is_nil(io and _G.io.open(DIR .. "/outside/new"))
+    end)
+
+    it("are refused when there is no scratch directory, naming the setting", function()
+      local r = job(head .. [[
+        local out, err = s3:put_object { Bucket = "b", Key = "k", BodyFile = "f" }
+        report(out) report(err.code) report(err.message)]])
+      assert.same({ "nil", "ConfigurationError" }, { r[1], r[2] })
+      assert.matches("%-%-scratch DIR", r[3])
+    end)
+
+    it("leave nothing behind when the call fails or the job is cancelled", function()
+      local r = job(head .. [[
+        local _, err = s3:get_object { Bucket = "b", Key = "k", ToFile = "f", FakeWrite = "half", FakeError = "NoSuchKey" }
+        report(err.code)]], { scratch = scratch })
+      assert.same({ "NoSuchKey" }, r)
+      job(head .. 's3:get_object { Bucket = "b", Key = "k", ToFile = "new", FakeWrite = "half", FakePending = 1 }',
+        { scratch = scratch, cancel = 0 })
+      assert.equal("./f ", left())
+      local f <close> = io.open(scratch .. "/f")
+      assert.equal("hello", f:read "a")
+    end)
+  end)
+
+  it("waiters do not sleep past the deadline, and describe is not for handlers", function()
+    local r, code = job([[
+      local aws = require "perigee.aws"
+      local ok, err = aws.dynamodb:wait_until_table_exists { TableName = "T", FakeError = "ResourceNotFoundException" }
+      report(ok) report(err.code) report(err.retryable) report(err.message)
+      report(select(2, pcall(aws.describe)))]], { timeout = 3000 })
+    assert.equal("ok", code)
+    assert.same({ "nil", "WaiterTimeout", "true" }, { r[1], r[2], r[3] })
+    assert.matches("20000 ms", r[4])
+    assert.matches("perigee run", r[5])
   end)
 
   it("calls that a C boundary keeps from waiting say so", function()
