@@ -149,7 +149,7 @@ static void failed(struct credential_store *st, const struct err *e) {
     st->failure_ms = now_mono_ms();
     st->stats.failures++;
     st->stats.last_failure_ms = at;
-    snprintf(st->stats.last_failure, sizeof st->stats.last_failure, "%.255s", e->msg);
+    snprintf(st->stats.last_failure, sizeof st->stats.last_failure, "%s", e->msg);
     st->refresh_ms = at + RETRY_MS;
     if (usable(st, at)) {
         log_set(st, LOG_WARN, "credentials could not be refreshed: the present ones stay in use", st->current);

@@ -52,7 +52,7 @@ int credentials_imds_region(struct settings *s, struct arena *a, struct str *ret
 struct credential_stats {
     uint64_t fetches, failures;
     int64_t last_failure_ms; /* 0: none */
-    char last_failure[256];
+    char last_failure[1024];
 };
 void credentials_stats(struct credential_store *st, struct credential_stats *ret);
 

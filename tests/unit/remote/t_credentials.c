@@ -339,6 +339,14 @@ static int l_mono_ms(lua_State *L) {
     return 1;
 }
 
+static int l_setenv(lua_State *L) { /* of the process: what curl reads */
+    if (lua_isnoneornil(L, 2))
+        unsetenv(luaL_checkstring(L, 1));
+    else
+        setenv(luaL_checkstring(L, 1), luaL_checkstring(L, 2), 1);
+    return 0;
+}
+
 static int l_logged(lua_State *L) {
     struct box *b = box_of(L);
     pthread_mutex_lock(&b->lock);
@@ -430,9 +438,9 @@ static const luaL_Reg methods[] = {{"wait", l_wait},     {"get", l_get},
                                    {"now", l_now},       {"logged", l_logged},
                                    {"storm", l_storm},   {"imds_region", l_imds_region},
                                    {"close", l_close},   {NULL, NULL}};
-static const luaL_Reg functions[] = {{"parse", l_parse},      {"where", l_where}, {"settings", l_settings},
-                                     {"open", l_open},        {"iso", l_iso},     {"mono_ms", l_mono_ms},
-                                     {"server", script_open}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"parse", l_parse},      {"where", l_where},   {"settings", l_settings},
+                                     {"open", l_open},        {"iso", l_iso},       {"mono_ms", l_mono_ms},
+                                     {"server", script_open}, {"setenv", l_setenv}, {NULL, NULL}};
 
 int luaopen_t_credentials(lua_State *L) {
     luaL_newmetatable(L, "t.credentials");
