@@ -8,9 +8,11 @@
 #include "base/map.h"
 #include "remote/transport_curl.h"
 #include <curl/curl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 enum { PER_HOST = 256, CONNECT_MS = 3000, POOLED = 1024, HOSTS_KEPT = 256, CONNECTIONS = 1024 };
 
@@ -19,6 +21,10 @@ struct host { /* an origin, "https://x:443" as written in URLs */
     uint32_t running;
     struct str origin;
 };
+
+/* States of RFC 9293 in the kernel's numbers (net/tcp_states.h is not for programs; netinet/tcp.h clashes with
+ * linux/tcp.h, whose tcp_info is longer). */
+enum { CLOSE_WAIT = 8, LAST_ACK = 9, CLOSING = 11 };
 
 enum run_state { WAITING, STARTING, RUNNING, FINISHED, DOOMED };
 
@@ -38,7 +44,8 @@ struct sock {
     struct transport *t;
     int fd;
     struct loop_fd *watch;
-    struct transfer *transfer; /* the last exchange curl named with it */
+    struct transfer *transfer; /* the last one curl named with it (HTTP/2 has several) */
+    uint64_t received;         /* bytes of the answers that were whole */
     int events;                /* the loop watches for */
     bool ours;                 /* it was opened by our callback, so that we hear of its closing */
     bool wanted;               /* curl has an exchange on it */
@@ -61,6 +68,8 @@ struct transport {
 };
 
 static void leave_curl(struct transport *t);
+static void note_whole_answer(struct transfer *w);
+static void forget_socket(struct transport *t, struct transfer *w);
 static void on_due(void *ud);
 
 // ---- pools ----
@@ -93,6 +102,7 @@ static struct transfer *take_transfer(struct transport *t) {
 }
 
 static void give_transfer(struct transport *t, struct transfer *w) {
+    forget_socket(t, w);
     w->x = NULL;
     w->ud = NULL;
     if (t->n_idle_transfers >= POOLED) {
@@ -202,6 +212,7 @@ static void completed(struct transfer *w, CURLcode code) {
         return;
     }
     transfer_finish(w, (int)code);
+    if (!r->x->failure) note_whole_answer(w);
     finish(r);
 }
 
@@ -342,15 +353,6 @@ static struct sock *sock_of(struct transport *t, int fd) {
     return s;
 }
 
-/* Before curl itself takes a reused connection that ends for one that never answered: did the answer begin? (On TLS a
- * farewell cannot be told from an answer here.) */
-static void note_first_bytes(struct sock *s) {
-    struct transfer *w = s->transfer;
-    int n = 0;
-    if (!w || w->opened || w->answered || w->secure) return;
-    if (ioctl(s->fd, FIONREAD, &n) == 0 && n > 0) w->answered = true;
-}
-
 /* curl_multi_socket_action(3): "ev_bitmask should be set to 0 or an OR of CURL_CSELECT_IN, CURL_CSELECT_OUT and
  * CURL_CSELECT_ERR". An idle connection that stirs has ended; curl finds that out when it would use it again. */
 static void on_ready(void *ud, int events) {
@@ -362,7 +364,6 @@ static void on_ready(void *ud, int events) {
         s->events = 0;
         return;
     }
-    if (events & LOOP_READ) note_first_bytes(s);
     enter_curl(t);
     curl_multi_socket_action(t->multi, s->fd, mask, &running);
     leave_curl(t);
@@ -381,6 +382,22 @@ static void watch(struct sock *s, int events) {
     s->events = events;
 }
 
+/* A socket and a transfer know each other, or neither does: transfer->fd is the socket whose `transfer` it is. */
+static void forget_socket(struct transport *t, struct transfer *w) {
+    if (w->fd >= 0) t->socks[w->fd]->transfer = NULL;
+    w->fd = -1;
+}
+
+static void name_transfer(struct sock *s, CURL *easy) {
+    struct transfer *w = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&w);
+    if (!w || w == s->transfer) return;
+    if (s->transfer) s->transfer->fd = -1;
+    forget_socket(s->t, w);
+    s->transfer = w;
+    w->fd = s->fd;
+}
+
 /* CURLMOPT_SOCKETFUNCTION(3): "informs the application about updates in the socket (file descriptor) status by doing
  * none, one, or multiple calls". A connection of ours that curl has done with for now stays watched for reading, which
  * saves the loop two system calls an exchange. */
@@ -388,11 +405,10 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *unu
     struct sock *s = sock_of(ud, fd);
     (void)unused;
     s->wanted = what != CURL_POLL_REMOVE;
-    s->transfer = NULL;
     if (s->wanted) {
-        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&s->transfer);
+        if (s->ours) name_transfer(s, easy);
         watch(s, (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0));
-    } else if (!s->ours) {
+    } else if (!s->ours || !s->transfer || !s->transfer->answered) { /* one that never connected is closed unseen */
         unwatch(s);
     } else if (s->watch && s->events & LOOP_WRITE) {
         watch(s, LOOP_READ);
@@ -404,11 +420,37 @@ static void on_opened(struct transfer_owner *o, int fd) {
     sock_of((struct transport *)o, fd)->ours = true;
 }
 
+/* What the kernel has received, without the end of the stream (which it counts as a byte). */
+static uint64_t bytes_received(int fd) {
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n)) return 0;
+    bool ended = info.tcpi_state == CLOSE_WAIT || info.tcpi_state == LAST_ACK || info.tcpi_state == CLOSING;
+    return info.tcpi_bytes_received - (ended && info.tcpi_bytes_received);
+}
+
+static void note_whole_answer(struct transfer *w) {
+    struct transport *t = (struct transport *)w->owner;
+    struct sock *s = w->fd >= 0 && !w->secure ? sock_of(t, w->fd) : NULL;
+    if (s) s->received = w->chunked ? bytes_received(s->fd) : s->received + w->head_bytes + w->body_bytes;
+}
+
+/* curl takes a reused connection that ends for one that never answered, unless a line of the answer was whole. Did any
+ * byte of it come? (On TLS a farewell cannot be told from an answer here.) */
+static void note_cut_answer(struct sock *s) {
+    struct transfer *w = s->transfer;
+    if (!w || !w->x || w->secure || w->opened || w->answered) return;
+    w->answered = bytes_received(s->fd) > s->received;
+}
+
 static void on_closing(struct transfer_owner *o, int fd) {
     struct sock *s = sock_of((struct transport *)o, fd);
+    note_cut_answer(s);
+    if (s->transfer) s->transfer->fd = -1;
+    s->transfer = NULL;
     unwatch(s);
     s->ours = s->wanted = false;
-    s->transfer = NULL;
+    s->received = 0;
 }
 
 static void on_alarm(void *ud) {

@@ -123,6 +123,7 @@ static void end_head(struct transfer *w) {
     memcpy(x->response_headers, w->heads, sizeof *w->heads * w->n_heads);
     x->n_response_headers = w->n_heads;
     x->received_ms = clock_ms(NULL);
+    w->chunked = exchange_header(x, "transfer-encoding").p;
     struct str date = exchange_header(x, "date");
     if (!date.n || !now_parse_http(date, &x->date_ms)) x->date_ms = -1;
 }
@@ -186,6 +187,7 @@ static size_t on_body(char *p, size_t size, size_t n, void *ud) {
     struct exchange *x = w->x;
     if (!x) return 0;
     moved(w);
+    w->body_bytes += size * n;
     if (x->write && x->status / 100 == 2) {
         bool ok = x->write(x->stream_ud, str_n(p, size * n));
         if (!ok) w->verdict = TRANSFER_SINK;

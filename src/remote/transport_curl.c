@@ -96,7 +96,7 @@ struct transfer *transfer_open(struct transfer_owner *o) {
     struct transfer *w = calloc(1, sizeof *w);
     if (!w || !(w->easy = curl_easy_init())) fatal("out of memory for an HTTP exchange");
     w->owner = o;
-    w->secure = w->streams = -1;
+    w->fd = w->secure = w->streams = -1;
     list_init(&w->node);
     buf_init(&w->url, 1 << 20);
     buf_init(&w->lines, 1 << 20);
@@ -229,7 +229,9 @@ void transfer_prepare(struct transfer *w, struct exchange *x, bool fresh_connect
     w->opened = w->answered = w->head_done = false;
     w->os_errno = 0;
     w->verdict = TRANSFER_NONE;
+    w->chunked = false;
     w->head_bytes = w->n_heads = 0;
+    w->body_bytes = 0;
     w->given = 0;
     w->connecting_ms = 0;
     w->error[0] = '\0';

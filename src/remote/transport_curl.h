@@ -53,7 +53,10 @@ struct transfer {
     bool head_done;
     int os_errno;
     enum transfer_verdict verdict;
+    int fd;       /* of its connection as far as known, else -1 */
+    bool chunked; /* the answer */
     size_t head_bytes, n_heads;
+    uint64_t body_bytes;
     uint64_t given; /* bytes of the body handed to curl by our read callback */
     char error[256];
 

@@ -159,7 +159,7 @@ void transfer_finish(struct transfer *w, int code) {
     struct exchange *x = w->x;
     char peer[EXCHANGE_PEER];
     w->x = NULL;
-    x->sent = x->sent || w->answered || request_went_out(w);
+    x->sent = x->sent || (w->attempts && request_went_out(w));
     if (code == CURLE_OK && w->head_done && !w->verdict) return;
     exchange_peer(x, peer);
     if (fail_by_verdict(x, w->verdict, peer)) return;
