@@ -36,7 +36,7 @@ local KINDS = {
     title = "moto", file = ROOT .. "venv/.made-from", scheme = "https",
     command = function(port, dir)
       local made = support.sh([[openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout %s/key.pem ]] ..
-        [[-out %s/cert.pem -subj /CN=localhost -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' 2>&1]], dir, dir)
+        [[-out %s/cert.pem -subj /CN=localhost -addext 'subjectAltName=DNS:localhost' 2>&1]], dir, dir)
       assert(exists(dir .. "/cert.pem"), made)
       return ("%s tests/peers/serve_moto.py %d %s/cert.pem %s/key.pem"):format(peers.python, port, dir, dir)
     end,
@@ -157,6 +157,13 @@ function peers.start(names)
   return self
 end
 
+--- moto's SES sends for verified senders only.
+function Set:verify_sender(address)
+  local out, status = support.sh([[%s %s -c 'import boto3; boto3.client("sesv2").create_email_identity(EmailIdentity="%s")' 2>&1]],
+    peers.environment { all = self.url.moto }, peers.python, address)
+  assert(status == 0, out)
+end
+
 --- A proxy before `upstreams` (name of a service -> URL) that can be told to fail a share of the calls; see flaky.py. Its url has
 --- the same names. options: arguments of flaky.py.
 function peers.flaky(upstreams, options)
@@ -175,6 +182,17 @@ function peers.flaky(upstreams, options)
   self.share = function(_, part) support.sh("curl -s -o /dev/null -X POST '%s/share?%g'", self.url.control, part) end
   self.counts = function() return json.decode((support.sh("curl -s %s/counts", self.url.control))) end
   return self
+end
+
+--- Makes calls [{service, method, parameters}] with our client, in `perigee run --aws`: their results (see calls.lua), and the peak
+--- of its memory in KiB.
+function peers.ours(env, calls, bin)
+  local file = os.tmpname()
+  support.write(file, json.encode(calls))
+  local out = support.sh("%s %s run --aws tests/peers/calls.lua %s 2>&1", env, bin or support.bin, file)
+  os.remove(file)
+  local value = json.decode(out) or error(out, 2)
+  return value.results, value.peak_kib
 end
 
 --- The environment of a client: fixed keys, a region, no files, and an endpoint a service.
