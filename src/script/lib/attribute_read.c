@@ -61,14 +61,26 @@ static void check_set(lua_State *L) {
     lua_pop(L, 2);
 }
 
+/* Pushes the element at idx; number objects as what they would come back as, so that they equal plain numbers. */
+static void push_plain(lua_State *L, int idx) {
+    struct str text = lib_to_decimal(L, idx);
+    if (text.p)
+        lib_push_number(L, text);
+    else
+        lua_pushvalue(L, idx);
+}
+
 static bool contains(lua_State *L, int set, int v) {
     lua_Integer n = (lua_Integer)lua_rawlen(L, set);
     bool found = false;
+    push_plain(L, v);
     for (lua_Integer i = 1; i <= n && !found; i++) {
         lua_rawgeti(L, set, i);
-        found = lua_compare(L, -1, v, LUA_OPEQ);
-        lua_pop(L, 1);
+        push_plain(L, lua_gettop(L));
+        found = lua_compare(L, -1, -3, LUA_OPEQ);
+        lua_pop(L, 2);
     }
+    lua_pop(L, 1);
     return found;
 }
 
@@ -109,7 +121,8 @@ static int set_eq(lua_State *L) { /* equal as sets */
 /* What scripts and services give may be anything. An unmarked empty table of Lua's is a list, too. */
 static void expect(lua_State *L, const struct json *v, enum json_type type, const char *what) {
     bool empty = (v->type == JSON_OBJ && type == JSON_ARR) || (v->type == JSON_ARR && type == JSON_OBJ);
-    if (v->type != type && !(empty && !v->n)) luaL_error(L, "%s is %s, not %s", what, json_type_name(v->type), json_type_name(type));
+    if (v->type != type && !(empty && !v->n))
+        luaL_error(L, "%s is %s, not %s", what, json_type_name(v->type), json_type_name(type));
 }
 
 static void push_map(lua_State *L, const struct json *v) {

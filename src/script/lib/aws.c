@@ -217,7 +217,8 @@ static int run(lua_State *L, enum aws_op op, const struct aws_op_row *row, bool 
     box->call->ud = box;
     prepare(L, params, box);
     if (body) set_body(L, body, box->call);
-    if (box->body_file.p && box->call->body.p) return luaL_error(L, "%s: there are both Body and BodyFile", row->action);
+    if (box->body_file.p && box->call->body.p)
+        return luaL_error(L, "%s: there are both Body and BodyFile", row->action);
     set_context(L, box->call);
     metric_add(config->metrics, METRIC_AWS_CALLS, 1);
     if (open_files(L, box, &box->call->err) || aws_start(b, config->loop, box->call) == AWS_DONE)
