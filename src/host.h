@@ -7,6 +7,7 @@
  *   host_reload.c    file watching and the two-phase change of versions over all workers
  *   host_provision.c template -> CreateTable, CreateQueue, CreateBucket
  *   host_fetch.c     the HTTP client, opened at first need; the directory of temporary files
+ *   host_inspect.c   what the doctor looks at
  *   host_embed.c     embedded use: requests, drain, schedules on the caller's thread
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
@@ -195,6 +196,14 @@ void worker_refresh(struct worker *w);
 
 int reload_open(struct perigee *p, struct err *e); /* watching; sources are there already */
 void reload_close(struct perigee *p);
+
+/* The template as a document, with the names of its deployment: {template, functions:[{name, line, statements}],
+ * tables:
+ * [{name, logical_id, line, create}], queues, buckets, feeds, schedules, identities, lease_table}, or {problems}. What
+ * keeps the deployment from being found is in deployment_error. In a. */
+void host_inspect(const struct perigee_config *c, struct arena *a, struct json *ret);
+int host_try_port(const char *host, int port, struct err *e);
+int host_try_data(const char *dir, struct err *e);
 
 int host_lua_open(struct lua_State *L); /* luaopen of perigee.host */
 extern const struct script_module host_lua_modules[];

@@ -90,6 +90,82 @@ static void aws_fields(lua_State *L, int idx, struct perigee_config *c) {
     c->create = field_bool(L, idx, "create", false);
 }
 
+struct inspection { /* owned by a userdata, for pushing may raise */
+    struct arena arena;
+    struct buf lines;
+};
+
+static int inspection_gc(lua_State *L) {
+    struct inspection *i = lua_touserdata(L, 1);
+    arena_free(&i->arena);
+    buf_free(&i->lines);
+    return 0;
+}
+
+static struct inspection *inspection_new(lua_State *L) {
+    struct inspection *i = lua_newuserdatauv(L, sizeof *i, 0);
+    *i = (struct inspection){.lines = BUF_MAX(1 << 20)};
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, inspection_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    return i;
+}
+
+/* What inspect and check are told: template, parameters, lua_dir, and the options of --aws. */
+static void inspection_config(lua_State *L, struct perigee_config *c) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkstack(L, 40, "host.inspect");
+    c->template_path = field_string(L, 1, "template", c->template_path);
+    c->lua_dir = field_string(L, 1, "lua_dir", NULL);
+    c->parameters = field_string(L, 1, "parameters", "");
+    c->aws = field_bool(L, 1, "aws", false);
+    aws_fields(L, 1, c);
+}
+
+/* inspect{...} -> the template and its deployment, as host.h's host_inspect says */
+static int inspect(lua_State *L) {
+    struct perigee_config c = perigee_defaults();
+    struct json found;
+    inspection_config(L, &c);
+    struct inspection *i = inspection_new(L);
+    host_inspect(&c, &i->arena, &found);
+    script_push_json(L, &found);
+    return 1;
+}
+
+/* check{...} -> true, or nil and the problems, a line each */
+static int check_all(lua_State *L) {
+    struct perigee_config c = perigee_defaults();
+    struct err e = {0};
+    inspection_config(L, &c);
+    struct inspection *i = inspection_new(L);
+    if (!perigee_check(&c, &i->lines, &e)) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, i->lines.n ? buf_cstr(&i->lines) : e.msg);
+    return 2;
+}
+
+static int outcome(lua_State *L, int rc, const struct err *e) {
+    if (rc) return fail(L, e);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* try_port(host, port), try_data(dir) -> true, or nil and why not */
+static int try_port(lua_State *L) {
+    struct err e = {0};
+    return outcome(L, host_try_port(luaL_checkstring(L, 1), (int)luaL_checkinteger(L, 2), &e), &e);
+}
+
+static int try_data(lua_State *L) {
+    struct err e = {0};
+    return outcome(L, host_try_data(luaL_checkstring(L, 1), &e), &e);
+}
+
 static int host_open(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checkstack(L, 40, "host.open");
@@ -247,22 +323,16 @@ static int host_cloud(lua_State *L) {
 
 /* -- the rest ----------------------------------------------------------------------------------------------------- */
 
-static int done(lua_State *L, int rc, const struct err *e) {
-    if (rc) return fail(L, e);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
 static int host_drain(lua_State *L) {
     struct handle *h = check(L);
     struct err e = {0};
-    return done(L, perigee_drain(h->host, luaL_optinteger(L, 2, 10000), &e), &e);
+    return outcome(L, perigee_drain(h->host, luaL_optinteger(L, 2, 10000), &e), &e);
 }
 
 static int host_run_schedule(lua_State *L) {
     struct handle *h = check(L);
     struct err e = {0};
-    return done(L, perigee_run_schedule(h->host, luaL_checkstring(L, 2), &e), &e);
+    return outcome(L, perigee_run_schedule(h->host, luaL_checkstring(L, 2), &e), &e);
 }
 
 static int host_advance(lua_State *L) {
@@ -336,14 +406,15 @@ static const luaL_Reg methods[] = {
     {"__close", host_close},   {NULL, NULL},
 };
 
+static const luaL_Reg functions[] = {{"open", host_open},    {"inspect", inspect},   {"check", check_all},
+                                     {"try_port", try_port}, {"try_data", try_data}, {NULL, NULL}};
+
 int host_lua_open(lua_State *L) {
     luaL_newmetatable(L, HANDLE);
     luaL_setfuncs(L, methods, 0);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, host_open);
-    lua_setfield(L, -2, "open");
+    luaL_newlib(L, functions);
     return 1;
 }
 

@@ -49,11 +49,12 @@ static void checker_close(struct checker *k) {
 static int checker_cloud(struct checker *k, const struct perigee_config *c, struct err *e) {
     struct perigee_config own = *c;
     struct cloud_config cc = {&own, c->clock, &k->log, NULL, k->pool};
+    struct err late = {0};
     own.memory = !c->aws;
     own.data = NULL;
     if (cloud_open(&k->cloud, &cc, e)) return -1;
     if (c->aws && c->account) remote_set_account(k->cloud.remote, str_c(c->account));
-    if (c->aws && !remote_identity(k->cloud.remote).region.n) remote_prepare(k->cloud.remote, NULL);
+    if (c->aws && !remote_identity(k->cloud.remote).region.n) remote_prepare(k->cloud.remote, &late);
     if (k->cloud.local)
         local_set_endpoint(k->cloud.local, c->cloud_port > 0 ? (int)c->cloud_port : 4566, c->public_cloud_url);
     return cloud_attach(&k->cloud, k->loop, &k->conn, e);
@@ -72,6 +73,7 @@ static int checker_open(struct checker *k, const struct perigee_config *c, bool 
         .log = &k->log,
         .lua_dir = c->lua_dir,
         .root_dir = k->app ? k->app->dir.p : ".",
+        .scratch_dir = k->scratch.path[0] ? k->scratch.path : NULL,
         .trusted = trusted,
         .modules = c->modules,
     };

@@ -84,7 +84,6 @@ static const struct conf_option doctor_options[] = {
     OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),
     OPT("memory", CONF_BOOL, memory, 0, 0, NULL, "serve would keep the data in memory"),
     OPT("create", CONF_BOOL, create, 0, 0, NULL, "serve would make what is missing"),
-    LOG_OPTION,
     AWS_OPTIONS,
     DEPLOYMENT_OPTIONS,
     KEY_OPTIONS,
@@ -179,6 +178,7 @@ static int doctor(struct perigee_config *c, int argc, char **argv) {
         if (text) options[n++] = (char *)arena_printf(&a, "%s=%s", o->name, text).p;
     }
     c->modules = host_lua_modules;
+    c->log_level = "off"; /* the lines of the report say it all */
     rc = perigee_script(c, NULL, "perigee doctor", str_c(chunk), n, options, &code, &e);
     arena_free(&a);
     return rc ? failed(&e) : code;

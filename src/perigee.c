@@ -317,12 +317,21 @@ static void run_stop(struct perigee *p) {
     p->stop_watch = NULL;
 }
 
+static void log_serving(const struct perigee *p) {
+    const char *version = script_sources_version(p->reload.sources);
+    if (p->config.aws)
+        log_event(p->log, LOG_INFO, "serving", "isssu", "port", (int64_t)p->port, "region", p->deployment.region,
+                  "account", p->deployment.account, "version", version, "workers", (uint64_t)p->n_workers);
+    else
+        log_event(p->log, LOG_INFO, "serving", "iisu", "port", (int64_t)p->port, "cloud_port", (int64_t)p->cloud_port,
+                  "version", version, "workers", (uint64_t)p->n_workers);
+}
+
 int perigee_run(struct perigee *p, void (*ready)(void *ud, int port, int cloud_port), void *ud, struct err *e) {
     if (p->embedded) return err_set(e, ERR_INTERNAL, "an embedded host is not run; use perigee_request");
     int rc = run_start(p, e);
     if (!rc) {
-        log_event(p->log, LOG_INFO, "serving", "iisu", "port", (int64_t)p->port, "cloud_port", (int64_t)p->cloud_port,
-                  "version", script_sources_version(p->reload.sources), "workers", (uint64_t)p->n_workers);
+        log_serving(p);
         if (ready) ready(ud, p->port, p->cloud_port);
         loop_run(p->loop);
     }
