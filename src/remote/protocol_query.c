@@ -19,7 +19,7 @@ static const struct map_row {
     {AWS_SNS, "Attributes", "key", "value"},           {AWS_SNS, "attributes", "key", "value"},
     {AWS_SNS, "MessageAttributes", "Name", "Value"},   {AWS_CLOUDFORMATION, "ResourceIdentifier", "key", "value"},
     {AWS_CLOUDWATCH, "KeyAttributes", "key", "value"}, {AWS_CLOUDWATCH, "Attributes", "key", "value"},
-    {AWS_IAM, "Properties", "key", "value"},
+    {AWS_IAM, "Properties", "key", "value"},           {AWS_IAM, "ReplacementValues", "key", "value"},
 };
 
 struct form {
@@ -203,7 +203,7 @@ static struct json to_json(struct arena *a, const struct xml *x) {
 static void read_request_id(struct aws_call *c, const struct xml *root) {
     struct str id = xml_text(root, "RequestId");
     if (!id.n) id = xml_text(xml_child(root, "ResponseMetadata"), "RequestId");
-    if (c->request_id[0] || !id.n) return;
+    if (!id.n) return;
     id = wire_clean(&c->arena, id, sizeof c->request_id - 1);
     memcpy(c->request_id, id.p, id.n);
     c->request_id[id.n] = '\0';

@@ -109,6 +109,7 @@ static bool date_text(struct out *o, const struct json *v, bool iso, struct str 
         now_iso(ms, text);
     else
         now_http(ms, text);
+    if (iso && ms % 1000 == 0) memcpy(text + 19, "Z", 2); /* without ".000" */
     *ret = str_c(text);
     return true;
 }
@@ -156,6 +157,7 @@ static struct str encoded(struct out *o, struct str s, bool keep_slash) {
 static int add_member(struct out *o, const struct s3_member *m, const struct json *v) {
     struct str text;
     if (value_text(o, m, v, &text)) return -1;
+    if (m->in_query && !text.n && str_is(str_c(m->name), "EncodingType")) return 0;
     if (m->in_query) {
         o->query[o->n_query++] = (struct http_header){encoded(o, str_c(m->wire), false), encoded(o, text, false)};
         return 0;
