@@ -15,6 +15,10 @@ void sign_payload_hash(struct str body, char out_hex[64]) {
     crypto_hex_to(out_hex, hash, sizeof hash);
 }
 
+bool sign_is_s3(struct str service) {
+    return str_starts(service, STR("s3")) && (service.n == 2 || service.p[2] == '-' || str_is(service, "s3express"));
+}
+
 /* ==== scope and string to sign ==== */
 
 void sign_time(struct sign_key_cache *cache, int64_t unix_ms, char out[17]) {

@@ -33,6 +33,10 @@ struct sign_request {
     enum sign_dots dots;
 };
 
+/* "s3", "s3-outposts", "s3-object-lambda", "s3express": paths as they stand, not double_encode; the rest:
+ * double_encode.
+ */
+bool sign_is_s3(struct str service);
 /* Hex SHA-256 of a body; that of no bytes is a constant. */
 void sign_payload_hash(struct str body, char out_hex[64]);
 /* Headers that proxies and clients change on the way: user-agent, x-amzn-trace-id, connection, expect, ... and

@@ -206,7 +206,7 @@ static bool is_listed(struct str list, struct str name) {
 /* S3 lets no x-amz-* header influence a request unsigned. */
 static bool must_be_signed(const struct claim *c, struct str name) {
     if (str_ieq(name, STR("host"))) return true;
-    if (!str_is(c->service, "s3") || !str_ieq(str_take(name, 6), STR("x-amz-"))) return false;
+    if (!sign_is_s3(c->service) || !str_ieq(str_take(name, 6), STR("x-amz-"))) return false;
     return !str_ieq(name, STR("x-amz-user-agent")) && !(c->presigned && str_ieq(name, STR("x-amz-content-sha256")));
 }
 
@@ -248,7 +248,7 @@ static bool is_payload_hash(struct str s) {
 
 static int read_payload_hash(const struct http_request *r, struct claim *c, struct err *e) {
     struct str header = http_header(r, "x-amz-content-sha256");
-    bool s3 = str_is(c->service, "s3");
+    bool s3 = sign_is_s3(c->service);
     if (c->presigned && has_param(r, "X-Amz-Content-Sha256")) {
         if (param(r, "X-Amz-Content-Sha256", &c->payload_hash, e)) return -1;
     } else if (header.p && (!c->presigned || is_listed(c->signed_headers, STR("x-amz-content-sha256")))) {
@@ -312,7 +312,7 @@ static int check_signature(const struct http_request *r, const struct claim *c, 
                              .headers = headers,
                              .n_headers = n,
                              .payload_hash = c->payload_hash,
-                             .double_encode = !str_is(c->service, "s3"),
+                             .double_encode = !sign_is_s3(c->service),
                              .dots = dots};
     if (sign_canonical_bound(&q) + q.raw_query.n > SIGNED_MAX)
         return err_set(e, ERR_TOO_LARGE, "The signed part of the request is larger than %d bytes", SIGNED_MAX);
