@@ -65,6 +65,7 @@ static void finish(struct call *k) {
     move(k, CALL_DONE);
     c->attempts = k->attempt;
     if (c->err.code && !c->cancelled) {
+        call_download_discard(k);
         tell_attempts(k);
         remote_failed(remote_of(k), c);
     }
@@ -397,9 +398,9 @@ static void background_over(void *ud) {
     finish(k);
 }
 
-/* Breaking off does no harm: nothing went out, nothing is changed by it, or half an upload changes nothing. */
+/* Breaking off does no harm: the call changes nothing, or half of it (an upload) changes nothing. */
 static bool may_break_off(const struct call *k) {
-    return !k->x.sent || k->aws->row->flags & (AWS_READ | AWS_LONG) || k->upload;
+    return k->aws->row->flags & (AWS_READ | AWS_LONG) || k->upload;
 }
 
 void call_cancel(struct aws_backend *b, struct aws_call *c) {

@@ -102,10 +102,12 @@ static uint64_t idle_ms(const struct call *k) {
 int call_send(struct call *k, struct err *e) {
     struct exchange *x = &k->x;
     uint64_t left = call_remaining_ms(k);
-    exchange_free(x);
     arena_reset(&k->scratch);
-    *x = (struct exchange){.method = k->wire.method, .body = k->wire.body, .body_len = -1, .done = answered, .ud = k};
     k->attempt++;
+    x->method = k->wire.method;
+    x->body = k->wire.body;
+    x->done = answered;
+    x->ud = k;
     struct str path = path_of(k);
     if (headers_of(k, path, e)) return -1;
     if (k->aws->result_fd >= 0 && call_download_begin(k, e)) return -1;

@@ -275,7 +275,7 @@ const char *call_download_why(const struct call *k) {
 
 void call_download_discard(const struct call *k) {
     if (k->download && k->download->len && ftruncate(k->download->fd, 0))
-        err_sys(&k->aws->err, ERR_IO, errno, "emptying the file for the object");
+        err_wrap(&k->aws->err, "the file for the object holds what came of it");
 }
 
 void call_stream_free(struct call *k) {

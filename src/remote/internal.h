@@ -122,6 +122,7 @@ const char *call_upload_why(const struct call *k); /* what was wrong with the fi
 int call_download_begin(struct call *k, struct err *e);
 void call_download_result(const struct call *k, struct wire_response *r);
 const char *call_download_why(const struct call *k);
+void call_download_discard(const struct call *k); /* what came is not the object: the file is emptied */
 void call_stream_free(struct call *k);
 
 /* presign.c, describe.c */

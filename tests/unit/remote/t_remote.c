@@ -1,0 +1,701 @@
+/* t.remote: the whole client against a scripted server on 127.0.0.1, all on one loop.
+ *
+ *   r = open{ env = {NAME = value}, handler = function(request) -> answer, region =, access_key =, secret_key =, ... }
+ *     AWS_ENDPOINT_URL is the server's unless env gives it ("" : none); r:port()
+ *     request: method target path query headers (lower-case names) body; verified = payload hash (signature checked
+ *       against `secret` at the system's time + clock_ms) or nil with `refused`
+ *     answer: {status=, headers={..}, body=, date = unix_ms | false, act = "reset" | "close" | "stall" | "truncate" |
+ *       "twice"}
+ *   c = r:start(service, action, params_json, {body=, body_file=, result_file=, deadline_ms=})
+ *   c:wait() -> {ok, result, body, code, message, status, attempts, waited_ms, request_id}; c:done(); c:cancel()
+ *   r:turn(ms) · r:presign{..} · r:presign_post(json, host) · r:describe() · r:identity() · r:queue_base()
+ *   r:prepare() · r:detach() · r:close() · r:metrics() · r:server_clock(ms ahead) · r:server_secret(secret)
+ *   r:verify(method, target, headers, now_ms) -> payload hash | nil, message: as a server would check it */
+#include "base/url.h"
+#include "remote/remote.h"
+#include "sign/sign.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REMOTE "t.remote.remote"
+#define CALL "t.remote.call"
+
+int luaopen_t_remote(lua_State *L);
+
+struct rig {
+    lua_State *L; /* of the call from Lua that is running */
+    struct loop *loop;
+    struct remote *remote;
+    struct remote_conn *conn;
+    struct clock clock;
+    struct metrics metrics;
+    struct log log;
+    struct arena arena;
+    char endpoint[64];
+    int env, handler; /* references */
+    int fd, port;
+    struct loop_fd *accepting;
+    struct list peers;
+    char secret[128];
+    int64_t clock_ms;
+    char failure[512]; /* of a handler */
+};
+
+struct peer {
+    struct list node;
+    struct rig *rig;
+    int fd;
+    struct loop_fd *watch;
+    struct buf in, out;
+    size_t out_at;
+    bool closing, stalled;
+};
+
+struct pending {
+    struct rig *rig;
+    struct aws_call *call;
+    bool done;
+};
+
+/* == the server =====================================================================================================
+ */
+
+static void peer_close(struct peer *p) {
+    loop_fd_remove(p->watch);
+    close(p->fd);
+    list_del(&p->node);
+    buf_free(&p->in);
+    buf_free(&p->out);
+    free(p);
+}
+
+static void peer_reset(struct peer *p) {
+    struct linger l = {1, 0};
+    setsockopt(p->fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+    peer_close(p);
+}
+
+static void peer_flush(struct peer *p) {
+    while (p->out_at < p->out.n) {
+        ssize_t n = send(p->fd, p->out.p + p->out_at, p->out.n - p->out_at, MSG_NOSIGNAL);
+        if (n < 0 && errno == EAGAIN) {
+            loop_fd_set(p->watch, LOOP_READ | LOOP_WRITE);
+            return;
+        }
+        if (n < 0) {
+            peer_close(p);
+            return;
+        }
+        p->out_at += (size_t)n;
+    }
+    buf_clear(&p->out);
+    p->out_at = 0;
+    loop_fd_set(p->watch, LOOP_READ);
+    if (p->closing) peer_close(p);
+}
+
+/* The head's fields; -1 when it is not whole yet. */
+static ptrdiff_t read_head(struct str in, struct arena *a, struct http_request *r, size_t *ret_body) {
+    ptrdiff_t end = str_find(in, STR("\r\n\r\n"), 0);
+    if (end < 0) return -1;
+    struct http_header *headers = ARENA_ARRAY(a, struct http_header, 64);
+    struct str head = arena_str(a, str_take(in, (size_t)end)), line = str_trim(str_cut(&head, '\n'));
+    r->method = str_cut(&line, ' ');
+    r->target = str_cut(&line, ' ');
+    struct str rest = r->target;
+    r->path = str_cut(&rest, '?');
+    r->raw_query = rest;
+    while (head.n && r->n_headers < 64) {
+        struct str value = str_cut(&head, '\n'), name = str_cut(&value, ':');
+        headers[r->n_headers++] = (struct http_header){str_trim(name), str_trim(value)};
+    }
+    r->headers = headers;
+    r->arena = a;
+    int64_t n = 0;
+    str_i64(http_header(r, "content-length"), &n);
+    *ret_body = (size_t)n;
+    return end + 4;
+}
+
+static struct str secret_of(void *ud, struct str access_key) {
+    (void)access_key;
+    return str_c(((struct rig *)ud)->secret);
+}
+
+static void set_s(lua_State *L, const char *name, struct str s) {
+    lua_pushlstring(L, s.p ? s.p : "", s.n);
+    lua_setfield(L, -2, name);
+}
+
+static void push_request(lua_State *L, struct rig *g, const struct http_request *r) {
+    struct sign_verified v;
+    struct err e = {0};
+    lua_newtable(L);
+    set_s(L, "method", r->method);
+    set_s(L, "target", r->target);
+    set_s(L, "path", r->path);
+    set_s(L, "query", r->raw_query);
+    set_s(L, "body", r->body);
+    lua_newtable(L);
+    for (size_t i = 0; i < r->n_headers; i++) {
+        char name[128] = {0};
+        for (size_t k = 0; k < r->headers[i].name.n && k < sizeof name - 1; k++) {
+            char c = r->headers[i].name.p[k];
+            name[k] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+        }
+        set_s(L, name, r->headers[i].value);
+    }
+    lua_setfield(L, -2, "headers");
+    if (!sign_verify(r, clock_ms(NULL) + g->clock_ms, secret_of, g, &v, &e))
+        set_s(L, "verified", v.payload_hash.n ? v.payload_hash : STR("yes"));
+    else
+        set_s(L, "refused", str_c(e.msg));
+}
+
+static void answer(struct peer *p, lua_State *L) { /* the table on top */
+    char date[30];
+    lua_getfield(L, -1, "act");
+    const char *act = luaL_optstring(L, -1, "");
+    if (!strcmp(act, "reset") || !strcmp(act, "close")) {
+        if (*act == 'r')
+            peer_reset(p);
+        else
+            peer_close(p);
+        lua_pop(L, 1);
+        return;
+    }
+    p->stalled = !strcmp(act, "stall");
+    lua_getfield(L, -2, "status");
+    int status = (int)luaL_optinteger(L, -1, 200);
+    lua_getfield(L, -3, "body");
+    size_t n = 0;
+    const char *body = luaL_optlstring(L, -1, "", &n);
+    buf_printf(&p->out, "HTTP/1.1 %d %s\r\n", status, http_reason(status));
+    lua_getfield(L, -4, "date");
+    now_http(lua_isinteger(L, -1) ? lua_tointeger(L, -1) : clock_ms(NULL) + p->rig->clock_ms, date);
+    if (!lua_isboolean(L, -1)) buf_printf(&p->out, "Date: %s\r\n", date);
+    lua_getfield(L, -5, "headers");
+    if (lua_istable(L, -1))
+        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+            buf_printf(&p->out, "%s: %s\r\n", lua_tostring(L, -2), lua_tostring(L, -1));
+    p->closing = !strcmp(act, "truncate");
+    buf_printf(&p->out, "Content-Length: %zu\r\n\r\n", n + (p->closing ? 10 : 0));
+    buf_add(&p->out, body, n);
+    if (!strcmp(act, "twice")) buf_str(&p->out, arena_str(&p->rig->arena, buf_view(&p->out)));
+    lua_pop(L, 6);
+    if (p->stalled)
+        buf_clear(&p->out);
+    else
+        peer_flush(p);
+}
+
+static int call_handler(lua_State *L) { /* peer, request as light userdata */
+    struct peer *p = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, p->rig->handler);
+    push_request(L, p->rig, lua_touserdata(L, 2));
+    lua_call(L, 1, 1);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    answer(p, L);
+    return 0;
+}
+
+static void serve(struct peer *p, struct http_request *r) {
+    struct rig *g = p->rig;
+    lua_State *L = g->L;
+    lua_pushcfunction(L, call_handler);
+    lua_pushlightuserdata(L, p);
+    lua_pushlightuserdata(L, r);
+    if (!lua_pcall(L, 2, 0, 0)) return;
+    snprintf(g->failure, sizeof g->failure, "%s", lua_tostring(L, -1));
+    lua_pop(L, 1);
+    peer_reset(p);
+}
+
+static void peer_ready(void *ud, int events) {
+    struct peer *p = ud;
+    if (events & LOOP_WRITE) {
+        peer_flush(p);
+        return;
+    }
+    char chunk[65536];
+    ssize_t n = recv(p->fd, chunk, sizeof chunk, 0);
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) {
+        peer_close(p);
+        return;
+    }
+    buf_add(&p->in, chunk, (size_t)n);
+    struct arena a = {0};
+    struct http_request r = {0};
+    size_t body;
+    ptrdiff_t head = read_head(buf_view(&p->in), &a, &r, &body);
+    if (head >= 0 && p->in.n >= (size_t)head + body) {
+        r.body = arena_str(&a, str_take(str_from(buf_view(&p->in), (size_t)head), body));
+        buf_clear(&p->in);
+        serve(p, &r);
+    }
+    arena_free(&a);
+}
+
+static void accept_peer(void *ud, int events) {
+    struct rig *g = ud;
+    struct err e;
+    (void)events;
+    int fd = accept4(g->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) return;
+    struct peer *p = calloc(1, sizeof *p);
+    if (!p) fatal("out of memory");
+    p->rig = g;
+    p->fd = fd;
+    p->in = BUF_MAX(256 << 20);
+    p->out = BUF_MAX(256 << 20);
+    list_add(&g->peers, &p->node);
+    if (loop_fd_add(g->loop, fd, LOOP_READ, peer_ready, p, &p->watch, &e)) fatal("%s", e.msg);
+}
+
+static int server_open(struct rig *g, struct err *e) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t n = sizeof a;
+    g->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (g->fd < 0 || bind(g->fd, (struct sockaddr *)&a, sizeof a) || listen(g->fd, 256) ||
+        getsockname(g->fd, (struct sockaddr *)&a, &n))
+        return err_sys(e, ERR_IO, errno, "the test server");
+    g->port = ntohs(a.sin_port);
+    return loop_fd_add(g->loop, g->fd, LOOP_READ, accept_peer, g, &g->accepting, e);
+}
+
+/* == the rig ========================================================================================================
+ */
+
+static struct rig *check(lua_State *L) {
+    struct rig *g = luaL_checkudata(L, 1, REMOTE);
+    if (!g->loop) luaL_error(L, "it is closed");
+    g->L = L;
+    return g;
+}
+
+static void turn(struct rig *g, int ms) {
+    loop_once(g->loop, ms);
+    if (!g->failure[0]) return;
+    lua_pushstring(g->L, g->failure);
+    g->failure[0] = 0;
+    lua_error(g->L);
+}
+
+static const char *env_get(void *ud, const char *name) {
+    struct rig *g = ud;
+    lua_State *L = g->L;
+    if (!strcmp(name, "AWS_ENDPOINT_URL")) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, g->env);
+        lua_getfield(L, -1, name);
+        bool given = !lua_isnil(L, -1);
+        lua_pop(L, 2);
+        if (!given) return g->endpoint;
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->env);
+    lua_getfield(L, -1, name);
+    const char *v = lua_isstring(L, -1) ? arena_cstr(&g->arena, str_c(lua_tostring(L, -1))) : NULL;
+    lua_pop(L, 2);
+    return v;
+}
+
+static const char *option(lua_State *L, struct rig *g, const char *name) {
+    lua_getfield(L, 1, name);
+    const char *v = !lua_toboolean(L, -1) ? NULL : arena_cstr(&g->arena, str_c(luaL_checkstring(L, -1)));
+    lua_pop(L, 1);
+    return v;
+}
+
+static void detach(struct rig *g) {
+    remote_detach(g->conn);
+    g->conn = NULL;
+}
+
+static int rig_gc(lua_State *L) {
+    struct rig *g = luaL_checkudata(L, 1, REMOTE);
+    g->L = L;
+    if (!g->loop) return 0;
+    detach(g);
+    remote_close(g->remote);
+    struct list *node;
+    while ((node = g->peers.next) != &g->peers) peer_close(CONTAINER(node, struct peer, node));
+    if (g->accepting) loop_fd_remove(g->accepting);
+    if (g->fd >= 0) close(g->fd);
+    loop_once(g->loop, 0);
+    loop_close(g->loop);
+    luaL_unref(L, LUA_REGISTRYINDEX, g->env);
+    luaL_unref(L, LUA_REGISTRYINDEX, g->handler);
+    arena_free(&g->arena);
+    g->loop = NULL;
+    return 0;
+}
+
+static int open_rig(lua_State *L) {
+    struct err e = {0};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    struct rig *g = lua_newuserdatauv(L, sizeof *g, 0);
+    memset(g, 0, sizeof *g);
+    luaL_setmetatable(L, REMOTE);
+    g->L = L;
+    g->fd = -1;
+    list_init(&g->peers);
+    lua_getfield(L, 1, "env");
+    if (lua_isnil(L, -1))
+        lua_newtable(L);
+    else
+        lua_pushvalue(L, -1);
+    g->env = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, 1, "handler");
+    g->handler = luaL_ref(L, LUA_REGISTRYINDEX);
+    g->log = (struct log){.fd = 2, .level = getenv("PERIGEE_TEST_LOG") ? LOG_DEBUG : LOG_OFF};
+    lua_getfield(L, 1, "now");
+    if (lua_isinteger(L, -1)) atomic_store(&g->clock.frozen_ms, lua_tointeger(L, -1));
+    const char *secret = option(L, g, "secret_key");
+    snprintf(g->secret, sizeof g->secret, "%s", secret ? secret : "SECRET");
+    struct remote_config c = {.region = option(L, g, "region"),
+                              .profile = option(L, g, "profile"),
+                              .access_key = option(L, g, "access_key"),
+                              .secret_key = secret,
+                              .session_token = option(L, g, "session_token"),
+                              .env = {env_get, g},
+                              .clock = &g->clock,
+                              .log = &g->log,
+                              .metrics = &g->metrics};
+    int rc = loop_open(&g->loop, &e);
+    if (!rc) rc = server_open(g, &e);
+    snprintf(g->endpoint, sizeof g->endpoint, "http://127.0.0.1:%d", g->port);
+    if (!rc) rc = remote_open(&c, &g->remote, &e);
+    if (!rc) rc = remote_attach(g->remote, g->loop, &g->conn, &e);
+    lua_settop(L, 2);
+    if (!rc) return 1;
+    lua_pushnil(L);
+    lua_pushstring(L, err_name(e.code));
+    lua_pushstring(L, e.msg);
+    return 3;
+}
+
+static int rig_port(lua_State *L) {
+    lua_pushinteger(L, check(L)->port);
+    return 1;
+}
+
+static int rig_turn(lua_State *L) {
+    turn(check(L), (int)luaL_optinteger(L, 2, 0));
+    return 0;
+}
+
+static int rig_detach(lua_State *L) {
+    detach(check(L));
+    return 0;
+}
+
+static int rig_clock(lua_State *L) { /* the server's clock minus ours */
+    check(L)->clock_ms = luaL_checkinteger(L, 2);
+    return 0;
+}
+
+static int rig_secret(lua_State *L) {
+    struct rig *g = check(L);
+    snprintf(g->secret, sizeof g->secret, "%s", luaL_checkstring(L, 2));
+    return 0;
+}
+
+static int rig_metrics(lua_State *L) {
+    struct rig *g = check(L);
+    struct metrics *m = &g->metrics;
+    struct buf b = BUF_MAX(1 << 20);
+    metric_write(&b, &m, 1);
+    lua_pushlstring(L, b.p, b.n);
+    buf_free(&b);
+    return 1;
+}
+
+/* == calls ==========================================================================================================
+ */
+
+static struct str opt(lua_State *L, int t, const char *name) {
+    struct str s = STR_NONE;
+    if (!lua_istable(L, t)) return s;
+    lua_getfield(L, t, name);
+    if (!lua_isnil(L, -1)) s.p = luaL_checklstring(L, -1, &s.n);
+    lua_pop(L, 1);
+    return s;
+}
+
+static void open_files(lua_State *L, struct aws_call *c) {
+    struct str in = opt(L, 5, "body_file"), out = opt(L, 5, "result_file");
+    if (in.p) {
+        c->body_fd = open(in.p, O_RDONLY | O_CLOEXEC);
+        c->body_len = (uint64_t)lseek(c->body_fd, 0, SEEK_END);
+    }
+    if (out.p) c->result_fd = open(out.p, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static void call_done(struct aws_call *c, void *ud) {
+    (void)c;
+    ((struct pending *)ud)->done = true;
+}
+
+static int rig_start(lua_State *L) {
+    struct rig *g = check(L);
+    struct err e = {0};
+    enum aws_service s;
+    lua_settop(L, 5);
+    if (aws_service_find(str_c(luaL_checkstring(L, 2)), &s, &e)) return luaL_error(L, "%s", e.msg);
+    struct pending *p = lua_newuserdatauv(L, sizeof *p, 1);
+    *p = (struct pending){.rig = g};
+    luaL_setmetatable(L, CALL);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    struct aws_call *c = aws_call_named(s, str_c(luaL_checkstring(L, 3)));
+    p->call = c;
+    struct str params = arena_str(&c->arena, str_c(luaL_optstring(L, 4, "{}")));
+    if (json_parse(&c->arena, params, NULL, &c->params, &e)) return luaL_error(L, "%s", e.msg);
+    struct str deadline = opt(L, 5, "deadline_ms"), body = opt(L, 5, "body");
+    if (deadline.p) c->context.deadline_ms = now_mono_ms() + strtoull(deadline.p, NULL, 10);
+    c->body = arena_str(&c->arena, body);
+    open_files(L, c);
+    c->done = call_done;
+    c->ud = p;
+    if (aws_start(remote_backend(g->conn), g->loop, c) == AWS_DONE) p->done = true;
+    return 1;
+}
+
+static int push_outcome(lua_State *L, struct aws_call *c) {
+    struct buf b = BUF_MAX(64 << 20);
+    lua_newtable(L);
+    json_write(&b, &c->result);
+    set_s(L, "result", buf_view(&b));
+    buf_free(&b);
+    lua_pushboolean(L, !c->err.code);
+    lua_setfield(L, -2, "ok");
+    if (c->result_body.p) set_s(L, "body", c->result_body);
+    set_s(L, "request_id", str_c(c->request_id));
+    lua_pushinteger(L, c->attempts);
+    lua_setfield(L, -2, "attempts");
+    lua_pushinteger(L, (lua_Integer)c->waited_ms);
+    lua_setfield(L, -2, "waited_ms");
+    if (!c->err.code) return 1;
+    set_s(L, "code", str_c(err_name_of(&c->err)));
+    set_s(L, "message", str_c(c->err.msg));
+    lua_pushinteger(L, err_status_of(&c->err));
+    lua_setfield(L, -2, "status");
+    lua_pushboolean(L, err_retryable_of(&c->err));
+    lua_setfield(L, -2, "retryable");
+    return 1;
+}
+
+static struct pending *check_call(lua_State *L) {
+    struct pending *p = luaL_checkudata(L, 1, CALL);
+    if (!p->call) luaL_error(L, "the call was cancelled or read already");
+    p->rig->L = L;
+    return p;
+}
+
+static int call_wait(lua_State *L) {
+    struct pending *p = check_call(L);
+    while (!p->done) turn(p->rig, 1000);
+    int n = push_outcome(L, p->call);
+    struct aws_call *c = p->call;
+    p->call = NULL;
+    aws_call_free(c);
+    return n;
+}
+
+static int call_is_done(lua_State *L) {
+    lua_pushboolean(L, check_call(L)->done);
+    return 1;
+}
+
+static int call_cancel(lua_State *L) {
+    struct pending *p = check_call(L);
+    struct aws_call *c = p->call;
+    p->call = NULL;
+    aws_cancel(c);
+    return 0;
+}
+
+static int call_gc(lua_State *L) {
+    struct pending *p = luaL_checkudata(L, 1, CALL);
+    if (p->call) aws_cancel(p->call);
+    p->call = NULL;
+    return 0;
+}
+
+static int rig_verify(lua_State *L) {
+    struct rig *g = check(L);
+    struct arena a = {0};
+    struct sign_verified v;
+    struct err e = {0};
+    struct str rest = arena_str(&a, str_c(luaL_checkstring(L, 3)));
+    struct http_header *headers = ARENA_ARRAY(&a, struct http_header, 32);
+    struct http_request r = {.method = str_c(luaL_checkstring(L, 2)), .target = rest, .headers = headers, .arena = &a};
+    r.path = str_cut(&rest, '?');
+    r.raw_query = rest;
+    for (lua_pushnil(L); lua_next(L, 4) && r.n_headers < 32; lua_pop(L, 1))
+        headers[r.n_headers++] = (struct http_header){str_c(lua_tostring(L, -2)), str_c(lua_tostring(L, -1))};
+    int rc = sign_verify(&r, luaL_checkinteger(L, 5), secret_of, g, &v, &e);
+    if (rc)
+        lua_pushnil(L);
+    else
+        lua_pushlstring(L, v.payload_hash.p ? v.payload_hash.p : "", v.payload_hash.n);
+    lua_pushstring(L, rc ? e.msg : NULL);
+    arena_free(&a);
+    return 2;
+}
+
+/* == presigning, describing =========================================================================================
+ */
+
+static size_t pairs_of(lua_State *L, const char *name, struct arena *a, const struct http_header **ret) {
+    struct http_header *h = ARENA_ARRAY(a, struct http_header, 16);
+    size_t n = 0;
+    lua_getfield(L, 2, name);
+    for (lua_Integer i = 1; lua_istable(L, -1) && i <= luaL_len(L, -1) && n < 16; i++) {
+        lua_geti(L, -1, i);
+        lua_geti(L, -1, 1);
+        lua_geti(L, -2, 2);
+        h[n++] =
+            (struct http_header){arena_str(a, str_c(lua_tostring(L, -2))), arena_str(a, str_c(lua_tostring(L, -1)))};
+        lua_pop(L, 3);
+    }
+    lua_pop(L, 1);
+    *ret = h;
+    return n;
+}
+
+static int failed(lua_State *L, const struct err *e) {
+    lua_pushnil(L);
+    lua_pushstring(L, err_name_of(e));
+    lua_pushstring(L, e->msg);
+    lua_pushboolean(L, err_retryable_of(e));
+    return 4;
+}
+
+static int rig_presign(lua_State *L) {
+    struct rig *g = check(L);
+    struct arena a = {0};
+    struct str url = STR_NONE;
+    struct err e = {0};
+    int64_t until = 0;
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct aws_presign p = {.method = opt(L, 2, "method"),
+                            .bucket = opt(L, 2, "bucket"),
+                            .key = opt(L, 2, "key"),
+                            .host_hint = opt(L, 2, "host")};
+    lua_getfield(L, 2, "expires");
+    p.expires_s = lua_tointeger(L, -1);
+    p.n_query = pairs_of(L, "query", &a, &p.query);
+    p.n_headers = pairs_of(L, "headers", &a, &p.headers);
+    struct aws_backend *b = remote_backend(g->conn);
+    int rc = b->ops->presign(b, &p, &a, &url, &until, &e);
+    if (!rc) lua_pushlstring(L, url.p, url.n);
+    lua_pushinteger(L, until);
+    arena_free(&a);
+    return rc ? failed(L, &e) : 2;
+}
+
+static int push_json(lua_State *L, const struct json *v) {
+    struct buf b = BUF_MAX(16 << 20);
+    json_write(&b, v);
+    lua_pushlstring(L, b.p, b.n);
+    buf_free(&b);
+    return 1;
+}
+
+static int rig_presign_post(lua_State *L) {
+    struct rig *g = check(L);
+    struct arena a = {0};
+    struct json params, form;
+    struct err e = {0};
+    int64_t until = 0;
+    struct str text = str_c(luaL_checkstring(L, 2)), host = str_c(luaL_optstring(L, 3, NULL));
+    struct aws_backend *b = remote_backend(g->conn);
+    int rc = json_parse(&a, text, NULL, &params, &e);
+    if (!rc) rc = b->ops->presign_post(b, &params, host, &a, &form, &until, &e);
+    if (!rc) push_json(L, &form);
+    lua_pushinteger(L, until);
+    arena_free(&a);
+    return rc ? failed(L, &e) : 2;
+}
+
+static int rig_describe(lua_State *L) {
+    struct rig *g = check(L);
+    struct arena a = {0};
+    struct json d;
+    struct aws_backend *b = remote_backend(g->conn);
+    b->ops->describe(b, &a, &d);
+    push_json(L, &d);
+    arena_free(&a);
+    return 1;
+}
+
+static int rig_identity(lua_State *L) {
+    struct aws_identity id = remote_identity(check(L)->remote);
+    lua_pushlstring(L, id.region.p, id.region.n);
+    lua_pushlstring(L, id.account.p, id.account.n);
+    lua_pushlstring(L, id.partition.p, id.partition.n);
+    return 3;
+}
+
+static int rig_queue_base(lua_State *L) {
+    struct str s = remote_queue_base(check(L)->remote);
+    lua_pushlstring(L, s.p ? s.p : "", s.n);
+    return 1;
+}
+
+static int rig_account(lua_State *L) {
+    remote_set_account(check(L)->remote, str_c(luaL_checkstring(L, 2)));
+    return 0;
+}
+
+static int rig_prepare(lua_State *L) {
+    struct err e = {0};
+    if (remote_prepare(check(L)->remote, &e)) return failed(L, &e);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static void metatable(lua_State *L, const char *name, const luaL_Reg *methods) {
+    luaL_newmetatable(L, name);
+    luaL_setfuncs(L, methods, 0);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}
+
+int luaopen_t_remote(lua_State *L) {
+    static const luaL_Reg rig[] = {{"port", rig_port},
+                                   {"turn", rig_turn},
+                                   {"start", rig_start},
+                                   {"detach", rig_detach},
+                                   {"server_clock", rig_clock},
+                                   {"server_secret", rig_secret},
+                                   {"metrics", rig_metrics},
+                                   {"verify", rig_verify},
+                                   {"presign", rig_presign},
+                                   {"presign_post", rig_presign_post},
+                                   {"describe", rig_describe},
+                                   {"identity", rig_identity},
+                                   {"queue_base", rig_queue_base},
+                                   {"set_account", rig_account},
+                                   {"prepare", rig_prepare},
+                                   {"close", rig_gc},
+                                   {"__gc", rig_gc},
+                                   {NULL, NULL}};
+    static const luaL_Reg call[] = {
+        {"wait", call_wait}, {"done", call_is_done}, {"cancel", call_cancel}, {"__gc", call_gc}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open", open_rig}, {NULL, NULL}};
+    metatable(L, REMOTE, rig);
+    metatable(L, CALL, call);
+    luaL_newlib(L, functions);
+    return 1;
+}
