@@ -1,4 +1,4 @@
---- HTTP answers, and reading a JSON request.
+--- HTTP answers, reading a JSON request, and requests to other servers.
 ---
 ---   return http.ok { order_id = id }
 ---   return http.not_found "there is no such order"
@@ -126,6 +126,54 @@ function http.conflict(message) return http.error(409, "conflict", message or "t
 ---@return perigee.Response
 function http.unavailable(message, retry_after)
   return http.error(503, "unavailable", message or "try again", nil, { ["Retry-After"] = retry_after or 1 })
+end
+
+-- ==== outgoing requests ===============================================================================================
+
+---@class perigee.Fetched
+---@field status integer
+---@field headers table<string, string> by lower-case name; repeated ones are joined with ", "
+---@field body string
+local Fetched = {}
+Fetched.__index = Fetched
+
+---The body as JSON: the value, or nil and the error.
+---@return any value
+---@return perigee.Error? err
+function Fetched:json() return json.decode(self.body) end
+
+---@class perigee.FetchOptions
+---@field method string? GET (default), HEAD, POST, PUT, PATCH, DELETE, OPTIONS
+---@field headers table<string, string|number>?
+---@field body string|table|nil a table is sent as JSON
+---@field timeout_ms integer? of the whole exchange, 10000 by default; never longer than the handler may still run
+---@field max_body integer? bytes of the answer, 8 MiB by default, at most 64 MiB
+
+local core -- loaded at the first fetch: the rest of this module needs no host
+
+---Sends one HTTP request and waits for its answer, whatever its status. Redirects are not followed, nothing is sent twice (but over
+---a kept connection that turns out to be dead), and no header is added but Host and Content-Length.
+---@param url string http:// or https://
+---@param options perigee.FetchOptions?
+---@return perigee.Fetched? answer
+---@return perigee.Error? err
+function http.fetch(url, options)
+  core = core or require "perigee.http.core"
+  if options ~= nil and type(options) ~= "table" then error("the options of http.fetch are a table", 2) end
+  if options and type(options.body) == "table" then
+    local copy, headers, typed = {}, {}, false
+    for name, value in pairs(options) do copy[name] = value end
+    for name, value in pairs(options.headers or {}) do
+      headers[name] = value
+      typed = typed or (type(name) == "string" and name:lower() == "content-type")
+    end
+    if not typed then headers["Content-Type"] = http.JSON end
+    copy.body, copy.headers = json.encode(options.body), headers
+    options = copy
+  end
+  local answer, err = core.fetch(url, options)
+  if not answer then return nil, err end
+  return setmetatable(answer, Fetched)
 end
 
 -- ==== requests ========================================================================================================

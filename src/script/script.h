@@ -19,6 +19,7 @@
 
 struct script;
 struct lua_State;
+struct fetch_client;
 
 struct script_limits {
     uint64_t cpu_ms;       /* of one job in all; 0: its Timeout */
@@ -32,6 +33,7 @@ struct script_limits {
 struct script_config {
     struct loop *loop;
     struct aws_backend *backend;
+    struct fetch_client *fetch; /* of base/fetch.h, on this loop; NULL: there is no HTTP client here */
     struct pool *pool;
     struct clock *clock;
     const struct log *log;

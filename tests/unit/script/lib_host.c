@@ -1,6 +1,7 @@
 /* For lib_*_spec.lua: chunks run in a script of their own, with an AWS backend that answers as it is told.
  * Reached by package.loadlib("", "luaopen_t_lib"): test_modules is somebody else's. */
 #include "base/fs.h"
+#include "remote/remote.h"
 #include "script/wait.h"
 #include <lualib.h>
 #include <stdlib.h>
@@ -21,8 +22,9 @@ struct host {
     struct buf reports; /* each ended by \x1e */
     struct script *script;
     struct aws_backend backend;
+    struct remote_http *http;
     int cancelled, started;
-    bool sandboxed;
+    bool sandboxed, no_client;
     const char *scratch; /* of sandboxed handlers */
     bool replied;
     struct err reply;
@@ -178,8 +180,10 @@ static int host_open(struct host *h, const char *root, struct err *e) {
     h->backend = (struct aws_backend){&fake_ops, {STR("us-east-1"), STR("000000000000"), STR("aws")}};
     atomic_store(&h->clock.frozen_ms, INT64_C(1795323346123)); /* 2026-11-22T04:55:46.123Z */
     if (loop_open(&h->loop, e) || pool_open(1, 0, &h->pool, e)) return -1;
+    if (!h->no_client && remote_http_open(h->loop, NULL, &h->http, e)) return -1;
     struct script_config c = {.loop = h->loop,
                               .backend = &h->backend,
+                              .fetch = h->http ? remote_http_client(h->http) : NULL,
                               .pool = h->pool,
                               .clock = &h->clock,
                               .log = &h->log,
@@ -194,6 +198,7 @@ static int host_open(struct host *h, const char *root, struct err *e) {
 
 static void host_close(struct host *h) {
     if (h->script) script_close(h->script);
+    remote_http_close(h->http);
     if (h->pool) pool_close(h->pool);
     if (h->loop) {
         loop_once(h->loop, 0);
@@ -211,13 +216,14 @@ static void push_reports(lua_State *L, const struct host *h) {
     }
 }
 
-/* run(chunk[, root_dir]) -> {reports}, log lines, error or nil */
+/* run(chunk[, root_dir[, no_client]]) -> {reports}, log lines, error or nil */
 static int run(lua_State *L) {
     size_t n;
     const char *chunk = luaL_checklstring(L, 1, &n);
     struct host *h = calloc(1, sizeof *h), *outer = current;
     struct err e = {0};
     current = h;
+    h->no_client = lua_toboolean(L, 3);
     int rc = host_open(h, luaL_optstring(L, 2, "."), &e);
     if (!rc) rc = script_run_text(h->script, "@chunk", str_n(chunk, n), 0, NULL, &e);
     host_close(h);
