@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct call {
@@ -151,6 +153,13 @@ static int l_fd(lua_State *L) {
     return 1;
 }
 
+/* fd_set(call, "r" | "w" | "rw" | "") */
+static int l_fd_set(lua_State *L) {
+    const char *mode = luaL_checkstring(L, 3);
+    loop_fd_set(call_of(L, 2)->fd, (strchr(mode, 'r') ? LOOP_READ : 0) | (strchr(mode, 'w') ? LOOP_WRITE : 0));
+    return 0;
+}
+
 static int l_signal(lua_State *L) {
     struct call *c = new_call(L, 2);
     struct err e;
@@ -183,6 +192,14 @@ static int l_remove(lua_State *L) {
 static int l_pipe(lua_State *L) {
     int p[2];
     if (pipe(p)) return luaL_error(L, "pipe");
+    lua_pushinteger(L, p[0]);
+    lua_pushinteger(L, p[1]);
+    return 2;
+}
+
+static int l_socketpair(lua_State *L) {
+    int p[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, p)) return luaL_error(L, "socketpair");
     lua_pushinteger(L, p[0]);
     lua_pushinteger(L, p[1]);
     return 2;
@@ -360,6 +377,7 @@ static const luaL_Reg methods[] = {{"close", l_close},
                                    {"timer_again", l_timer_again},
                                    {"timer_stop", l_timer_stop},
                                    {"fd", l_fd},
+                                   {"fd_set", l_fd_set},
                                    {"signal", l_signal},
                                    {"watch", l_watch},
                                    {"remove", l_remove},
@@ -367,8 +385,9 @@ static const luaL_Reg methods[] = {{"close", l_close},
                                    {"stop_from_thread", l_stop_from_thread},
                                    {"pool", l_pool},
                                    {NULL, NULL}};
-static const luaL_Reg functions[] = {{"open", l_open},         {"pipe", l_pipe},   {"write", l_write}, {"read", l_read},
-                                     {"close_fd", l_close_fd}, {"raise", l_raise}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"open", l_open},   {"pipe", l_pipe}, {"socketpair", l_socketpair},
+                                     {"write", l_write}, {"read", l_read}, {"close_fd", l_close_fd},
+                                     {"raise", l_raise}, {NULL, NULL}};
 
 static int open_module(lua_State *L) {
     luaL_newmetatable(L, "t.loop.call");
