@@ -157,11 +157,14 @@ local link_query = {
   ResponseContentLanguage = "response-content-language", ResponseExpires = "response-expires", VersionId = "versionId",
 }
 
--- The pairs of a table in the order of their names.
+-- The pairs of a table in the order of their names: header fields, or what becomes some.
 local function pairs_of(t, what)
   local list = {}
   for name, value in pairs(t) do
     if type(name) ~= "string" or type(value) ~= "string" then error(what .. ": names and values are strings", 3) end
+    if not name:find "^[%w!#$%%&'*+%-.^_`|~]+$" or value:gsub("\t", ""):find "%c" then
+      error(("%s: '%s' cannot be sent as a header field"):format(what, name), 3)
+    end
     list[#list + 1] = { name, value }
   end
   table.sort(list, function(a, b) return a[1] < b[1] end)
@@ -186,16 +189,17 @@ end
 function services.s3:presigned_url(options)
   assert(self == services.s3, "presigned_url is called with a colon: aws.s3:presigned_url{...}")
   check_options("presigned_url", options, link_options, link_query)
+  local method = options.method or "GET"
+  if method ~= "GET" and method ~= "HEAD" and method ~= "PUT" then error("presigned_url: method is GET, HEAD or PUT", 2) end
   local query = {}
   for name, parameter in pairs(link_query) do
-    if options[name] and name ~= "VersionId" and options.method == "PUT" then
+    if options[name] and name ~= "VersionId" and method == "PUT" then
       error("presigned_url: " .. name .. " is for GET and HEAD", 2)
     end
     query[parameter] = options[name]
   end
   local headers = options.headers and pairs_of(options.headers, "presigned_url: headers")
-  return core.presign(options.method or "GET", options.Bucket, options.Key, options.ExpiresIn or 300,
-    pairs_of(query, "presigned_url"), headers)
+  return core.presign(method, options.Bucket, options.Key, options.ExpiresIn or 300, pairs_of(query, "presigned_url"), headers)
 end
 
 ---@class perigee.aws.Form

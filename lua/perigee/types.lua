@@ -51,3 +51,6 @@
 ---@field service string?
 ---@field action string?
 ---@field request_id string?
+---@field attempts integer? of AWS: tries that were sent
+---@field waited_ms integer? between them
+---@field extended_id string? S3's x-amz-id-2

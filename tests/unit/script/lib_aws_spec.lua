@@ -249,11 +249,17 @@ describe("perigee.aws calls", function()
       report((aws.s3:presigned_url { Bucket = "b", Key = "k", ResponseContentType = "a/b", ResponseExpires = "e", VersionId = "v" }))
       report((aws.s3:presigned_url { method = "PUT", Bucket = "b", Key = "k", headers = { ["x-b"] = "2", ["content-type"] = "1" } }))
       report(fails(function() aws.s3:presigned_url { method = "PUT", Bucket = "b", Key = "k", ResponseExpires = "e" } end))
-      report(fails(function() aws.s3:presigned_url { Bucket = "b", Key = "k", headers = { 1 } } end))]]
+      report(fails(function() aws.s3:presigned_url { Bucket = "b", Key = "k", headers = { 1 } } end))
+      report(fails(function() aws.s3:presigned_url { Bucket = "b", Key = "k", headers = { ["a b"] = "" } } end))
+      report(fails(function() aws.s3:presigned_url { Bucket = "b", Key = "k", ResponseExpires = "a\r\nb" } end))
+      report(fails(function() aws.s3:presigned_url { method = "DELETE", Bucket = "b", Key = "k" } end))]]
     assert.equal("GET http://localhost/b/k?300&response-content-type=a/b&response-expires=e&versionId=v", r[1])
     assert.equal("PUT http://localhost/b/k?300 content-type:1 x-b:2", r[2])
     assert.matches("ResponseExpires is for GET", r[3])
     assert.matches("names and values are strings", r[4])
+    assert.matches("'a b' cannot be sent", r[5])
+    assert.matches("cannot be sent", r[6])
+    assert.matches("GET, HEAD or PUT", r[7])
   end)
 
   it("signs forms", function()
