@@ -1,5 +1,5 @@
 --- Starts other people's servers that speak AWS's protocols (installed by ./dev peers), each on a free port of 127.0.0.1, with
---- its data in memory or in a temporary directory. They are stopped by their process id, and by themselves after half an hour.
+--- its data in memory or in a temporary directory. They are stopped by their process id, and by themselves after an hour.
 ---
 ---   local why = peers.missing { "moto", "dynamodb" }     -- nil, or what to tell in pending()
 ---   local set = peers.start { "moto", "dynamodb" }       -- set.url.moto == "http://127.0.0.1:40123"
@@ -10,7 +10,7 @@ local support = require "e2e.support"
 local peers = {}
 
 local ROOT = "build/peers/"
-local LIFETIME = 1800
+local LIFETIME = 3600
 local JAVA = "java -Xms64m -Xmx1g -XX:+UseSerialGC -XX:TieredStopAtLevel=%d -Duser.timezone=UTC"
 
 peers.KEY, peers.SECRET = "AKIDPEERS", "peers-secret-key"
