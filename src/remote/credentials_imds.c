@@ -104,23 +104,28 @@ enum credential_found credentials_from_imds(struct chain *c, struct credential_d
     struct imds m = {.c = c};
     struct str role;
     if (c->settings->imds_disabled) return credential_absent(e, "disabled by AWS_EC2_METADATA_DISABLED");
-    if (role_of(&m, &role, e) || credentials_of(&m, role, ret, e)) return CREDENTIAL_FAILED;
+    if (role_of(&m, &role, e)) return m.token.n ? CREDENTIAL_FAILED : CREDENTIAL_ABSENT; /* most hosts have no IMDS */
+    if (credentials_of(&m, role, ret, e)) return CREDENTIAL_FAILED;
     ret->source = arena_printf(c->arena, "IMDSv2 role %.*s", STR_ARG(role));
     return CREDENTIAL_FOUND;
 }
 
 /* ==== region ==== */
 
-int credentials_imds_region(struct settings *s, struct arena *a, struct str *ret, struct err *e) {
-    struct chain c = {.settings = s, .arena = a};
-    struct imds m = {.c = &c};
+int chain_imds_region(struct chain *c, struct str *ret, struct err *e) {
+    struct imds m = {.c = c};
     struct exchange x = {0};
-    if (s->imds_disabled)
-        return err_set(e, ERR_CREDENTIALS, "instance metadata: disabled by AWS_EC2_METADATA_DISABLED");
-    if (get(&m, "/meta-data/placement/region", &x, e)) return err_wrap(e, "instance metadata");
+    if (get(&m, "/meta-data/placement/region", &x, e)) return -1;
     struct str region = str_trim(buf_view(&x.body_in));
-    int rc = x.status == 200 && endpoint_region_ok(region) ? 0 : wrong(&m, "instance metadata: the region", &x, e);
-    if (!rc) *ret = arena_str(a, region);
+    int rc = x.status == 200 && endpoint_region_ok(region) ? 0 : wrong(&m, "the region", &x, e);
+    if (!rc) *ret = arena_str(c->arena, region);
     chain_http_free(&x);
     return rc;
+}
+
+int credentials_imds_region(struct settings *s, struct arena *a, struct str *ret, struct err *e) {
+    struct chain c = {.settings = s, .arena = a};
+    if (s->imds_disabled)
+        return err_set(e, ERR_CREDENTIALS, "instance metadata: disabled by AWS_EC2_METADATA_DISABLED");
+    return chain_imds_region(&c, ret, e) ? err_wrap(e, "instance metadata") : 0;
 }

@@ -85,6 +85,9 @@ struct role_request {
 };
 int sts_assume(struct chain *c, const struct role_request *r, struct credential_draft *ret, struct err *e);
 
+/* The region of the instance. */
+int chain_imds_region(struct chain *c, struct str *ret, struct err *e);
+
 /* An HTTP exchange with retries of what may pass: failures of the transport, 429, 5xx. 0 with any other status. */
 struct chain_request {
     struct str method, url, body;

@@ -42,7 +42,7 @@ static int form_of(struct chain *c, const struct role_request *r, struct buf *fo
     return buf_check(form, "the request to STS", e);
 }
 
-enum { HOST, CONTENT_TYPE, DATE, TOKEN, AUTHORIZATION, HEADERS };
+enum { HEADERS = 5 };
 
 static size_t headers_of(const struct role_request *r, const struct endpoint *to, struct str body, int64_t now_ms,
                          struct arena *a, struct buf *authorization, struct http_header out[HEADERS]) {
@@ -145,13 +145,21 @@ static bool wrong_clock(const struct exchange *x, struct str code, int64_t *ret_
     return true;
 }
 
+/* Empty when nobody knows it: endpoint_resolve then says what to set. */
+static struct str region_of(struct chain *c) {
+    struct str region = STR_NONE;
+    struct err unknown;
+    if (!c->settings->region.n && !c->settings->imds_disabled) chain_imds_region(c, &region, &unknown);
+    return region;
+}
+
 int sts_assume(struct chain *c, const struct role_request *r, struct credential_draft *ret, struct err *e) {
     struct endpoint to;
     struct buf form = BUF_MAX(FORM_MAX);
     struct exchange x = {0};
     int64_t correction_ms = 0;
     int rc = -1;
-    if (check(r, e) || endpoint_resolve(c->settings, AWS_STS, STR_NONE, STR_NONE, c->arena, &to, e) ||
+    if (check(r, e) || endpoint_resolve(c->settings, AWS_STS, STR_NONE, region_of(c), c->arena, &to, e) ||
         form_of(c, r, &form, e))
         goto out;
     for (unsigned attempt = 1;; attempt++) {

@@ -366,6 +366,38 @@ static int l_imds_region(lua_State *L) {
     return 1;
 }
 
+/* ==== the signature of a request as it came ==== */
+
+static struct str secret_of(void *ud, struct str access_key) {
+    (void)access_key;
+    return *(struct str *)ud;
+}
+
+static int l_verify(lua_State *L) { /* verify(request, secret): the service it is signed for */
+    struct arena a = {0};
+    struct http_header headers[32];
+    struct str head = str_at(L, 1), secret = str_at(L, 2);
+    ptrdiff_t end = str_find(head, STR("\r\n\r\n"), 0);
+    struct str body = str_from(head, (size_t)end + 4), line = str_cut(&head, '\n');
+    struct http_request r = {.arena = &a, .headers = headers, .body = body};
+    r.method = str_cut(&line, ' ');
+    r.target = r.raw_query = str_cut(&line, ' ');
+    r.path = str_cut(&r.raw_query, '?');
+    for (head = str_take(head, (size_t)(body.p - 4 - head.p)); head.p && r.n_headers < 32;) {
+        struct str value = str_cut(&head, '\n'), name = str_cut(&value, ':');
+        headers[r.n_headers++] = (struct http_header){name, str_trim(value)};
+    }
+    struct sign_verified v;
+    struct err e = {0};
+    int n = 1;
+    if (sign_verify(&r, clock_ms(NULL), secret_of, &secret, &v, &e))
+        n = fail(L, &e);
+    else
+        lua_pushlstring(L, v.service.p, v.service.n);
+    arena_free(&a);
+    return n;
+}
+
 /* ==== many threads ==== */
 
 struct asker {
@@ -438,9 +470,9 @@ static const luaL_Reg methods[] = {{"wait", l_wait},     {"get", l_get},
                                    {"now", l_now},       {"logged", l_logged},
                                    {"storm", l_storm},   {"imds_region", l_imds_region},
                                    {"close", l_close},   {NULL, NULL}};
-static const luaL_Reg functions[] = {{"parse", l_parse},      {"where", l_where},   {"settings", l_settings},
-                                     {"open", l_open},        {"iso", l_iso},       {"mono_ms", l_mono_ms},
-                                     {"server", script_open}, {"setenv", l_setenv}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"parse", l_parse},     {"where", l_where},      {"settings", l_settings}, {"open", l_open},     {"iso", l_iso},
+    {"mono_ms", l_mono_ms}, {"server", script_open}, {"setenv", l_setenv},     {"verify", l_verify}, {NULL, NULL}};
 
 int luaopen_t_credentials(lua_State *L) {
     luaL_newmetatable(L, "t.credentials");
