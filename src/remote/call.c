@@ -228,8 +228,8 @@ static int64_t skew_of(const struct call *k) {
 /* Reads the answer into err and result. */
 static enum retry_class judge(struct call *k) {
     struct aws_call *c = k->aws;
-    c->err = (struct err){0};
     if (k->x.failure) {
+        c->result = json_make_obj();
         explain_failure(k);
     } else {
         struct wire_response r;
@@ -312,11 +312,16 @@ static void give_up_quota(struct call *k, uint64_t delay) {
 static void try_again(struct call *k, enum retry_class class) {
     struct remote *r = remote_of(k);
     struct aws_call *c = k->aws;
+    uint64_t left = call_remaining_ms(k);
+    if (k->x.failure == EXCHANGE_TIMEOUT && left < ATTEMPT_MIN_MS) {
+        fail_deadline(k); /* which has cut the attempt */
+        return;
+    }
     if (class == RETRY_NO || !repair(k, class) || k->attempt >= k->max_attempts) {
         finish(k);
         return;
     }
-    uint64_t delay = delay_of(k, class), left = call_remaining_ms(k);
+    uint64_t delay = delay_of(k, class);
     if (!retry_take(r->quota[service_of(k)], class, &k->cost)) {
         give_up_quota(k, delay);
         return;

@@ -64,8 +64,13 @@ static enum retry_class classify_service(const char *name, int status, int64_t s
     static const char *const transient[] = {
         "RequestTimeout",  "RequestTimeoutException", "InternalError",         "InternalServerError",
         "InternalFailure", "ServiceUnavailable",      "IDPCommunicationError", NULL};
-    static const char *const clock[] = {"InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure",
-                                        "RequestTimeTooSkewed",      "AccessDeniedException", NULL};
+    static const char *const clock[] = {"InvalidSignatureException",
+                                        "SignatureDoesNotMatch",
+                                        "AuthFailure",
+                                        "RequestTimeTooSkewed",
+                                        "AccessDeniedException",
+                                        "AccessDenied", /* of HEAD requests to S3, whose answers name nothing */
+                                        NULL};
     static const char *const credentials[] = {"ExpiredToken",
                                               "ExpiredTokenException",
                                               "InvalidToken",

@@ -132,6 +132,22 @@ echo '{"Version":1,"AccessKeyId":"AKIDEXAMPLE0001","SecretAccessKey":"SECRET","S
     end)
 end)
 
+it("a link is signed by the service's clock, and its end told by ours", function()
+    local skew = 3600000
+    local rig = open{handler = function(r)
+        return {status = r.refused and 403 or 200, headers = {ETag = '"e"'}} -- HEAD: no body tells why
+    end, now = false}
+    rig:server_clock(skew)
+    local c = rig:start("s3", "HeadObject", '{"Bucket":"bucket","Key":"k"}'):wait()
+    assert.is_true(c.ok, c.message)
+    assert.equal(2, c.attempts)
+    local url, expires = link(rig)
+    local now = os.time() * 1000
+    assert.is_true(math.abs(expires - (now + 300000)) < 5000)
+    assert.equal("UNSIGNED-PAYLOAD", check(rig, url, "GET", nil, now + skew))
+    assert.is_nil(check(rig, url, "GET", nil, now + skew + 310000))
+end)
+
 describe("the host of a link", function()
     local function host_for(url, hint)
         local rig = at(url)

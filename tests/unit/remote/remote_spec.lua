@@ -314,6 +314,13 @@ describe("a deadline", function()
         assert.equal(1, #seen)
     end)
 
+    it("that cuts the last try allowed is named as well", function()
+        local rig = serve({{act = "stall"}}, {env = {AWS_MAX_ATTEMPTS = "1"}})
+        local c = get_item(rig, {deadline_ms = "60"})
+        assert.equal("RequestTimeout", c.code)
+        assert.matches("the deadline of the caller", c.message)
+    end)
+
     it("that has passed lets nothing out", function()
         local rig, seen = serve{ok()}
         local c = get_item(rig, {deadline_ms = "0"})
@@ -714,6 +721,29 @@ describe("cancelling", function()
         for _ = 1, 5 do rig:turn(1) end
         c:cancel()
         rig:detach()
+    end)
+end)
+
+describe("opening", function()
+    it("refuses a malformed profile with file and line", function()
+        local config = temporary("[default]\nregion = eu-west-1\n[profile x\n")
+        local rig, code, message = remote.open{env = {AWS_CONFIG_FILE = config}, handler = function() end}
+        assert.is_nil(rig)
+        assert.equal("ConfigurationError", code)
+        assert.matches(config:gsub("%W", "%%%0") .. ":3", message)
+    end)
+
+    it("without a region anywhere, calls and preparation say where one could be set", function()
+        local rig, seen = serve({ok()}, {region = false, env = {AWS_EC2_METADATA_DISABLED = "true",
+            AWS_CONFIG_FILE = "/nonexistent/c", AWS_SHARED_CREDENTIALS_FILE = "/nonexistent/d"}})
+        local c = get_item(rig)
+        assert.equal("ConfigurationError", c.code)
+        assert.matches("AWS_REGION", c.message)
+        local done, code, message = rig:prepare()
+        assert.same({nil, "ConfigurationError"}, {done, code})
+        assert.matches("AWS_REGION, AWS_DEFAULT_REGION or `region` in profile default", message)
+        assert.equal("", rig:queue_base())
+        assert.equal(0, #seen)
     end)
 end)
 

@@ -61,7 +61,7 @@ describe("what may be tried again", function()
 
     it("a refused signature is the clock's fault only beyond four minutes", function()
         for _, name in ipairs{"InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure",
-                              "RequestTimeTooSkewed", "AccessDeniedException"} do
+                              "RequestTimeTooSkewed", "AccessDeniedException", "AccessDenied"} do
             for _, sign in ipairs{1, -1} do
                 assert.equal("clock", class{name = name, status = 403, skew = sign * (4 * MINUTE + 1)}, name)
                 assert.equal("no", class{name = name, status = 403, skew = sign * 4 * MINUTE}, name)
