@@ -73,6 +73,7 @@ static int checker_open(struct checker *k, const struct perigee_config *c, bool 
         .log = &k->log,
         .lua_dir = c->lua_dir,
         .root_dir = k->app ? k->app->dir.p : ".",
+        .fetch = &k->fetch.client,
         .scratch_dir = k->scratch.path[0] ? k->scratch.path : NULL,
         .trusted = trusted,
         .modules = c->modules,

@@ -73,6 +73,7 @@ static int open_script(struct worker *w, struct err *e) {
         .limits = {.instructions = (uint64_t)p->config.max_instructions, .cpu_ms = (uint64_t)p->config.cpu_ms},
         .lua_dir = p->config.lua_dir,
         .root_dir = p->root,
+        .fetch = &w->fetch.client,
         .scratch_dir = p->scratch.path,
         .development = p->config.development,
         .modules = p->config.modules,
