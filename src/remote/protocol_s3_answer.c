@@ -67,18 +67,19 @@ static int decode_error(struct aws_call *c, const struct wire_response *r) {
         wire_refused_xml(c, r, error);
     }
     if (etag.n && (r->status == 304 || r->status == 412) && !json_get(&c->result, "ETag"))
-        json_set(&c->arena, &c->result, "ETag", json_make_str(arena_str(&c->arena, etag)));
+        json_set(&c->arena, &c->result, "ETag", json_make_str(wire_clean(&c->arena, etag, etag.n)));
     return -1;
 }
 
 /* 200 with an <Error> body: S3 had answered before it failed. The status is the one that the error has elsewhere. */
 static int refused_late(struct aws_call *c, const struct wire_response *r, const struct xml *error) {
     struct wire_response late = *r;
-    struct str code = wire_error_name(xml_text(error, "Code"));
-    late.status = str_is(code, "SlowDown") || str_is(code, "ServiceUnavailable") ? 503 : 500;
-    wire_refused_xml(c, &late, error);
-    if (c->err.code != ERR_SERVICE) c->err.status = err_status(c->err.code);
-    return -1;
+    struct err known = {0};
+    struct str name = wire_error_name(xml_text(error, "Code"));
+    err_service(&known, arena_cstr(&c->arena, name), 500, false, "late");
+    bool busy = str_is(name, "SlowDown");
+    late.status = known.code != ERR_SERVICE ? err_status(known.code) : busy ? 503 : 500;
+    return wire_refused_xml(c, &late, error);
 }
 
 /* Whether the body is what an operation without one may have: nothing, or XML that is no error and no web page. */
@@ -98,7 +99,7 @@ static int check_empty(struct aws_call *c, const struct wire_response *r) {
 static struct json header_value(struct arena *a, const struct s3_member *m, struct str v) {
     char *when = arena_alloc(a, 25);
     int64_t n;
-    v = arena_str(a, v);
+    v = wire_clean(a, v, v.n);
     switch (m->type) {
     case S3_INT:
         if (str_i64(v, &n)) return json_make_i64(a, n);
@@ -146,7 +147,8 @@ static void add_metadata(struct aws_call *c, const struct wire_response *r) {
     struct json all = json_make_obj();
     for (size_t i = 0; i < r->n_headers; i++) {
         if (!str_ieq(str_take(r->headers[i].name, prefix.n), prefix)) continue;
-        struct str name = arena_str(a, str_from(r->headers[i].name, prefix.n));
+        struct str name = str_from(r->headers[i].name, prefix.n);
+        name = wire_clean(a, name, name.n);
         for (size_t k = 0; k < name.n; k++)
             if (name.p[k] >= 'A' && name.p[k] <= 'Z') ((char *)name.p)[k] += 32;
         struct str value = wire_clean(a, r->headers[i].value, r->headers[i].value.n);
@@ -223,7 +225,7 @@ static int read_key(struct listing *l, struct str text, struct str *ret) {
         *ret = text;
         return 0;
     }
-    return url_decode(l->a, text, true, ret, NULL);
+    return url_decode(l->a, text, true, ret, NULL) || str_bad_utf8(*ret) >= 0 ? -1 : 0;
 }
 
 static struct json date_value(struct arena *a, struct str text) {
