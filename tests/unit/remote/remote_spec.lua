@@ -260,6 +260,22 @@ describe("a network that fails three times in ten", function()
     end)
 end)
 
+it("workers share settings, credentials, quota and what they learn about buckets", function()
+    local moved = 0
+    local rig, seen = serve({function(r, n)
+        if r.headers["x-amz-target"] then return n % 5 == 0 and {status = 500} or ok() end
+        if r.headers.authorization:find("/us-east-2/s3/", 1, true) then return object("body") end
+        moved = moved + 1
+        return {status = 301, headers = {["x-amz-bucket-region"] = "us-east-2"},
+            body = "<Error><Code>PermanentRedirect</Code></Error>"}
+    end}, {env = {AWS_RETRY_MODE = "adaptive"}})
+    local done, failed = rig:hammer(4, 30)
+    assert.same({120, 0}, {done, failed})
+    assert.is_true(moved >= 1 and moved <= 4)
+    verified(seen)
+    assert.equal(#seen, metric(rig, "perigee_aws_attempts_total"))
+end)
+
 describe("the retry quota", function()
     it("stops the tries of a service that fails for long, and comes back with successes", function()
         local failing = true

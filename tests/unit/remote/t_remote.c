@@ -10,6 +10,7 @@
  *   c:wait() -> {ok, result, body, code, message, status, attempts, waited_ms, request_id}; c:done(); c:cancel()
  *   r:turn(ms) · r:presign{..} · r:presign_post(json, host) · r:describe() · r:identity() · r:queue_base()
  *   r:prepare() · r:detach() · r:close() · r:metrics() · r:server_clock(ms ahead) · r:server_secret(secret)
+ *   r:hammer(threads, calls) -> succeeded, failed: workers of the same remote, all at once
  *   r:verify(method, target, headers, now_ms) -> payload hash | nil, message: as a server would check it */
 #include "t_remote.h"
 #include "sign/sign.h"
@@ -284,6 +285,10 @@ static int call_gc(lua_State *L) {
     return 0;
 }
 
+static int rig_threads(lua_State *L) {
+    return rig_hammer(L, check(L));
+}
+
 static int rig_verify(lua_State *L) {
     struct rig *g = check(L);
     struct arena a = {0};
@@ -435,6 +440,7 @@ int luaopen_t_remote(lua_State *L) {
                                    {"server_secret", rig_secret},
                                    {"metrics", rig_metrics},
                                    {"verify", rig_verify},
+                                   {"hammer", rig_threads},
                                    {"presign", rig_presign},
                                    {"presign_post", rig_presign_post},
                                    {"describe", rig_describe},

@@ -29,5 +29,6 @@ int rig_server_open(struct rig *g, struct err *e);
 void rig_server_close(struct rig *g);
 struct str rig_secret_of(void *rig, struct str access_key);
 void rig_set_str(lua_State *L, const char *name, struct str s); /* of the table on top */
+int rig_hammer(lua_State *L, struct rig *g);
 
 #endif
