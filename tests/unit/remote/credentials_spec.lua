@@ -91,6 +91,11 @@ describe("credentials", function()
       assert.equal(0, b:stats().fetches)
       assert.is_false(b:refused())
     end)
+
+    it("must be fit for a header", function()
+      assert.equal("the explicit credentials cannot be used: the access key holds a byte that cannot be in a header, at position 2",
+        failure(open({}, { access_key = "A B", secret_key = SECRET })))
+    end)
   end)
 
   describe("of the environment", function()
@@ -153,6 +158,11 @@ describe("credentials", function()
       assert.matches("profile default %(.*/config:2%): aws_access_key_id is set, but aws_secret_access_key is not$", failure(open {}))
       config("[default]\naws_secret_access_key = " .. SECRET)
       assert.matches("config:2%): aws_secret_access_key is set, but aws_access_key_id is not$", failure(open {}))
+    end)
+
+    it("must be fit for a header", function()
+      config("[default]\naws_access_key_id = A B\naws_secret_access_key = " .. SECRET)
+      assert.matches("profile default %(.*config:2%): the access key holds a byte", failure(open {}))
     end)
 
     it("that need aws login are refused by name", function()
@@ -303,6 +313,18 @@ describe("credentials", function()
       assert.equal("profile default: role arn:aws:iam::1:role/two through profile one: role arn:aws:iam::1:role/one through environment", c.source)
       assert.matches("Credential=" .. ID .. "/", s:requests()[1])
       assert.matches("Credential=ASIAONE/", s:requests()[2])
+    end)
+
+    it("may begin with instance metadata", function()
+      local s, url = server()
+      s:reply("PUT", { body = "t" })
+      s:reply("GET /latest/meta-data/iam/security-credentials/ ", { body = "r" })
+      s:reply("GET /latest/meta-data/iam/security-credentials/r ", { body = json_set { AccessKeyId = "ASIAIMDS", SecretAccessKey = SECRET, Token = TOKEN } })
+      s:reply("POST / ", { body = sts_answer("AssumeRole", "ASIAROLE") })
+      config "[default]\nrole_arn = arn:aws:iam::1:role/x\ncredential_source = Ec2InstanceMetadata"
+      local c = open({ AWS_ENDPOINT_URL = url, AWS_EC2_METADATA_SERVICE_ENDPOINT = url }):wait()
+      assert.same({ "ASIAROLE", "profile default: role arn:aws:iam::1:role/x through IMDSv2 role r" }, { c.access_key, c.source })
+      assert.matches("Credential=ASIAIMDS/", s:requests()[4])
     end)
 
     it("may be its own source when it holds keys; keys of the profile itself do not count otherwise", function()
@@ -497,6 +519,37 @@ describe("credentials", function()
       assert.matches("answered with status 403: No access$", failure(open { AWS_ENDPOINT_URL_SSO = url }))
     end)
 
+    it("are an error that says what is wrong", function()
+      config(SESSION .. PROFILE)
+      for _, case in ipairs { { "<html>", "the answer of IAM Identity Center is not JSON$" },
+        { '{"roleCredentials":{"accessKeyId":"a"}}', "has no roleCredentials with an expiration$" },
+        { '{"roleCredentials":{"accessKeyId":"a","expiration":7226582400000}}', "the secret key is missing$" },
+        { '{"roleCredentials":' .. ANSWER:gsub("722658%d+", "1000") .. "}", "have expired already, at 1970" } } do
+        local s, url = server()
+        s:reply("GET", { body = case[1] })
+        token(CORP)
+        assert.matches(case[2], failure(open { AWS_ENDPOINT_URL_SSO = url }))
+      end
+      write(("%s/.aws/sso/cache/%s.json"):format(home, CORP), '{"accessToken":"a"}')
+      assert.matches("has no accessToken with a readable expiresAt; run: aws sso login", failure(open {}))
+      write(("%s/.aws/sso/cache/%s.json"):format(home, CORP), '{"accessToken":"a\\nb","expiresAt":"' .. FAR .. '"}')
+      assert.matches("the token cannot be sent in a header; run: aws sso login", failure(open {}))
+    end)
+
+    it("are asked of the portal of the session's region, through a proxy where one is set", function()
+      for region, host in pairs { ["eu-central-1"] = "amazonaws.com", ["cn-north-1"] = "amazonaws.com.cn" } do
+        local s, url = server()
+        config(SESSION:gsub("eu%-central%-1", region) .. PROFILE)
+        token(CORP)
+        t.setenv("https_proxy", url)
+        local why = failure(open {})
+        t.setenv "https_proxy"
+        local portal = "portal.sso." .. region .. "." .. host
+        assert.is_truthy(why:find("SSO: GET https://" .. portal .. "/federation/credentials: ", 1, true), why)
+        assert.is_truthy(s:requests()[1]:find("CONNECT " .. portal .. ":443 ", 1, true))
+      end
+    end)
+
     it("lack what the message names", function()
       config(PROFILE)
       assert.matches("config:2%): there is no section %[sso%-session corp%]$", failure(open {}))
@@ -504,6 +557,10 @@ describe("credentials", function()
       assert.matches("SSO: profile: default %(.*config:4%) lacks sso_role_name$", failure(open {}))
       config("[sso-session corp]\nsso_region = x\n" .. PROFILE)
       assert.matches("SSO: sso%-session: corp %(.*config:1%) lacks sso_start_url$", failure(open {}))
+      config "[default]\nsso_start_url = x\nsso_account_id = 1\nsso_role_name = r"
+      assert.matches("SSO: profile: default %(.*config:1%) lacks sso_region$", failure(open {}))
+      config "[default]\nsso_start_url = x\nsso_region = a.b\nsso_account_id = 1\nsso_role_name = r"
+      assert.matches("SSO: sso_region 'a.b' is not the name of a region$", failure(open {}))
       config(SESSION .. PROFILE .. "sso_region = us-east-1")
       assert.matches("config:8: sso_region differs from that of sso%-session corp$", failure(open {}))
     end)
@@ -561,6 +618,8 @@ describe("credentials", function()
 
     it("refuse a relative address that is none", function()
       assert.matches("RELATIVE_URI does not begin with '/'$", failure(open { AWS_CONTAINER_CREDENTIALS_RELATIVE_URI = "@evil.example/" }))
+      assert.matches("RELATIVE_URI: URL holds a character that must be percent%-encoded$",
+        failure(open { AWS_CONTAINER_CREDENTIALS_RELATIVE_URI = "/a b" }))
     end)
 
     it("are an error when the answer is not what is agreed", function()

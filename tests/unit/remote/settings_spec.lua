@@ -192,6 +192,8 @@ ec2_metadata_v1_disabled = true
 
     it("that are bad name the variable or the line", function()
       refused("^AWS_USE_FIPS_ENDPOINT: 'yes' is not true or false$", { AWS_USE_FIPS_ENDPOINT = "yes" })
+      refused("^AWS_USE_DUALSTACK_ENDPOINT: '0' is not true or false$", { AWS_USE_DUALSTACK_ENDPOINT = "0" })
+      refused("^AWS_EC2_METADATA_V1_DISABLED: 'x' is not true or false$", { AWS_EC2_METADATA_V1_DISABLED = "x" })
       refused("^AWS_EC2_METADATA_DISABLED: '1' is not true or false$", { AWS_EC2_METADATA_DISABLED = "1" })
       refused("^AWS_RETRY_MODE: 'fast' is not standard, adaptive or legacy$", { AWS_RETRY_MODE = "fast" })
       refused("^AWS_MAX_ATTEMPTS: '0' is not a number from 1 to 100$", { AWS_MAX_ATTEMPTS = "0" })
@@ -210,6 +212,12 @@ ec2_metadata_v1_disabled = true
       assert.equal("auto", read().s3)
       config "[default]\ns3 =\n  signature_version = s3"
       refused("signature_version = s3 is not supported", {})
+    end)
+
+    it("an application id that is too long is taken, with a warning", function()
+      local s, log = read { AWS_SDK_UA_APP_ID = ("x"):rep(51) }
+      assert.equal(51, #s.app_id)
+      assert.matches('"level":"warn","msg":"the application id is longer.*"source":"AWS_SDK_UA_APP_ID"', log)
     end)
 
     it("retry mode legacy is standard, with a warning", function()
