@@ -1,27 +1,19 @@
-/* The cloud port: signed GET, HEAD and PUT of S3 objects, and POST of browsers' forms, path style. Everything else is
- * refused by name, in S3's XML.
+/* S3's REST protocol: GET, HEAD and PUT of objects, and POST of browsers' forms. Everything else is refused by name, in
+ * S3's XML.
  *
- *   request ─► route by path ─► signature, payload hash ─► call (as a handler would make it) ─► headers, file ─► reply
+ *   request ─► route by path ─► call (as a handler would make it) ─► headers, file ─► reply
  *                          └──► form, its policy (s3/post.c) ──┘
  */
-#include "base/crypto.h"
-#include "base/url.h"
 #include "local/s3/s3.h"
-#include "sign/sign.h"
+#include "local/face/face.h"
 #include <ctype.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_QUERY = 64 };
-
-struct face {
-    struct local_conn *conn;
+struct rest {
+    struct face *f;
     struct http_request *r;
-    http_reply_fn *reply;
-    void *ud;
     struct str bucket, key; /* decoded */
-    struct url_param *query;
-    size_t n_query;
     struct s3_file file;
     bool form;
     struct s3_post post;
@@ -30,83 +22,62 @@ struct face {
 /* == answers ========================================================================================================
  */
 
-static void header(struct http_response *res, const char *name, struct str value) {
-    struct err ignored = {0}; /* what cannot be a header value is left out */
-    if (value.p) http_set(res, str_c(name), value, &ignored);
-}
-
-static void xml_text(struct buf *b, const char *tag, struct str s) {
-    buf_printf(b, "<%s>", tag);
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c == '&')
-            buf_c(b, "&amp;");
-        else if (c == '<')
-            buf_c(b, "&lt;");
-        else if (c == '>')
-            buf_c(b, "&gt;");
-        else
-            buf_byte(b, c < 0x20 && c != '\t' ? '?' : (char)c);
-    }
-    buf_printf(b, "</%s>", tag);
-}
-
 static void send(struct face *f, struct http_response *res) {
-    header(res, "x-amz-request-id", f->r->request_id);
-    f->reply(f->ud, res); /* takes it over; f may be gone afterwards */
+    face_set(res, "x-amz-request-id", f->r->request_id);
+    face_send(f, res);
 }
 
 static void send_error(struct face *f, const struct err *e, struct str etag) {
     struct http_response res;
     int status = err_status(e->code);
     http_response_init(&res, e->code == ERR_ACCESS_DENIED ? 403 : status);
-    header(&res, "ETag", etag);
+    face_set(&res, "ETag", etag);
     if (status != 304 && !str_is(f->r->method, "HEAD")) {
-        header(&res, "Content-Type", STR("application/xml"));
+        face_set(&res, "Content-Type", STR("application/xml"));
         buf_c(&res.body, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
-        xml_text(&res.body, "Code", str_c(err_name(e->code)));
-        xml_text(&res.body, "Message", str_c(e->msg));
-        xml_text(&res.body, "Resource", str_bad_utf8(f->r->path) < 0 ? f->r->path : STR_NONE);
-        xml_text(&res.body, "RequestId", f->r->request_id);
+        face_xml(&res.body, "Code", str_c(err_name(e->code)));
+        face_xml(&res.body, "Message", str_c(e->msg));
+        face_xml(&res.body, "Resource", str_bad_utf8(f->r->path) < 0 ? f->r->path : STR_NONE);
+        face_xml(&res.body, "RequestId", f->r->request_id);
         buf_c(&res.body, "</Error>");
     }
     send(f, &res);
 }
 
-static struct str override(const struct face *f, const char *header_name) {
+static struct str override(const struct rest *f, const char *header_name) {
     char name[64] = "response-";
     for (size_t i = 0, at = strlen(name); header_name[i] && at + 1 < sizeof name; i++) {
         name[at++] = (char)tolower((unsigned char)header_name[i]);
         name[at] = 0;
     }
-    for (size_t i = 0; i < f->n_query; i++)
-        if (str_is(f->query[i].name, name)) return f->query[i].value;
+    for (size_t i = 0; i < f->f->n_query; i++)
+        if (str_is(f->f->query[i].name, name)) return f->f->query[i].value;
     return STR_NONE;
 }
 
-static void set_or_override(struct face *f, struct http_response *res, const char *name, struct str value) {
+static void set_or_override(struct rest *f, struct http_response *res, const char *name, struct str value) {
     struct str other = override(f, name);
-    header(res, name, other.p ? other : value);
+    face_set(res, name, other.p ? other : value);
 }
 
-static void object_headers(struct face *f, struct http_response *res, struct aws_call *c) {
+static void object_headers(struct rest *f, struct http_response *res, struct aws_call *c) {
     const struct json *r = &c->result, *metadata = json_get(r, "Metadata");
     int64_t modified = 0;
     char date[30];
-    header(res, "ETag", json_get_s(r, "ETag"));
-    header(res, "Accept-Ranges", json_get_s(r, "AcceptRanges"));
-    header(res, "Content-Range", json_get_s(r, "ContentRange"));
+    face_set(res, "ETag", json_get_s(r, "ETag"));
+    face_set(res, "Accept-Ranges", json_get_s(r, "AcceptRanges"));
+    face_set(res, "Content-Range", json_get_s(r, "ContentRange"));
     if (now_parse_iso(json_get_s(r, "LastModified"), &modified)) {
         now_http(modified, date);
-        header(res, "Last-Modified", str_c(date));
+        face_set(res, "Last-Modified", str_c(date));
     }
     set_or_override(f, res, "Content-Type", json_get_s(r, "ContentType"));
     for (int i = 0; i < S3_HEADERS; i++)
         set_or_override(f, res, s3_headers[i].header, json_get_s(r, s3_headers[i].member));
-    for (int i = 0; i < S3_CHECKSUMS; i++) header(res, s3_checksums[i].header, json_get_s(r, s3_checksums[i].member));
+    for (int i = 0; i < S3_CHECKSUMS; i++) face_set(res, s3_checksums[i].header, json_get_s(r, s3_checksums[i].member));
     for (uint32_t i = 0; json_is(metadata, JSON_OBJ) && i < metadata->n; i++) {
         struct str name = arena_printf(f->r->arena, "x-amz-meta-%.*s", STR_ARG(metadata->members[i].key));
-        header(res, name.p, json_str(&metadata->members[i].value));
+        face_set(res, name.p, json_str(&metadata->members[i].value));
     }
 }
 
@@ -118,7 +89,7 @@ static bool is_web_address(struct str s) {
     return s.n && !url_parse(s, &u, NULL) && (str_is(u.scheme, "http") || str_is(u.scheme, "https"));
 }
 
-static struct str redirect_to(struct face *f, struct str etag) {
+static struct str redirect_to(struct rest *f, struct str etag) {
     struct buf b = BUF_MAX(16384);
     struct str url = f->post.redirect;
     buf_str(&b, url);
@@ -133,9 +104,9 @@ static struct str redirect_to(struct face *f, struct str etag) {
     return location;
 }
 
-static struct str object_url(struct face *f) {
+static struct str object_url(struct rest *f) {
     struct buf b = BUF_MAX(16384);
-    buf_str(&b, s3_base(f->conn->local, f->r->arena, http_header(f->r, "host")));
+    buf_str(&b, s3_base(f->f->conn->local, f->r->arena, http_header(f->r, "host")));
     buf_byte(&b, '/');
     url_encode(&b, f->bucket, false);
     buf_byte(&b, '/');
@@ -146,30 +117,30 @@ static struct str object_url(struct face *f) {
 }
 
 /* "If the value is not set, or is set to a value that is not valid, the response is 204", likewise for redirects. */
-static void form_done(struct face *f, struct aws_call *c) {
+static void form_done(struct rest *f, struct aws_call *c) {
     struct http_response res;
     struct str etag = arena_str(f->r->arena, json_get_s(&c->result, "ETag")), location = object_url(f);
     bool redirected = is_web_address(f->post.redirect);
     int status = str_is(f->post.status, "200") ? 200 : str_is(f->post.status, "201") ? 201 : 204;
     http_response_init(&res, redirected ? 303 : status);
-    header(&res, "ETag", etag);
-    header(&res, "Location", redirected ? redirect_to(f, etag) : location);
+    face_set(&res, "ETag", etag);
+    face_set(&res, "Location", redirected ? redirect_to(f, etag) : location);
     if (res.status == 201) {
-        header(&res, "Content-Type", STR("application/xml"));
+        face_set(&res, "Content-Type", STR("application/xml"));
         buf_c(&res.body, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<PostResponse>");
-        xml_text(&res.body, "Location", location);
-        xml_text(&res.body, "Bucket", f->bucket);
-        xml_text(&res.body, "Key", f->post.key);
-        xml_text(&res.body, "ETag", etag);
+        face_xml(&res.body, "Location", location);
+        face_xml(&res.body, "Bucket", f->bucket);
+        face_xml(&res.body, "Key", f->post.key);
+        face_xml(&res.body, "ETag", etag);
         buf_c(&res.body, "</PostResponse>");
     }
     aws_call_free(c);
-    send(f, &res);
+    send(f->f, &res);
 }
 
 /* HEAD is answered like GET, with the file: the server sends its length and leaves the bytes out. */
 static void done(struct aws_call *c, void *ud) {
-    struct face *f = ud;
+    struct rest *f = ud;
     struct http_response res;
     if (c->err.code) {
         struct err e = c->err;
@@ -177,7 +148,7 @@ static void done(struct aws_call *c, void *ud) {
         etag = etag.p ? arena_str(f->r->arena, etag) : etag;
         aws_call_free(c);
         if (f->file.fd >= 0) close(f->file.fd);
-        send_error(f, &e, etag);
+        send_error(f->f, &e, etag);
         return;
     }
     if (f->form) {
@@ -192,13 +163,13 @@ static void done(struct aws_call *c, void *ud) {
         res.file_len = f->file.len;
     }
     aws_call_free(c);
-    send(f, &res);
+    send(f->f, &res);
 }
 
 /* == request ========================================================================================================
  */
 
-static int unsupported(const struct face *f, struct str what, struct err *e) {
+static int unsupported(const struct rest *f, struct str what, struct err *e) {
     return err_set(e, ERR_NOT_IMPLEMENTED,
                    "%.*s %.*s: %.*s is not supported yet by this endpoint; signed GET, HEAD and PUT of S3 "
                    "objects, and POST of forms, are",
@@ -206,7 +177,7 @@ static int unsupported(const struct face *f, struct str what, struct err *e) {
                    STR_ARG(str_take(what, 200)));
 }
 
-static int read_path(struct face *f, struct err *e) {
+static int read_path(struct rest *f, struct err *e) {
     struct str rest = str_from(f->r->path, 1), bucket = str_cut(&rest, '/');
     if (url_decode(f->r->arena, bucket, false, &f->bucket, e) ||
         url_decode(f->r->arena, rest.p ? rest : STR(""), false, &f->key, e))
@@ -215,7 +186,7 @@ static int read_path(struct face *f, struct err *e) {
 }
 
 /* What a header field cannot hold must not be left out silently. */
-static int check_override(const struct face *f, const struct url_param *q, struct err *e) {
+static int check_override(const struct rest *f, const struct url_param *q, struct err *e) {
     bool known = false;
     for (size_t i = 0; s3_overrides[i]; i++) known |= str_is(str_from(q->name, 9), s3_overrides[i]);
     if (!known) return unsupported(f, arena_printf(f->r->arena, "the query parameter \"%.*s\"", STR_ARG(q->name)), e);
@@ -226,47 +197,18 @@ static int check_override(const struct face *f, const struct url_param *q, struc
 }
 
 /* Parameters that are no part of the signature and no response-* are sub-resources or options that mean something. */
-static int check_query(struct face *f, struct err *e) {
-    if (url_query(f->r->arena, f->r->raw_query, MAX_QUERY, &f->query, &f->n_query, e)) {
-        e->code = ERR_S3_ARGUMENT;
-        return -1;
-    }
-    for (size_t i = 0; i < f->n_query; i++) {
-        struct str name = f->query[i].name;
+static int check_query(struct rest *f, struct err *e) {
+    for (size_t i = 0; i < f->f->n_query; i++) {
+        struct str name = f->f->query[i].name;
         if (str_ieq(str_take(name, 6), STR("x-amz-")) || str_is(name, "x-id")) continue;
         bool reads = str_is(f->r->method, "GET") || str_is(f->r->method, "HEAD");
         if (reads && str_starts(name, STR("response-"))) {
-            if (check_override(f, &f->query[i], e)) return -1;
+            if (check_override(f, &f->f->query[i], e)) return -1;
             continue;
         }
         return unsupported(f, arena_printf(f->r->arena, "the query parameter \"%.*s\"", STR_ARG(name)), e);
     }
     return 0;
-}
-
-static struct str secret_of(void *ud, struct str access_key) {
-    const struct local *l = ud;
-    return crypto_equal(access_key, str_c(l->access_key)) ? str_c(l->secret_key) : STR_NONE;
-}
-
-static int check_payload(struct face *f, struct str hash, struct err *e) {
-    uint8_t sha[32];
-    char hex[64];
-    if (str_is(hash, "UNSIGNED-PAYLOAD")) return 0;
-    if (str_starts(hash, STR("STREAMING-"))) return unsupported(f, hash, e);
-    crypto_sha256(f->r->body, sha);
-    crypto_hex_to(hex, sha, 32);
-    if (str_eq(hash, str_n(hex, 64))) return 0;
-    return err_set(e, ERR_S3_SHA256, "The provided 'x-amz-content-sha256' header does not match what was computed.");
-}
-
-static int authenticate(struct face *f, struct err *e) {
-    struct local *l = f->conn->local;
-    struct sign_verified v = {0};
-    if (sign_verify(f->r, clock_ms(l->clock), secret_of, l, &v, e)) return -1;
-    if (!str_is(v.service, "s3"))
-        return unsupported(f, arena_printf(f->r->arena, "the service %.*s", STR_ARG(v.service)), e);
-    return check_payload(f, v.payload_hash, e);
 }
 
 /* == header fields to parameters ====================================================================================
@@ -284,7 +226,7 @@ static const struct s3_header put_headers[] = {{"ContentType", "content-type"},
                                                {"IfNoneMatch", "if-none-match"},
                                                {"ChecksumAlgorithm", "x-amz-sdk-checksum-algorithm"}};
 
-static void add_headers(struct face *f, struct aws_call *c, const struct s3_header *rows, size_t n) {
+static void add_headers(struct rest *f, struct aws_call *c, const struct s3_header *rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
         struct str v = http_header(f->r, rows[i].header);
         if (v.p) json_set(&c->arena, &c->params, rows[i].member, json_make_str(v));
@@ -302,7 +244,7 @@ static bool is_known(struct str name) {
 }
 
 /* x-amz-meta-* becomes Metadata; other x-amz-* that would change what is stored must not be overlooked. */
-static int add_put_headers(struct face *f, struct aws_call *c, struct err *e) {
+static int add_put_headers(struct rest *f, struct aws_call *c, struct err *e) {
     struct json metadata = json_make_obj();
     for (size_t i = 0; i < f->r->n_headers; i++) {
         struct str name = f->r->headers[i].name;
@@ -315,36 +257,25 @@ static int add_put_headers(struct face *f, struct aws_call *c, struct err *e) {
     add_headers(f, c, put_headers, sizeof put_headers / sizeof *put_headers);
     add_headers(f, c, s3_headers, S3_HEADERS);
     add_headers(f, c, s3_checksums, S3_CHECKSUMS);
-    c->body = f->r->body;
+    c->body = f->f->body;
     return 0;
-}
-
-static void start(struct face *f, struct aws_call *c) {
-    c->context.request_id = f->r->request_id;
-    c->context.trace_id = f->r->trace_id;
-    c->done = done;
-    c->ud = f;
-    if (aws_start(&f->conn->backend, f->conn->loop, c) == AWS_DONE) done(c, f);
 }
 
 /* Forms carry their signature themselves. */
-static int begin_form(struct face *f, struct err *e) {
+static int begin_form(struct rest *f, struct err *e) {
     struct aws_call *c = NULL;
     if (!f->bucket.n || f->key.n) return unsupported(f, STR("this method"), e);
-    if (check_query(f, e) || s3_post_call(f->conn->local, f->r, f->bucket, &f->post, &c, e)) return -1;
+    if (check_query(f, e) || s3_post_call(f->f->conn->local, f->r, f->bucket, &f->post, &c, e)) return -1;
     f->form = true;
-    start(f, c);
+    face_start(f->f, c, done, f);
     return 0;
 }
 
-static int begin(struct face *f, struct err *e) {
+static int begin(struct rest *f, struct err *e) {
     bool put = str_is(f->r->method, "PUT");
-    struct str target = http_header(f->r, "x-amz-target");
-    if (target.p)
-        return unsupported(f, arena_printf(f->r->arena, "the operation %.*s", STR_ARG(str_take(target, 100))), e);
     if (read_path(f, e)) return -1;
-    if (str_is(f->r->method, "POST")) return begin_form(f, e);
-    if (authenticate(f, e) || check_query(f, e)) return -1;
+    if (f->f->form) return begin_form(f, e);
+    if (check_query(f, e)) return -1;
     if (!put && !str_is(f->r->method, "GET") && !str_is(f->r->method, "HEAD"))
         return unsupported(f, STR("this method"), e);
     if (!f->bucket.n || !f->key.n) return unsupported(f, f->bucket.n ? STR("a bucket") : STR("the service"), e);
@@ -357,13 +288,17 @@ static int begin(struct face *f, struct err *e) {
         aws_call_free(c);
         return -1;
     }
-    start(f, c);
+    face_start(f->f, c, done, f);
     return 0;
 }
 
-void local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud) {
-    struct face *f = ARENA_NEW(r->arena, struct face);
+void face_s3(struct face *face) {
+    struct rest *f = ARENA_NEW(face->r->arena, struct rest);
     struct err e = {0};
-    *f = (struct face){.conn = c, .r = r, .reply = reply, .ud = ud, .file = {.fd = -1}};
-    if (begin(f, &e)) send_error(f, &e, STR_NONE);
+    *f = (struct rest){.f = face, .r = face->r, .file = {.fd = -1}};
+    if (begin(f, &e)) send_error(face, &e, STR_NONE);
+}
+
+void face_s3_error(struct face *f, const struct err *e) {
+    send_error(f, e, STR_NONE);
 }
