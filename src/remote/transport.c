@@ -44,7 +44,8 @@ struct sock {
     struct transport *t;
     int fd;
     struct loop_fd *watch;
-    struct transfer *transfer; /* the last one curl named with it (HTTP/2 has several) */
+    struct transfer *transfer; /* whose request went over it last; without TLS only */
+    uint64_t tag;              /* of its addresses, 0: not known yet */
     uint64_t received;         /* bytes of the answers that were whole */
     int events;                /* the loop watches for */
     bool ours;                 /* it was opened by our callback, so that we hear of its closing */
@@ -103,8 +104,7 @@ static struct transfer *take_transfer(struct transport *t) {
 
 static void give_transfer(struct transport *t, struct transfer *w) {
     forget_socket(t, w);
-    w->x = NULL;
-    w->ud = NULL;
+    transfer_release(w);
     if (t->n_idle_transfers >= POOLED) {
         transfer_close(w);
         return;
@@ -200,6 +200,11 @@ static void on_deliver(void *ud) {
     x->done(x, x->ud);
 }
 
+static void add(struct transport *t, struct transfer *w) {
+    CURLMcode rc = curl_multi_add_handle(t->multi, w->easy);
+    if (rc) fatal("cannot start an HTTP exchange: %s", curl_multi_strerror(rc));
+}
+
 /* curl's answer to a transfer. */
 static void completed(struct transfer *w, CURLcode code) {
     struct run *r = w->ud;
@@ -208,7 +213,7 @@ static void completed(struct transfer *w, CURLcode code) {
         curl_multi_remove_handle(t->multi, w->easy);
         r->retried = r->x->sent = true;
         transfer_prepare(w, r->x, true);
-        curl_multi_add_handle(t->multi, w->easy);
+        add(t, w);
         return;
     }
     transfer_finish(w, (int)code);
@@ -256,8 +261,7 @@ static void launch(struct run *r) {
     r->transfer->ud = r;
     transfer_prepare(r->transfer, r->x, false);
     arm(r);
-    CURLMcode rc = curl_multi_add_handle(t->multi, r->transfer->easy);
-    if (rc) fatal("cannot start an HTTP exchange: %s", curl_multi_strerror(rc));
+    add(t, r->transfer);
 }
 
 static void on_pump(void *ud) {
@@ -388,14 +392,39 @@ static void forget_socket(struct transport *t, struct transfer *w) {
     w->fd = -1;
 }
 
-static void name_transfer(struct sock *s, CURL *easy) {
-    struct transfer *w = NULL;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&w);
-    if (!w || w == s->transfer) return;
+static void name_transfer(struct sock *s, struct transfer *w) {
     if (s->transfer) s->transfer->fd = -1;
     forget_socket(s->t, w);
     s->transfer = w;
     w->fd = s->fd;
+}
+
+static bool has_port(const struct sock *s, int local_port) {
+    struct sockaddr_in6 a; /* the port is where sockaddr_in has it */
+    socklen_t n = sizeof a;
+    return getsockname(s->fd, (struct sockaddr *)&a, &n) == 0 && ntohs(a.sin6_port) == local_port;
+}
+
+/* Which of our sockets is it? A new one among those opened for it is told by its port; then `tag` stands for the
+ * connection's addresses. Only exchanges without TLS need to know. */
+static struct sock *connection(struct transport *t, const struct transfer *w, uint64_t tag, int local_port) {
+    for (size_t i = 0; i < t->n_socks; i++) {
+        struct sock *s = t->socks[i];
+        if (!s || !s->ours || s->tag != (w->opened ? 0 : tag)) continue;
+        if (!w->opened || has_port(s, local_port)) return s;
+    }
+    return NULL;
+}
+
+static void on_requesting(struct transfer *w, const char *ip, int port, int local_port) {
+    struct transport *t = (struct transport *)w->owner;
+    if (w->secure) return;
+    uint64_t tag = str_hash(str_c(ip)) ^ ((uint64_t)port << 16 | (uint64_t)local_port) * UINT64_C(0x9e3779b97f4a7c15);
+    if (!tag) tag = 1;
+    struct sock *s = connection(t, w, tag, local_port);
+    if (!s) return;
+    s->tag = tag;
+    name_transfer(s, w);
 }
 
 /* CURLMOPT_SOCKETFUNCTION(3): "informs the application about updates in the socket (file descriptor) status by doing
@@ -403,10 +432,9 @@ static void name_transfer(struct sock *s, CURL *easy) {
  * saves the loop two system calls an exchange. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *unused) {
     struct sock *s = sock_of(ud, fd);
-    (void)unused;
+    (void)easy, (void)unused;
     s->wanted = what != CURL_POLL_REMOVE;
     if (s->wanted) {
-        if (s->ours) name_transfer(s, easy);
         watch(s, (what & CURL_POLL_IN ? LOOP_READ : 0) | (what & CURL_POLL_OUT ? LOOP_WRITE : 0));
     } else if (!s->ours || !s->transfer || !s->transfer->answered) { /* one that never connected is closed unseen */
         unwatch(s);
@@ -416,8 +444,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ud, void *unu
     return 0;
 }
 
-static void on_opened(struct transfer_owner *o, int fd) {
-    sock_of((struct transport *)o, fd)->ours = true;
+static void on_opened(struct transfer *w, int fd) {
+    sock_of((struct transport *)w->owner, fd)->ours = true;
 }
 
 /* What the kernel has received, without the end of the stream (which it counts as a byte). */
@@ -431,7 +459,7 @@ static uint64_t bytes_received(int fd) {
 
 static void note_whole_answer(struct transfer *w) {
     struct transport *t = (struct transport *)w->owner;
-    struct sock *s = w->fd >= 0 && !w->secure ? sock_of(t, w->fd) : NULL;
+    struct sock *s = w->fd >= 0 ? sock_of(t, w->fd) : NULL;
     if (s) s->received = w->chunked ? bytes_received(s->fd) : s->received + w->head_bytes + w->body_bytes;
 }
 
@@ -439,7 +467,7 @@ static void note_whole_answer(struct transfer *w) {
  * byte of it come? (On TLS a farewell cannot be told from an answer here.) */
 static void note_cut_answer(struct sock *s) {
     struct transfer *w = s->transfer;
-    if (!w || !w->x || w->secure || w->opened || w->answered) return;
+    if (!w || !w->x || w->opened || w->answered) return;
     w->answered = bytes_received(s->fd) > s->received;
 }
 
@@ -450,7 +478,7 @@ static void on_closing(struct transfer_owner *o, int fd) {
     s->transfer = NULL;
     unwatch(s);
     s->ours = s->wanted = false;
-    s->received = 0;
+    s->received = s->tag = 0;
 }
 
 static void on_alarm(void *ud) {
@@ -491,6 +519,7 @@ int transport_open(const struct transport_config *c, struct transport **ret, str
     t->owner.connect_ms = c->connect_ms ? c->connect_ms : CONNECT_MS;
     t->owner.connecting = on_connecting;
     t->owner.opened = on_opened;
+    t->owner.requesting = on_requesting;
     t->owner.closing = on_closing;
     t->loop = c->loop;
     t->per_host = c->per_host ? c->per_host : PER_HOST;

@@ -38,7 +38,7 @@ static curl_socket_t on_open(void *ud, curlsocktype purpose, struct curl_sockadd
         return CURL_SOCKET_BAD;
     }
     w->opened = true;
-    if (w->owner->opened) w->owner->opened(w->owner, fd);
+    if (w->owner->opened) w->owner->opened(w, fd);
     return fd;
 }
 
@@ -55,7 +55,7 @@ static int on_close(void *ud, curl_socket_t fd) {
  * before the head of an answer: right when it goes over a fresh connection and really no byte came. */
 static int on_request(void *ud, char *ip, char *local_ip, int port, int local_port) {
     struct transfer *w = ud;
-    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    (void)local_ip;
     if (!w->x) return CURL_PREREQFUNC_ABORT;
     w->connecting_ms = 0;
     moved(w);
@@ -63,6 +63,7 @@ static int on_request(void *ud, char *ip, char *local_ip, int port, int local_po
         w->verdict = w->answered ? TRANSFER_CUT : !w->opened || w->attempts > 2 ? TRANSFER_AGAIN : TRANSFER_NONE;
         if (w->verdict) return CURL_PREREQFUNC_ABORT;
     }
+    if (w->owner->requesting) w->owner->requesting(w, ip, port, local_port);
     return CURL_PREREQFUNC_OK;
 }
 

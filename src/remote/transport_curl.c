@@ -105,7 +105,14 @@ struct transfer *transfer_open(struct transfer_owner *o) {
     return w;
 }
 
+void transfer_release(struct transfer *w) {
+    w->x = NULL;
+    w->ud = NULL;
+    if (w->lines.n) explicit_bzero(w->lines.p, w->lines.n);
+}
+
 void transfer_close(struct transfer *w) {
+    transfer_release(w);
     curl_easy_cleanup(w->easy);
     buf_free(&w->url);
     buf_free(&w->lines);

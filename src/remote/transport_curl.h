@@ -15,9 +15,11 @@ struct transfer_owner {
     char *proxy[2];            /* for http, for https; "": none */
     char *no_proxy;            /* never NULL */
     uint64_t connect_ms;
-    uint64_t now_ms;                                   /* monotonic; the owner sets it before it calls into curl */
-    void (*connecting)(struct transfer *w);            /* a name is being resolved or a socket opened; may be NULL */
-    void (*opened)(struct transfer_owner *o, int fd);  /* a socket of a connection; may be NULL */
+    uint64_t now_ms;                            /* monotonic; the owner sets it before it calls into curl */
+    void (*connecting)(struct transfer *w);     /* a name is being resolved or a socket opened; may be NULL */
+    void (*opened)(struct transfer *w, int fd); /* a socket for a connection; may be NULL */
+    /* A request is about to go out over the connection with these addresses; may be NULL. */
+    void (*requesting)(struct transfer *w, const char *ip, int port, int local_port);
     void (*closing)(struct transfer_owner *o, int fd); /* a socket that was opened; may be NULL */
 };
 /* proxy NULL: HTTPS_PROXY, HTTP_PROXY of the environment (either case); "": none. no_proxy likewise. */
@@ -71,6 +73,7 @@ struct transfer {
 void transfer_set_callbacks(struct transfer *w); /* when it is opened */
 struct transfer *transfer_open(struct transfer_owner *o);
 void transfer_close(struct transfer *w);
+void transfer_release(struct transfer *w); /* lets go of the exchange, and wipes the credentials among its headers */
 /* Sets the handle up for x, which has passed exchange_check. */
 void transfer_prepare(struct transfer *w, struct exchange *x, bool fresh_connection);
 /* The transfer ended with this CURLcode. True: it went over a connection used before and nothing of an answer came,

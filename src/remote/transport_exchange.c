@@ -60,20 +60,17 @@ static bool method_known(struct str m) {
     return false;
 }
 
-static bool is_token(struct str s) { /* RFC 9110 5.6.2 */
+static bool is_token(struct str s) { /* RFC 9110 5.6.2: one bit a character */
+    static const uint64_t token[2] = {UINT64_C(0x03ff6cfa00000000), UINT64_C(0x57ffffffc7fffffe)};
     for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  (c && strchr("!#$%&'*+-.^_`|~", c));
-        if (!ok) return false;
+        unsigned char c = (unsigned char)s.p[i];
+        if (c > 127 || !(token[c >> 6] >> (c & 63) & 1)) return false;
     }
     return s.n > 0;
 }
 
 static bool is_value(struct str s) {
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] == '\r' || s.p[i] == '\n' || s.p[i] == '\0') return false;
-    return true;
+    return !s.n || (!memchr(s.p, '\r', s.n) && !memchr(s.p, '\n', s.n) && !memchr(s.p, '\0', s.n));
 }
 
 static int64_t body_length(const struct exchange *x) {
@@ -134,8 +131,8 @@ bool exchange_check(struct exchange *x, struct str *ret_origin) {
         return false;
     }
     if (!check_headers(x)) return false;
-    ptrdiff_t path = str_chr(x->url, '/', u.scheme.n + 3), query = str_chr(x->url, '?', u.scheme.n + 3);
-    if (path < 0 || (query >= 0 && query < path)) path = query;
-    *ret_origin = path < 0 ? x->url : str_take(x->url, (size_t)path);
+    size_t end = u.scheme.n + 3; /* of the authority, RFC 3986 3.2 */
+    while (end < x->url.n && !strchr("/?#", x->url.p[end])) end++;
+    *ret_origin = str_take(x->url, end);
     return true;
 }

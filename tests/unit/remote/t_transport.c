@@ -227,17 +227,18 @@ static int l_running(lua_State *L) {
     return 1;
 }
 
-/* exchanges(url, n): n small exchanges one after the other, from C; the number of those with status 200. */
+/* repeat_small(url, n, body, at_once): n small exchanges, at_once of them at any time; the number of those with status
+ * 200. */
 struct repeat {
     struct exchange x;
     struct client *c;
-    lua_Integer left, good;
+    lua_Integer *left, *good;
 };
 
 static void repeat_done(struct exchange *x, void *ud) {
     struct repeat *r = ud;
-    r->good += x->failure == EXCHANGE_OK && x->status == 200;
-    if (--r->left > 0) transport_start(r->c->t, x);
+    *r->good += x->failure == EXCHANGE_OK && x->status == 200;
+    if (--*r->left >= (lua_Integer)transport_running(r->c->t) + 1) transport_start(r->c->t, x);
 }
 
 static int l_repeat(lua_State *L) {
@@ -249,19 +250,24 @@ static int l_repeat(lua_State *L) {
         {{"Authorization", 13}, {"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/eu-west-1/dynamodb", 67}},
     };
     struct client *c = client_of(L);
-    struct repeat r = {.c = c, .left = luaL_checkinteger(L, 3)};
-    r.x = (struct exchange){.method = STR("POST"),
-                            .url = str_c(luaL_checkstring(L, 2)),
-                            .headers = headers,
-                            .n_headers = 5,
-                            .body = str_c(luaL_optstring(L, 4, "{}")),
-                            .total_ms = 30000,
-                            .done = repeat_done,
-                            .ud = &r};
-    transport_start(c->t, &r.x);
-    while (r.left > 0) loop_once(c->loop, -1);
-    exchange_free(&r.x);
-    lua_pushinteger(L, r.good);
+    lua_Integer left = luaL_checkinteger(L, 3), good = 0, n = luaL_optinteger(L, 5, 1);
+    struct repeat *r = calloc((size_t)n, sizeof *r);
+    for (lua_Integer i = 0; i < n; i++) {
+        r[i] = (struct repeat){.c = c, .left = &left, .good = &good};
+        r[i].x = (struct exchange){.method = STR("POST"),
+                                   .url = str_c(luaL_checkstring(L, 2)),
+                                   .headers = headers,
+                                   .n_headers = 5,
+                                   .body = str_c(luaL_optstring(L, 4, "{}")),
+                                   .total_ms = 30000,
+                                   .done = repeat_done,
+                                   .ud = &r[i]};
+        transport_start(c->t, &r[i].x);
+    }
+    while (transport_running(c->t)) loop_once(c->loop, -1);
+    for (lua_Integer i = 0; i < n; i++) exchange_free(&r[i].x);
+    free(r);
+    lua_pushinteger(L, good);
     return 1;
 }
 

@@ -332,7 +332,7 @@ describe("an answer", function()
 end)
 
 describe("streams", function()
-  local big = 64 << 20
+  local big = 24 << 20
 
   it("take an answer as it comes", function()
     local url = serve { { "read" }, { "send", ("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"):format(big) }, { "big", tostring(big) } }
@@ -378,6 +378,21 @@ describe("streams", function()
     local url = serve { { "read" }, { "send", OK } }
     local a = fetch { url = url(), write = function() return false end }
     assert.same({ "SINK", "the answer of " .. same_port() .. " could not be written" }, { a.failure, a.why })
+  end)
+
+  for _, length in ipairs { 0, -1 } do
+    it("may be empty: announced as " .. length, function()
+      local url = serve { { "read" }, { "send", OK } }
+      local a = fetch { method = "PUT", url = url(), body_len = length, read = function() return nil end }
+      assert.equal("OK", a.failure, a.why)
+      assert.is_truthy(peer:received()[1][2]:find(length == 0 and "Content%-Length: 0\r\n\r\n$" or "chunked\r\n\r\n0\r\n\r\n$"))
+    end)
+  end
+
+  it("are left alone once the answer is an error", function()
+    local url = serve { { "send", "HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno" }, { "stall" } }
+    local a = fetch { method = "PUT", url = url(), body_len = 1 << 40, read = function(room) return ("x"):rep(room) end }
+    assert.same({ "OK", 403, "no" }, { a.failure, a.status, a.body }, a.why)
   end)
 
   it("are never asked for more than was announced", function()
@@ -462,6 +477,13 @@ describe("connections", function()
     open()
     assert.equal(2000, client:repeat_small(url(), 2000))
     assert.equal(1, peer:accepted())
+  end)
+
+  it("are used again by many at once", function()
+    local url = serve { { "serve", OK } }
+    open { per_host = 16 }
+    assert.equal(2000, client:repeat_small(url(), 2000, "{}", 64))
+    assert.is_true(peer:accepted() <= 16)
   end)
 
   for name, body in pairs { GET = false, POST = "body", ["a large PUT"] = ("x"):rep(300000) } do
@@ -780,6 +802,100 @@ describe("TLS", function()
     local a = fetch { url = ("https://localhost:%s/"):format(port) }
     assert.same({ "TLS", ("the trusted certificates for localhost:%s cannot be loaded from %s/key.pem"):format(port, dir) },
       { a.failure, a.why })
+  end)
+end)
+
+describe("HTTP/2", function()
+  local missing = not os.execute "command -v openssl >/dev/null 2>&1 && command -v node >/dev/null 2>&1"
+  local dir, node, pid, port
+
+  local SERVER = [[
+    const fs = require("fs"), [dir] = process.argv.slice(1);
+    const server = require("http2").createSecureServer({ key: fs.readFileSync(dir + "/key.pem"), cert: fs.readFileSync(dir + "/cert.pem"),
+      allowHTTP1: true });
+    let connections = 0;
+    server.on("secureConnection", () => connections++);
+    server.on("request", (req, res) => {
+      const chunks = [];
+      req.on("data", (c) => chunks.push(c));
+      req.on("end", () => {
+        const body = Buffer.concat(chunks).toString();
+        if (req.url === "/break") return req.stream ? req.stream.close(2) : req.socket.destroy();
+        res.writeHead(200, { "X-Version": req.httpVersion, "X-Host": req.authority || req.headers.host });
+        res.addTrailers({ "X-Late": "1" });
+        res.end([req.method, req.url, body.length, connections].join(" "));
+      });
+    });
+    server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+  ]]
+
+  setup(function()
+    if missing then return end
+    dir = os.tmpname()
+    os.remove(dir)
+    assert(os.execute("mkdir " .. dir))
+    assert(os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost " ..
+      "-addext subjectAltName=DNS:localhost -keyout %s/key.pem -out %s/cert.pem 2>/dev/null"):format(dir, dir)))
+    local f <close> = assert(io.open(dir .. "/server.js", "w"))
+    f:write((SERVER:gsub("slice%(1%)", "slice(2)")))
+  end)
+
+  teardown(function()
+    if dir then os.execute(("rm -r %s"):format(dir)) end
+  end)
+
+  after_each(function()
+    if node then
+      os.execute("kill " .. pid)
+      node:close()
+    end
+    node = nil
+  end)
+
+  local function case(name, fn)
+    it(name, function()
+      if missing then return pending "the programs node and openssl are needed" end
+      node = assert(io.popen(("echo $$; exec node %s/server.js %s"):format(dir, dir)))
+      pid, port = node:read "l", node:read "l"
+      open { ca_bundle = dir .. "/cert.pem" }
+      fn(("https://localhost:%s"):format(port))
+    end)
+  end
+
+  case("is spoken where it is offered", function(url)
+    local a, b, c, d = fetch({ url = url .. "/a?b", headers = { { "Host", "other.example" } } },
+      { method = "POST", url = url .. "/c", body = "body" },
+      { method = "PUT", url = url .. "/d", read = reader(("x"):rep(300000)), body_len = 300000 },
+      { method = "PUT", url = url .. "/e", read = reader(("x"):rep(300000)) })
+    assert.same({ "OK", 200, "GET /a?b 0 1" }, { a.failure, a.status, a.body }, a.why)
+    assert.same({ "2.0", "other.example" }, { header(a, "x-version"), header(a, "x-host") })
+    assert.is_nil(header(a, "x-late"))
+    assert.same({ "POST /c 4 1", "PUT /d 300000 1", "PUT /e 300000 1" }, { b.body, c.body, d.body })
+  end)
+
+  case("carries many exchanges over few connections", function(url)
+    fetch { url = url }
+    local good = 0
+    for _ = 1, 50 do client:start { url = url, done = function(a) good = good + (a.body == "GET / 0 1" and 1 or 0) end } end
+    client:run()
+    assert.equal(50, good)
+  end)
+
+  case("has streams that break", function(url)
+    local a, b = fetch({ url = url .. "/break", method = "POST", body = "x" }, { url = url .. "/after" })
+    assert.same({ "RESET", true }, { a.failure, a.sent }, a.why)
+    assert.equal("OK", b.failure)
+  end)
+
+  case("is cancelled stream by stream", function(url)
+    fetch { url = url }
+    local x = client:start { url = url, done = function() error "cancelled" end }
+    local other
+    client:start { url = url, done = function(a) other = a end }
+    client:once(0)
+    client:cancel(x)
+    client:run()
+    assert.equal("OK", other.failure)
   end)
 end)
 
