@@ -16,8 +16,8 @@ struct xml {
     struct xml *first, *next; /* children, siblings */
 };
 
-/* Errors: ERR_SYNTAX "... at line L column C", depth over 64, more than 100,000 elements and attributes. The text is not referred to
- * afterwards. */
+/* Errors: ERR_SYNTAX "... at line L column C", depth over 64, more than 100,000 elements and attributes. The text is
+ * not referred to afterwards. */
 int xml_parse(struct arena *a, struct str text, struct xml **ret, struct err *e);
 /* First child of that name, or NULL; accepts NULL. */
 const struct xml *xml_child(const struct xml *x, const char *name);

@@ -104,6 +104,7 @@ static bool gov_is_fips(enum aws_service service, struct str region, bool dualst
     switch (service) {
     case AWS_S3:
     case AWS_SES:
+    case AWS_KMS:
     case AWS_SECRETSMANAGER:
         return false;
     case AWS_CLOUDWATCH:
@@ -114,6 +115,11 @@ static bool gov_is_fips(enum aws_service service, struct str region, bool dualst
     default:
         return !dualstack;
     }
+}
+
+/* Secrets Manager's plain endpoints are dual-stack there. */
+static bool plain_is_dual(const struct partition *p, bool fips) {
+    return !strcmp(p->name, "aws") || !strcmp(p->name, "aws-us-gov") || (!strcmp(p->name, "aws-cn") && !fips);
 }
 
 static struct str iam_host(const struct settings *s, const struct partition *p, struct arena *a, struct err *e) {
@@ -145,8 +151,10 @@ static struct str service_host(const struct settings *s, enum aws_service servic
     if (service == AWS_S3) return s3_host(s, p, region, a, e);
     bool gov = !strcmp(p->name, "aws-us-gov");
     bool fips = s->fips && !(gov && gov_is_fips(service, region, s->dualstack));
+    bool dual = s->dualstack && !(service == AWS_SECRETSMANAGER && plain_is_dual(p, fips));
+    if (gov && service == AWS_STATES && dual) fips = true;
     return arena_printf(a, "%s%s.%.*s.%s", aws_service_row(service)->prefix, fips ? "-fips" : "", STR_ARG(region),
-                        s->dualstack ? p->dual_suffix : p->suffix);
+                        dual ? p->dual_suffix : p->suffix);
 }
 
 /* == resolving ======================================================================================================

@@ -263,7 +263,7 @@ static int read_object(struct listing *l, const struct xml *x, struct json *row)
 
 static int read_prefix(struct listing *l, const struct xml *x, struct json *row) {
     struct str prefix;
-    if (read_key(l, xml_text(x, "Prefix"), &prefix)) return -1;
+    if (!xml_child(x, "Prefix") || read_key(l, xml_text(x, "Prefix"), &prefix)) return -1;
     *row = json_make_obj();
     json_set(l->a, row, "Prefix", json_make_str(prefix));
     return 0;
@@ -297,7 +297,7 @@ static int read_listing(struct listing *l, const struct xml *root, struct json *
     if (read_rows(l, root, "Contents", read_object, &contents) ||
         read_rows(l, root, "CommonPrefixes", read_prefix, &prefixes))
         return -1;
-    json_set(l->a, ret, "Name", json_make_str(xml_text(root, "Name")));
+    if (xml_child(root, "Name")) json_set(l->a, ret, "Name", json_make_str(xml_text(root, "Name")));
     add_keys(l, root, ret);
     if (max.n) json_set(l->a, ret, "MaxKeys", number_value(l->a, max));
     json_set(l->a, ret, "KeyCount", json_make_i64(l->a, (int64_t)contents.n + prefixes.n));
@@ -323,7 +323,7 @@ static int decode_listing(struct aws_call *c, const struct wire_response *r) {
     if (parse(c, r, "ListBucketResult", &root)) return -1;
     bool encoded = str_is(xml_text(root, "EncodingType"), "url"), asked = json_get_s(&c->params, "EncodingType").n;
     struct listing l = {&c->arena, encoded && !asked};
-    if (read_listing(&l, root, &result)) return wire_bad(c, "holds a Key that is missing or wrongly encoded");
+    if (read_listing(&l, root, &result)) return wire_bad(c, "holds a Key or Prefix that is missing or wrongly encoded");
     if (encoded && asked) json_set(&c->arena, &result, "EncodingType", json_make_c("url"));
     c->result = result;
     add_headers(c, r);

@@ -91,5 +91,5 @@ struct str s3_words_decode(struct arena *a, struct str text) {
     }
     struct str s = arena_str(a, buf_view(&b));
     buf_free(&b);
-    return s;
+    return str_bad_utf8(s) < 0 ? s : text;
 }

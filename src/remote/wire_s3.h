@@ -36,7 +36,7 @@ struct str s3_sum(struct arena *a, enum s3_sum sum, struct str data);
 
 /* Metadata beyond ASCII travels as encoded words: "=?UTF-8?B?...?=" ... (RFC 2047 2, 4.1). */
 struct str s3_words_encode(struct arena *a, struct str text);
-/* Words in other character sets, and what is no well-formed word, stay as they are. */
+/* Words in other character sets, what is no well-formed word, and texts that would not be UTF-8 stay as they are. */
 struct str s3_words_decode(struct arena *a, struct str text);
 
 #endif

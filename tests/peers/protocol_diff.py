@@ -3,6 +3,7 @@
 usage: protocol_diff.py cases SEED N           one JSON object a line: calls with random parameters, made from the services' models
        protocol_diff.py requests SEED N FILE   FILE: what ours makes of them, one JSON object a line; prints each difference and a count
        protocol_diff.py unknown                members of S3 that ours does not have
+       protocol_diff.py endpoints              one JSON object a line: services, regions, settings, and where botocore goes
        protocol_diff.py answers                one JSON object a line: answers, and what botocore reads in them
 """
 
@@ -17,6 +18,8 @@ import xml.etree.ElementTree as ET
 import zlib
 
 import botocore.awsrequest
+import botocore.endpoint_provider
+import botocore.exceptions
 import botocore.loaders
 import botocore.model
 import botocore.parsers
@@ -370,6 +373,30 @@ def answers():
                           "host_id": meta.get("HostId", ""), "error": error, "result": plain(unquoted(service, action, parsed)) if error is None else None}))
 
 
+# ---- endpoints
+
+REGIONS = ["us-east-1", "eu-west-1", "mx-central-1", "cn-north-1", "cn-northwest-1", "us-gov-west-1", "us-gov-east-1", "eusc-de-east-1",
+           "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1"]
+
+
+def endpoints():
+    partitions = loader.load_data("partitions")
+    for service, (name, _) in MODELS.items():
+        provider = botocore.endpoint_provider.EndpointProvider(loader.load_service_model(name, "endpoint-rule-set-1"), partitions)
+        for region in REGIONS:
+            for fips, dualstack in [(False, False), (False, True), (True, False), (True, True)]:
+                params = {"Region": region, "UseFIPS": fips, "UseDualStack": dualstack}
+                params.update({"Bucket": "bkt"} if service == "s3" else {"UseGlobalEndpoint": False} if service == "sts" else {})
+                row = {"service": service, "region": region, "fips": fips, "dualstack": dualstack, "url": "", "signing": region}
+                try:
+                    found = provider.resolve_endpoint(**params)
+                    schemes = found.properties.get("authSchemes") or [{}]
+                    row.update(url=found.url, signing=schemes[0].get("signingRegion") or region)
+                except botocore.exceptions.EndpointProviderError:
+                    pass
+                print(json.dumps(row))
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "cases":
         for index, service_name, name, mine, _, payload in cases(int(sys.argv[2]), int(sys.argv[3])):
@@ -379,5 +406,7 @@ if __name__ == "__main__":
             print(json.dumps({"action": name, "member": member_name}))
     elif sys.argv[1] == "requests":
         requests(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    elif sys.argv[1] == "endpoints":
+        endpoints()
     else:
         answers()

