@@ -160,6 +160,7 @@ local core -- loaded at the first fetch: the rest of this module needs no host
 function http.fetch(url, options)
   core = core or require "perigee.http.core"
   if options ~= nil and type(options) ~= "table" then error("the options of http.fetch are a table", 2) end
+  if options and options.headers ~= nil and type(options.headers) ~= "table" then error("option 'headers' must be a table", 2) end
   if options and type(options.body) == "table" then
     local copy, headers, typed = {}, {}, false
     for name, value in pairs(options) do copy[name] = value end

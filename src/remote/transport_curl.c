@@ -89,6 +89,9 @@ static void set_constants(struct transfer *w) {
     SET(w, CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);
     SET(w, CURLOPT_CAINFO, o->ca_bundle);
     SET(w, CURLOPT_CAPATH, o->ca_path);
+    SET(w, CURLOPT_PROXY_CAINFO, o->ca_bundle);
+    SET(w, CURLOPT_PROXY_CAPATH, o->ca_path);
+    SET(w, CURLOPT_PROXY_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(w, CURLOPT_NOPROXY, o->no_proxy);
 }
 

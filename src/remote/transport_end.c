@@ -80,9 +80,10 @@ static bool fail_by_verdict(struct exchange *x, enum transfer_verdict verdict, c
     return true;
 }
 
+/* curl's own words, but those that quote the address of a proxy, which may hold a password. */
 static const char *detail(const struct transfer *w, int code) {
     static const char prefix[] = "SSL certificate problem: ";
-    if (!w->error[0]) return curl_easy_strerror((CURLcode)code);
+    if (!w->error[0] || strstr(w->error, "Unsupported proxy")) return curl_easy_strerror((CURLcode)code);
     return strncmp(w->error, prefix, sizeof prefix - 1) ? w->error : w->error + sizeof prefix - 1;
 }
 

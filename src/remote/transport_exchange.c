@@ -132,7 +132,7 @@ bool exchange_check(struct exchange *x, struct str *ret_origin) {
     }
     if (!check_headers(x)) return false;
     size_t end = u.scheme.n + 3; /* of the authority, RFC 3986 3.2 */
-    while (end < x->url.n && !strchr("/?#", x->url.p[end])) end++;
+    for (char c; end < x->url.n && (c = x->url.p[end]) != '/' && c != '?' && c != '#';) end++;
     *ret_origin = str_take(x->url, end);
     return true;
 }

@@ -920,6 +920,24 @@ describe("proxies", function()
     assert.is_nil(asked:find("s3cret", 1, true))
   end)
 
+  for _, proxy in ipairs { "http://user:s3cret@bad host:1", "gopher://user:s3cret@127.0.0.1:1", "http://user:s3cret@127.0.0.1:99999" } do
+    it("that cannot be used are not quoted with their password: " .. proxy, function()
+      open { proxy = proxy }
+      for _, url in ipairs { "http://service.example/", "https://service.example/" } do
+        local a = fetch { url = url }
+        assert.is_true(a.failure == "CONNECT" or a.failure == "DNS" or a.failure == "BAD_URL", a.failure)
+        assert.is_nil(a.why:find("s3cret", 1, true), a.why)
+      end
+    end)
+  end
+
+  it("get their password, nobody else does", function()
+    local there = serve { { "read" }, { "send", OK } }
+    open { proxy = (there "":gsub("//", "//user:s3cret@")) }
+    assert.equal("OK", fetch({ url = "http://service.example/" }).failure)
+    assert.is_truthy(peer:received()[1][2]:find("Proxy-Authorization: Basic dXNlcjpzM2NyZXQ=", 1, true))
+  end)
+
   it("are not used for the exceptions", function()
     local url = serve { { "read" }, { "send", OK } }
     open { proxy = "http://127.0.0.1:" .. server.closed_port(), no_proxy = "example.com,127.0.0.1" }

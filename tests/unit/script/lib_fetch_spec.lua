@@ -139,6 +139,7 @@ describe("http.fetch", function()
     ["http.fetch('http://x', { timeout_ms = '1' })"] = "option 'timeout_ms' must be an integer",
     ["http.fetch('http://x', { max_body = 1 << 40 })"] = "option 'max_body' must be an integer from 1 to 67108864",
     ["http.fetch('http://x', { headers = 'x' })"] = "option 'headers' must be a table",
+    ["http.fetch('http://x', { headers = 'x', body = {} })"] = "option 'headers' must be a table",
     ["http.fetch('http://x', { headers = { 'x' } })"] = "option 'headers' must have names as its keys",
     ["http.fetch('http://x', { headers = { X = true } })"] = "header 'X' must be a string or a number",
   } do
