@@ -26,6 +26,7 @@ local third_party = {
     { "^qrencode%.h$", "^src/pdf/" },
     { "^sqlite3%.h$", "^src/local/db%.c$" },
     { "^curl/", "^src/remote/" },
+    { "^dlfcn%.h$", "^src/remote/transport_load%.c$" },
     { "^microhttpd%.h$", "^src/in/server%.c$" },
     { "^lua%.h$", "^src/script/", "^src/perigee%.c$", "^src/host_[%w_]+%.c$", "^src/main%.c$" },
     { "^lauxlib%.h$", "^src/script/", "^src/perigee%.c$", "^src/host_[%w_]+%.c$", "^src/main%.c$" },
