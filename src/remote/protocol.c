@@ -203,6 +203,7 @@ static bool may_help(const struct aws_call *c) {
     bool passing = false;
     if (class == RETRY_TRANSIENT || class == RETRY_THROTTLING) return true;
     if (!strncmp(c->err.name, "ExpiredToken", 12)) return true;
+    if (!strcmp(c->err.name, "OperationAborted") || !strcmp(c->err.name, "ConditionalRequestConflict")) return true;
     if (c->err.code != ERR_DDB_CANCELLED) return c->err.code != ERR_BAD_ANSWER && err_retryable(c->err.code);
     for (uint32_t i = 0; json_is(reasons, JSON_ARR) && i < reasons->n; i++) {
         struct str code = json_get_s(&reasons->items[i], "Code");

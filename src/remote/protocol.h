@@ -38,7 +38,7 @@ struct wire_response {
 /* Answer -> call->result, result_body, request_id, extended_id (copied into the call's arena), or call->err: the
  * service's own (err_service) with the error's further members in call->result; BAD_ANSWER for what is not what the
  * protocol promises (no JSON/XML, wrong CRC32 or checksum, length that differs). S3's 200 with an <Error> body is an
- * error. Error bodies over 64 KiB are cut, not refused. Returns 0, or -1 with call->err set. */
+ * error. Error bodies over 64 KiB (JSON: 16 MiB) are cut, not refused. Returns 0, or -1 with call->err set. */
 int protocol_decode(const struct settings *s, struct aws_call *c, const struct wire_response *r);
 /* The region that S3 names in a redirect (x-amz-bucket-region, <Region>), or empty. */
 struct str protocol_redirect_region(const struct wire_response *r, struct arena *a);

@@ -119,10 +119,10 @@ static struct json header_value(struct arena *a, const struct s3_member *m, stru
 
 /* Streams in signed chunks are said to be "aws-chunked"; some services keep that with the object. */
 static struct str without_framing(struct str encoding) {
-    const struct str framing = STR("aws-chunked");
-    if (!str_ends(encoding, framing)) return encoding;
-    encoding = str_trim(str_take(encoding, encoding.n - framing.n));
-    return str_ends(encoding, STR(",")) ? str_trim(str_take(encoding, encoding.n - 1)) : encoding;
+    const struct str framing = STR("aws-chunked"), first = STR("aws-chunked,"), last = STR(",aws-chunked");
+    if (str_eq(encoding, framing)) return STR_NONE;
+    if (str_starts(encoding, first)) return str_trim(str_from(encoding, first.n));
+    return str_ends(encoding, last) ? str_trim(str_take(encoding, encoding.n - last.n)) : encoding;
 }
 
 /* Sums of objects are always asked for but shown only to who asked, as the engine does. */

@@ -357,7 +357,8 @@ describe("GetObject", function()
         local function encoding(v) return json.decode(get("", { ["content-encoding"] = v }).result).ContentEncoding end
         assert.is_nil(encoding "aws-chunked")
         assert.equal("gzip", encoding "gzip,aws-chunked")
-        assert.equal("gzip", encoding "gzip, aws-chunked")
+        assert.equal("gzip", encoding "aws-chunked,gzip")
+        assert.equal("gzip", encoding "aws-chunked, gzip")
         assert.equal("gzip", encoding "gzip")
     end)
 end)
@@ -372,7 +373,8 @@ describe("an S3 error", function()
             local err = failed("GetObject", status, xml(code, "m"))
             assert.same({ code, code, status, "m", false }, { err.code, err.name, err.status, err.message, err.retryable })
         end
-        for code, status in pairs { SlowDown = 503, InternalError = 500, ServiceUnavailable = 503, RequestTimeout = 400 } do
+        for code, status in pairs { SlowDown = 503, InternalError = 500, ServiceUnavailable = 503, RequestTimeout = 400, OperationAborted = 409,
+            ConditionalRequestConflict = 409 } do
             local err = failed("GetObject", status, xml(code, "m"))
             assert.same({ code, status, true }, { err.name, err.status, err.retryable })
         end
