@@ -587,6 +587,41 @@ describe("streams", function()
         end)
     end
 
+    it("no checksum of ours goes behind one of the caller's, or where none is wanted", function()
+        local function put(params, env)
+            local rig, seen = serve({ok("", {ETag = '"x"'})}, {env = env})
+            local c = rig:start("s3", "PutObject", params, {body_file = temporary("hello")}):wait()
+            assert.is_true(c.ok, c.message)
+            verified(seen)
+            assert.equal("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", seen[1].verified)
+            assert.is_nil(seen[1].headers["x-amz-trailer"])
+            assert.equal(tostring(#seen[1].body), seen[1].headers["content-length"])
+            local data, chunks, rest = dechunk(seen[1].body)
+            assert.same({"hello", 1, "\r\n"}, {data, chunks, rest})
+        end
+        put('{"Bucket":"bucket","Key":"k","ChecksumSHA256":"LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="}')
+        put('{"Bucket":"bucket","Key":"k"}', {AWS_REQUEST_CHECKSUM_CALCULATION = "when_required"})
+    end)
+
+    it("a content encoding of the caller's stands behind aws-chunked", function()
+        local rig, seen = serve{ok("", {ETag = '"x"'})}
+        local c = rig:start("s3", "PutObject", '{"Bucket":"bucket","Key":"k","ContentEncoding":"gzip"}',
+            {body_file = temporary("hello")}):wait()
+        assert.is_true(c.ok, c.message)
+        assert.equal("aws-chunked,gzip", seen[1].headers["content-encoding"])
+    end)
+
+    it("a file that is shorter than it was said to be is an error that tells how far it went", function()
+        local path = temporary(("x"):rep(400000))
+        local rig = serve{ok("", {ETag = '"x"'})}
+        local call = rig:start("s3", "PutObject", '{"Bucket":"bucket","Key":"k"}', {body_file = path})
+        os.execute("truncate -s 200000 " .. path)
+        local c = call:wait()
+        assert.equal("InputOutputError", c.code)
+        assert.matches("ended after 200000 of 400000 bytes: it was shortened", c.message)
+        assert.equal(1, c.attempts)
+    end)
+
     it("a file goes up again from its beginning", function()
         local content = ("x"):rep(300000)
         local rig, seen = serve{{status = 503}, {act = "reset"}, ok("", {ETag = '"x"'})}
