@@ -144,7 +144,7 @@ static void presign(const struct sign_credentials *c, const struct sign_scope *s
 
 int sign_presign(const struct sign_credentials *c, const struct sign_scope *s, const struct sign_link *l,
                  struct sign_key_cache *cache, struct buf *out, struct err *e) {
-    struct str scheme, host;
+    struct str scheme = STR_NONE, host = STR_NONE;
     if (check_expires(l->expires_s, e) || check_uri(l->path, l->extra_query, e) || check_headers(l, e) ||
         split_base(l->base, &scheme, &host, e))
         return -1;
