@@ -1,10 +1,15 @@
 /* host_lua.c: the Lua module perigee.host: an embedded host as an object, for `perigee test` and scripts.
- *   local host = require "perigee.host"
- *   local h = assert(host.open{ template=, memory=, data=, parameters={Name=value}, clock=unix_ms, lua_dir=,
- * development= }) h:request{ method=, target=, headers={}, body=, remote_ip= } -> { status=, headers={lower=value},
- * body= } h:cloud{...}  h:drain([max_ms]) -> true | nil, why   h:run_schedule(name)   h:advance(ms)   h:now()
- *   h:aws(service, action, params[, body]) -> result | nil, err   h:mailbox()   h:reload() -> version   h:fault(name,
- * n)   h:close() Everything a handle needs hangs off the userdata, so an error anywhere frees it with the handle. */
+ *
+ * - open{ template=, parameters={Name=value}, lua_dir=, development=, clock=unix_ms, data= or memory (the default) } or
+ *   open{ aws=true, profile=, region=, endpoint_url=, account=, stack=, resources=, create= } -> h | nil, err
+ * - h:request{ method=, target=, headers={}, body=, remote_ip= } -> { status=, headers={lower=value}, body= }
+ * - h:drain([max_ms]) -> true | nil, why
+ * - h:run_schedule(name), h:advance(ms), h:now(), h:reload() -> version, h:close()
+ * - h:aws(service, action, params[, body]) -> result | nil, err
+ * - h:cloud{...}, h:mailbox(), h:fault(name, n): of the embedded engine
+ * - inspect{...}, check{...}, try_port(host, port), try_data(dir): for the doctor, see host.h
+ *
+ * Everything a handle needs hangs off the userdata, so an error anywhere frees it with the handle. */
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "host.h"
