@@ -107,10 +107,12 @@ end
 
 local Failure = { __tostring = function(e) return e.code .. ": " .. e.message end }
 
-local function claim(key, holder, lease_ms)
+local FINISH_ATTEMPTS = 20
+
+local function claim(key, holder, lease_until)
   return aws.dynamodb:put_item {
     TableName = table_name(),
-    Item = { key = key, phase = "running", holder = holder, lease_until = time.now() + lease_ms,
+    Item = { key = key, phase = "running", holder = holder, lease_until = lease_until,
       expires_at = expiry "EFFECT_SECONDS" },
     ConditionExpression = "attribute_not_exists(#key) OR (phase = :running AND lease_until < :now) OR expires_at < :now_s",
     ExpressionAttributeNames = { ["#key"] = "key" },
@@ -118,9 +120,10 @@ local function claim(key, holder, lease_ms)
   }
 end
 
-local function finish(key, holder)
-  local err
-  for attempt = 1, 3 do
+-- Insists until the lease ends: what is not completed by then will be done twice.
+local function finish(key, holder, lease_until)
+  local pause, err = 50, nil
+  for _ = 1, FINISH_ATTEMPTS do
     local done
     done, err = aws.dynamodb:update_item {
       TableName = table_name(),
@@ -129,8 +132,9 @@ local function finish(key, holder)
       ConditionExpression = "holder = :me",
       ExpressionAttributeValues = { [":done"] = "done", [":me"] = holder },
     }
-    if done or not err.retryable then break end
-    time.sleep(50 * attempt)
+    if done or not err.retryable or time.now() + pause > lease_until then break end
+    time.sleep(pause)
+    pause = math.min(2 * pause, 1000)
   end
   return err
 end
@@ -155,14 +159,16 @@ end
 ---@return boolean? ran false: it ran before
 ---@return perigee.Error? err
 function idempotency.once(key, lease_ms, fn)
-  local holder = crypto.uuid()
-  local claimed, err = claim(key, holder, lease_ms)
+  local holder, lease_until = crypto.uuid(), time.now() + lease_ms
+  local claimed, err = claim(key, holder, lease_until)
   if not claimed then
     if err.code ~= "ConditionalCheckFailedException" then return nil, err end
     local record, failure = read(key)
     if failure then return nil, failure end
     if record and record.phase == "done" then return false end
-    return nil, setmetatable({ code = "InProgress", message = key .. " is being done elsewhere", retryable = true }, Failure)
+    if not record or record.holder ~= holder then -- ours: it was claimed, but the answer to that was lost
+      return nil, setmetatable({ code = "InProgress", message = key .. " is being done elsewhere", retryable = true }, Failure)
+    end
   end
   local called, done, failure = pcall(fn)
   if not called or not done then
@@ -170,7 +176,7 @@ function idempotency.once(key, lease_ms, fn)
     if not called then error(done, 0) end
     return nil, failure
   end
-  local unfinished = finish(key, holder)
+  local unfinished = finish(key, holder, lease_until)
   if unfinished then return nil, unfinished end
   return true
 end

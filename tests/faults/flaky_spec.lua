@@ -84,15 +84,17 @@ describe(("%d orders while %.0f %% of all calls to AWS fail"):format(ORDERS, SHA
   end)
 
   it("are tried again no more often than the retry quota allows", function()
-    local failed, calls, retries = 0, 0, 0
+    local failed, calls, retries, resent, worst = 0, 0, 0, 0, 0
     for name, c in pairs(counts) do
-      calls, failed, retries = calls + c.calls, failed + c.calls - c.passed, retries + c.retries
+      calls, failed, worst = calls + c.calls, failed + c.calls - c.passed, math.max(worst, c.tokens_worst)
+      retries, resent = retries + c.retries, resent + c.resent
       assert.is_true(c.tokens_worst <= QUOTA, ("%s: %d tokens beyond those given back"):format(name, c.tokens_worst))
     end
     assert.is_true(failed > calls * SHARE * 0.8, "the proxy failed too few calls to show anything")
     assert.is_true(retries > 0)
     assert.truthy(metrics:match "perigee_aws_retries_total [1-9]")
-    print(("%d orders: %d requests of customers (%d again, %d replays), %d calls to AWS, %d failed, %d retries; %d messages redriven")
-      :format(ORDERS, customers.requests, customers.again, customers.replayed, calls, failed, retries, audit.redriven))
+    print(("%d orders: %d requests of customers (%d again, %d replays); %d calls to AWS, %d failed, %d tried again (at most %d tokens out), " ..
+      "%d sent again by the transport; %d messages redriven"):format(ORDERS, customers.requests, customers.again, customers.replayed,
+      calls, failed, retries, worst, resent, audit.redriven))
   end)
 end)

@@ -95,7 +95,7 @@ class Quota:
 
     def __init__(self):
         self.outcome = {}  # by invocation id: attempt number, cost of the last retry, throttled
-        self.taken = self.returned = self.retries = self.worst = 0
+        self.taken = self.returned = self.worst = self.retries = self.resent = 0
 
     def attempt(self, request):
         call = request.header("amz-sdk-invocation-id")
@@ -110,6 +110,8 @@ class Quota:
             self.taken += cost
             self.retries += 1
             self.worst = max(self.worst, self.taken - self.returned)
+        elif number == last[0]:  # by the transport itself: a kept connection that was closed without a byte of answer
+            self.resent += 1
         self.outcome[call] = (max(number, last[0]), cost, last[2])
 
     def answered(self, request, ok, throttled):
@@ -133,7 +135,7 @@ class Service:
 
     def counted(self):
         q = self.quota
-        return {**self.counts, "retries": q.retries, "tokens_taken": q.taken, "tokens_returned": q.returned, "tokens_worst": q.worst}
+        return {**self.counts, "retries": q.retries, "resent": q.resent, "tokens_taken": q.taken, "tokens_returned": q.returned, "tokens_worst": q.worst}
 
     async def upstream(self, request):
         """The service's answer, over a kept connection where there is one."""
