@@ -247,6 +247,13 @@ static struct json number_value(struct arena *a, struct str text) {
     return str_i64(text, &n) ? json_make_i64(a, n) : json_make_str(text);
 }
 
+/* A flat list: one element an algorithm. */
+static void add_algorithm(struct arena *a, struct json *row, const struct xml *x) {
+    struct json *list = (struct json *)json_get(row, "ChecksumAlgorithm");
+    if (!list) list = json_set(a, row, "ChecksumAlgorithm", json_make_arr());
+    json_push(a, list, json_make_str(x->text));
+}
+
 static int read_object(struct listing *l, const struct xml *x, struct json *row) {
     struct arena *a = l->a;
     *row = json_make_obj();
@@ -256,7 +263,10 @@ static int read_object(struct listing *l, const struct xml *x, struct json *row)
         if (str_is(c->name, "LastModified")) v = date_value(a, c->text);
         if (str_is(c->name, "Size")) v = number_value(a, c->text);
         if (c->first) v = text_object(a, c);
-        json_set_str(a, row, c->name, v);
+        if (str_is(c->name, "ChecksumAlgorithm"))
+            add_algorithm(a, row, c);
+        else
+            json_set_str(a, row, c->name, v);
     }
     return json_get_s(row, "Key").n ? 0 : -1;
 }

@@ -277,6 +277,7 @@ LISTING = XML + """<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-
 <NextContinuationToken>1ueGcxLPRx1Tr/XYExHnhbYLgveDs2J/wm36Hy4vbOwM=</NextContinuationToken><KeyCount>3</KeyCount><MaxKeys>2</MaxKeys>
 <Delimiter>%2F</Delimiter><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><StartAfter>a</StartAfter>
 <Contents><Key>a+b%2F%C3%A9%0A.txt</Key><LastModified>2026-11-22T04:55:46.000Z</LastModified><ETag>&quot;fba9dede5f27731c9771645a39863328&quot;</ETag>
+<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumAlgorithm>SHA1</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>
 <Size>434234</Size><StorageClass>STANDARD</StorageClass><Owner><ID>75aa57f0</ID><DisplayName>me</DisplayName></Owner></Contents>
 <Contents><Key>a+b%2Fplus%2B</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>"x"</ETag><Size>0</Size><StorageClass>STANDARD</StorageClass></Contents>
 <CommonPrefixes><Prefix>a+b%2Fd%2F</Prefix></CommonPrefixes></ListBucketResult>"""
