@@ -27,8 +27,12 @@ static void cancel_http(void *ud, void *ticket) {
 
 static void *handle_cloud(void *ud, struct http_request *r, http_reply_fn *reply, void *reply_ud) {
     struct worker *w = ud;
-    local_face(w->conn.local, r, reply, reply_ud);
-    return NULL;
+    return local_face(w->conn.local, r, reply, reply_ud);
+}
+
+static void cancel_cloud(void *ud, void *ticket) {
+    (void)ud;
+    local_face_cancel(ticket);
 }
 
 /* Ready: the cloud is there and every feed's last receive went well. */
@@ -117,7 +121,7 @@ static int open_server(struct worker *w, int fd, bool cloud, struct server **ret
         .clock = p->clock,
     };
     if (cloud) {
-        c.handler = (struct server_handler){handle_cloud, NULL, w};
+        c.handler = (struct server_handler){handle_cloud, cancel_cloud, w};
         c.limits.body_bytes = 64u << 20;
     }
     return server_open(&c, ret, e);

@@ -125,11 +125,13 @@ void aws_call_wait(struct aws_backend *b, struct loop *home, struct aws_call *c)
 static const char *type_prefix(const struct aws_call *c) {
     enum aws_service s = c->row->service;
     enum err_code code = c->err.code;
+    bool common = code == ERR_SERIALIZATION || code == ERR_UNKNOWN_OPERATION || code == ERR_ACCESS_DENIED ||
+                  code == ERR_AUTH_MISSING || code == ERR_AUTH_CLIENT || code == ERR_AUTH_SIGNATURE ||
+                  code == ERR_AUTH_INCOMPLETE || code == ERR_TOO_LARGE;
+    if ((s == AWS_SQS || s == AWS_DYNAMODB) && common) return "com.amazon.coral.service#";
     if (s == AWS_SQS) return "com.amazonaws.sqs#";
     if (s != AWS_DYNAMODB) return "";
     if (code == ERR_VALIDATION) return "com.amazon.coral.validate#";
-    if (code == ERR_SERIALIZATION || code == ERR_UNKNOWN_OPERATION || code == ERR_ACCESS_DENIED)
-        return "com.amazon.coral.service#";
     return "com.amazonaws.dynamodb.v20120810#";
 }
 

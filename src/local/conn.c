@@ -170,6 +170,7 @@ void local_detach(struct local_conn *c) {
     loop_defer_cancel(c->loop, &c->nudge);
     loop_turn_end_remove(c->loop, &c->hook);
     service_close(c->service);
+    sign_key_cache_wipe(&c->signing);
     db_close(c->db);
     free(c);
 }

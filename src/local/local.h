@@ -20,6 +20,8 @@ struct local_config {
     const char *dir; /* NULL: a private directory in memory (/dev/shm, else TMPDIR), removed at close, not synced */
     const char *region, *account;        /* NULL: "us-east-1", "000000000000" */
     const char *access_key, *secret_key; /* NULL: "perigee", "perigee" */
+    const char *keys;                    /* a file with further pairs, "ID SECRET" a line; NULL: none */
+    bool no_verify;                      /* the cloud port takes any signature and none */
     struct clock *clock;                 /* NULL: the system's */
     struct log *log;
     struct metrics *metrics; /* may be NULL */
@@ -43,10 +45,11 @@ void local_set_endpoint(struct local *l, int cloud_port, const char *public_url)
 /* 0 when a write transaction can begin and commit now (readiness); loop thread, completes by fn. */
 void local_probe(struct local_conn *c, void (*fn)(void *ud, const struct err *e), void *ud);
 
-/* The cloud port: S3 objects by presigned or header-signed GET, HEAD and PUT, and by browsers' POST of signed forms;
- * every other request gets AWS's own error
- * shape. reply is called once, on this loop, possibly before local_face returns. */
-void local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud);
+/* The cloud port: every service at one address, in its own protocol, signed (AWS Signature Version 4; links to S3 also
+ * by Version 2). reply is called once, on this loop, possibly before local_face returns: then NULL is returned. A
+ * request that waits by contract (ReceiveMessage) is a ticket for local_face_cancel, after which there is no reply. */
+void *local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud);
+void local_face_cancel(void *ticket);
 
 /* Mail that SES accepted, oldest first: {"Messages":[{"MessageId","Timestamp","Source","Destination":[..],"Subject",
  * "Raw" (MIME text)}]}, in a. Reads at once. */

@@ -189,7 +189,9 @@ int local_open(const struct local_config *c, struct local **ret, struct err *e) 
     l->log = c->log;
     l->metrics = c->metrics;
     l->pool = c->pool;
+    l->no_verify = c->no_verify;
     name_it(l, c);
+    if (c->keys && face_keys_open(l, c->keys, e)) goto out;
     add_rows(l, dynamo_rows);
     add_rows(l, sqs_rows);
     add_rows(l, s3_rows);
@@ -216,6 +218,7 @@ void local_close(struct local *l) {
     if (l->lock_fd >= 0) close(l->lock_fd);
     if (l->in_memory && l->dir && fs_remove_tree(l->dir, &e))
         log_event(l->log, LOG_WARN, "store: private directory stays behind", "ss", "dir", l->dir, "error", e.msg);
+    face_keys_close(l);
     free(l->dir);
     free(l->region);
     free(l->account);

@@ -6,8 +6,14 @@
 #ifndef PERIGEE_LOCAL_STORE_H
 #define PERIGEE_LOCAL_STORE_H
 #include "local/engine.h"
+#include "sign/sign.h"
 
 struct writer;
+
+/* A further pair of keys that the cloud port knows. */
+struct local_key {
+    struct str id, secret;
+};
 
 struct local {
     struct aws_identity id;
@@ -24,7 +30,11 @@ struct local {
     uint8_t secret[32]; /* of this store, made with it: seals receipt handles and continuation tokens */
     _Atomic int64_t faults[LOCAL_FAULTS];
     _Atomic int cloud_port;
-    char *public_url; /* set before workers run */
+    char *public_url;       /* set before workers run */
+    struct local_key *keys; /* beside access_key; set at open */
+    size_t n_keys;
+    struct arena key_arena;
+    bool no_verify; /* the cloud port takes any signature and none */
 };
 
 struct local_conn {
@@ -39,6 +49,7 @@ struct local_conn {
     size_t in_flight;     /* operations and file jobs whose end has not been seen on the loop */
     struct list finished; /* the writer's: tasks to be posted after the commit */
     struct list finished_node;
+    struct sign_key_cache signing; /* of those who sign requests to the cloud port */
 };
 
 /* Where the bytes of a transaction's services come from: opens and closes their per-connection states. */
@@ -93,5 +104,11 @@ int meta_set(struct db *db, const char *name, struct str value, struct err *e);
 bool local_file_fault(struct local *l);
 
 extern const struct local_row sts_rows[];
+
+/* Reads l->keys from a file; errors name its lines. */
+int face_keys_open(struct local *l, const char *path, struct err *e);
+void face_keys_close(struct local *l);
+/* The secret of an access key that l knows, or STR_NONE; time does not depend on which. */
+struct str face_secret(const struct local *l, struct str access_key);
 
 #endif

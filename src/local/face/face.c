@@ -35,6 +35,7 @@ void face_xml(struct buf *b, const char *tag, struct str s) {
 }
 
 void face_send(struct face *f, struct http_response *res) {
+    if (f->ended) *f->ended = true;
     f->reply(f->ud, res);
 }
 
@@ -47,7 +48,7 @@ struct str face_param(const struct face *f, const char *name) {
 struct str face_header(const struct face *f, const char *name) {
     for (size_t i = 0; i < f->n_trailers; i++)
         if (str_ieq(f->trailers[i].name, str_c(name))) return f->trailers[i].value;
-    return http_header(f->r, name);
+    return !strcmp(name, "content-encoding") ? f->content_encoding : http_header(f->r, name);
 }
 
 struct str face_base_url(const struct face *f) {
@@ -73,6 +74,53 @@ void face_start(struct face *f, struct aws_call *c, void (*done)(struct aws_call
     if (aws_start(&f->conn->backend, f->conn->loop, c) == AWS_PENDING) return;
     f->waiting = NULL;
     done(c, ud);
+}
+
+void local_face_cancel(void *ticket) {
+    struct face *f = ticket;
+    aws_cancel(f->waiting);
+}
+
+/* Without a row: the same in both protocols. */
+static const char *const sqs_codes[][2] = {
+    {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"},
+    {"QueueNameExists", "QueueAlreadyExists"},
+    {"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight"},
+    {"EmptyBatchRequest", "AWS.SimpleQueueService.EmptyBatchRequest"},
+    {"TooManyEntriesInBatchRequest", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"},
+    {"BatchEntryIdsNotDistinct", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"},
+    {"InvalidBatchEntryId", "AWS.SimpleQueueService.InvalidBatchEntryId"},
+    {"BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong"},
+    {"PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress"},
+    {"QueueDeletedRecently", "AWS.SimpleQueueService.QueueDeletedRecently"},
+    {"UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation"},
+    {"UnknownOperationException", "InvalidAction"},
+    {"AccessDeniedException", "AccessDenied"},
+    {"InternalServerError", "InternalFailure"}};
+
+const char *face_sqs_query_code(const struct err *e) {
+    const char *name = err_name_of(e), *auth = face_auth_query_name(e->code);
+    if (auth) return auth;
+    for (size_t i = 0; i < sizeof sqs_codes / sizeof *sqs_codes; i++)
+        if (!strcmp(name, sqs_codes[i][0])) return sqs_codes[i][1];
+    return name;
+}
+
+static void fix_queue_url(const struct face *f, struct aws_call *c, struct json *url) {
+    if (!json_is(url, JSON_STR)) return;
+    *url = json_make_str(arena_printf(&c->arena, "%.*s/%.*s/%.*s", STR_ARG(face_base_url(f)),
+                                      STR_ARG(f->conn->backend.id.account), STR_ARG(aws_queue_name(url->s))));
+}
+
+void face_fix_queue_urls(const struct face *f, struct aws_call *c) {
+    struct json *r = &c->result;
+    for (uint32_t i = 0; json_is(r, JSON_OBJ) && i < r->n; i++) {
+        struct json *v = &r->members[i].value;
+        struct str key = r->members[i].key;
+        if (str_is(key, "QueueUrl")) fix_queue_url(f, c, v);
+        if (!str_ieq(key, STR("QueueUrls")) || !json_is(v, JSON_ARR)) continue;
+        for (uint32_t k = 0; k < v->n; k++) fix_queue_url(f, c, &v->items[k]);
+    }
 }
 
 /* == which service ==================================================================================================
@@ -194,6 +242,7 @@ static const struct face_doors {
     void (*begin)(struct face *f);
     void (*refuse)(struct face *f, const struct err *e);
 } doors[FACE_PROTOCOLS] = {
+    [FACE_JSON] = {face_json, face_json_error},
     [FACE_S3] = {face_s3, face_s3_error},
 };
 
@@ -222,11 +271,8 @@ static int read_query(struct face *f, struct err *e) {
     return -1;
 }
 
-void local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud) {
-    struct face *f = ARENA_NEW(r->arena, struct face);
+static void answer(struct face *f) {
     struct err e = {0};
-    *f = (struct face){.conn = c, .r = r, .reply = reply, .ud = ud, .body = r->body};
-    f->content_encoding = http_header(r, "content-encoding");
     int rc = read_query(f, &e);
     choose_service(f);
     if (!doors[f->protocol].begin) f->protocol = FACE_S3;
@@ -236,9 +282,21 @@ void local_face(struct local_conn *c, struct http_request *r, http_reply_fn *rep
         return;
     }
     f->form = is_browser_form(f);
+    if (!rc && f->protocol == FACE_JSON) rc = face_json_check(f, &e);
     if (!rc && !f->form) rc = face_authenticate(f, &e);
     if (rc)
         doors[f->protocol].refuse(f, &e);
     else
         doors[f->protocol].begin(f);
+}
+
+void *local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud) {
+    struct face *f = ARENA_NEW(r->arena, struct face);
+    bool ended = false;
+    *f = (struct face){.conn = c, .r = r, .reply = reply, .ud = ud, .body = r->body, .ended = &ended};
+    f->content_encoding = http_header(r, "content-encoding");
+    answer(f);
+    if (ended) return NULL;
+    f->ended = NULL;
+    return f->waiting ? f : NULL;
 }

@@ -31,7 +31,9 @@ struct face { /* in the request's arena */
     size_t n_trailers;
     struct sign_verified who;
     bool form;                /* nobody signed: a browser's POST of a form, which carries its signature itself */
+    struct aws_call *call;    /* of FACE_JSON: what the body asks for; NULL after face_start */
     struct aws_call *waiting; /* a parked call, which goes when the client does */
+    bool *ended;              /* private to face.c */
 };
 
 void face_json(struct face *f);
@@ -43,8 +45,12 @@ void face_s3_error(struct face *f, const struct err *e);
 void face_ses(struct face *f);
 void face_ses_error(struct face *f, const struct err *e);
 
+/* Before the signature is looked at, as AWS does: what is no JSON, and operations that there are not. */
+int face_json_check(struct face *f, struct err *e);
+
 /* Reads who signed, and whether body and signature agree; fills f->who, and body, content_encoding and trailers when
- * the body is aws-chunked. Errors: as sign_verify, and S3_SHA256, S3_BAD_DIGEST, ... */
+ * the body is aws-chunked. Errors: with the name and status (err_name_of, err_status_of)
+ * that f->protocol has for them. */
 int face_authenticate(struct face *f, struct err *e);
 
 /* -- what protocols share --------------------------------------------------------------------------------------------
@@ -52,10 +58,16 @@ int face_authenticate(struct face *f, struct err *e);
 
 /* Value of the first decoded query or form parameter of that name, or STR_NONE. */
 struct str face_param(const struct face *f, const char *name);
-/* Header of the request, or trailer of its body. */
+/* Header of the request, or trailer of its body; "content-encoding" without aws-chunked. */
 struct str face_header(const struct face *f, const char *name);
 /* "http://host:4566" as the client wrote it in Host: what queue URLs begin with. */
 struct str face_base_url(const struct face *f);
+/* "AWS.SimpleQueueService.NonExistentQueue": the code that the older Query protocol of SQS has for an error. */
+const char *face_sqs_query_code(const struct err *e);
+/* "InvalidClientTokenId" for ERR_AUTH_CLIENT, ...; NULL for other errors. */
+const char *face_auth_query_name(enum err_code code);
+/* Queue URLs in a result of SQS begin as the client's Host header says. */
+void face_fix_queue_urls(const struct face *f, struct aws_call *c);
 /* Starts the call; done(call, ud) runs now or later and frees it. The call may point into the request and its arena. */
 void face_start(struct face *f, struct aws_call *c, void (*done)(struct aws_call *c, void *ud), void *ud);
 /* Adds a header line; left out when value.p is NULL or what it holds cannot be in one. */

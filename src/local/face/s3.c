@@ -228,14 +228,16 @@ static const struct s3_header put_headers[] = {{"ContentType", "content-type"},
 
 static void add_headers(struct rest *f, struct aws_call *c, const struct s3_header *rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
-        struct str v = http_header(f->r, rows[i].header);
+        struct str v = face_header(f->f, rows[i].header);
         if (v.p) json_set(&c->arena, &c->params, rows[i].member, json_make_str(v));
     }
 }
 
 static bool is_known(struct str name) {
-    static const char *const known[] = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token",
-                                        "x-amz-user-agent", "x-amz-sdk-checksum-algorithm"};
+    static const char *const known[] = {
+        "x-amz-date",       "x-amz-content-sha256",         "x-amz-security-token",
+        "x-amz-user-agent", "x-amz-sdk-checksum-algorithm", "x-amz-decoded-content-length",
+        "x-amz-trailer"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (str_ieq(name, str_c(known[i]))) return true;
     for (int i = 0; i < S3_CHECKSUMS; i++)

@@ -141,7 +141,7 @@ describe("the cloud port", function()
     assert.equal(400, status)
     assert.matches("XAmzContentSHA256Mismatch", body)
     for name, more in pairs { ["x%-amz%-acl"] = { headers = { ["x-amz-acl"] = "public-read" } },
-      ["STREAMING%-UNSIGNED"] = { payload_hash = "STREAMING-UNSIGNED-PAYLOAD-TRAILER" } } do
+      ["STREAMING%-AWS4%-ECDSA"] = { payload_hash = "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD" } } do
       status, _, body = put(more)
       assert.equal(501, status)
       assert.matches(name, body)

@@ -1,6 +1,6 @@
 /* t.local: an engine with one loop and one connection, driven from specs.
  *
- *   e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock) }   -> engine | nil, error name, message
+ *   e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify = true }   -> engine | nil, error name, message
  *   e:call(service, action, params_json [, body [, file]])  -> result_json, result_body | nil, error_json; file: a path
  *   whose bytes are the body of PutObject, or that GetObject writes to
  *   h = e:start(service, action, params_json [, body]); h:done(); h:wait() -> as e:call; h:cancel()
@@ -104,6 +104,10 @@ static int open_engine(lua_State *L) {
     lua_getfield(L, 1, "now");
     if (!lua_isnil(L, -1)) atomic_store(&e->clock.frozen_ms, luaL_checkinteger(L, -1));
     struct local_config c = {.dir = dir.p, .clock = &e->clock, .log = &e->log, .metrics = &e->metrics};
+    c.keys = field(L, 1, "keys").p;
+    lua_getfield(L, 1, "no_verify");
+    c.no_verify = lua_toboolean(L, -1);
+    lua_pop(L, 1);
     int rc = pool_open(2, 0, &e->pool, &err);
     c.pool = e->pool;
     if (!rc) rc = loop_open(&e->loop, &err);
@@ -311,13 +315,20 @@ static size_t read_pairs(lua_State *L, const char *name, struct arena *a, struct
     return n;
 }
 
-/* Adds x-amz-date, x-amz-content-sha256 (unless given) and Authorization for the service named by the field `sign`. */
+/* Adds x-amz-date, x-amz-content-sha256 (payload_hash, else the body's; left out when `plain`) and Authorization for the
+ * service named by the field `sign`, with `access_key` and `secret_key`, at `at` (ms) or now. */
 static size_t sign_headers(lua_State *L, struct engine *e, struct arena *a, const struct http_request *r,
                            struct http_header *h, size_t n) {
     struct str service = field(L, 2, "sign"), hash = field(L, 2, "payload_hash");
-    struct sign_credentials cred = {STR("perigee"), STR("perigee"), STR_NONE};
-    struct sign_scope scope = {STR("us-east-1"), service, clock_ms(&e->clock)};
+    struct str id = field(L, 2, "access_key"), secret = field(L, 2, "secret_key");
+    struct sign_credentials cred = {id.p ? id : STR("perigee"), secret.p ? secret : STR("perigee"), STR_NONE};
+    lua_getfield(L, 2, "at");
+    lua_getfield(L, 2, "plain");
+    struct sign_scope scope = {STR("us-east-1"), service, luaL_optinteger(L, -2, clock_ms(NULL))};
+    bool plain = lua_toboolean(L, -1);
+    lua_pop(L, 2);
     struct buf value = BUF_MAX(8192);
+    (void)e;
     struct sign_key_cache cache = {0};
     uint8_t sha[32];
     if (!service.p) return n;
@@ -327,7 +338,7 @@ static size_t sign_headers(lua_State *L, struct engine *e, struct arena *a, cons
     crypto_hex_to(hex, sha, 32);
     if (!hash.p) hash = str_n(hex, 64);
     h[n++] = (struct http_header){STR("x-amz-date"), str_n(date, 16)};
-    h[n++] = (struct http_header){STR("x-amz-content-sha256"), hash};
+    if (!plain) h[n++] = (struct http_header){STR("x-amz-content-sha256"), hash};
     struct sign_request s = {r->method, r->path, r->raw_query, h, n, hash, !str_is(service, "s3")};
     sign_authorization(&cred, &scope, &s, &cache, &value, NULL);
     h[n++] = (struct http_header){STR("Authorization"), arena_str(a, buf_view(&value))};
@@ -375,7 +386,14 @@ static int engine_face(lua_State *L) {
     r.n_headers = read_pairs(L, "headers", &a, &headers);
     r.n_headers = sign_headers(L, e, &a, &r, headers, r.n_headers);
     r.headers = headers;
-    local_face(e->conn, &r, answered, &ans);
+    void *ticket = local_face(e->conn, &r, answered, &ans);
+    lua_getfield(L, 2, "give_up");
+    if (lua_toboolean(L, -1)) {
+        if (!ticket) luaL_error(L, "nothing to give up");
+        local_face_cancel(ticket);
+        arena_free(&a);
+        return 0;
+    }
     while (!ans.done) loop_once(e->loop, -1);
     lua_pushinteger(L, ans.res.status);
     push_headers(L, buf_view(&ans.res.head));
