@@ -14,7 +14,7 @@ end
 
 local function find_python()
     local asked = os.getenv "PERIGEE_PEERS_PYTHON"
-    if asked then return assert(has_botocore(asked) and asked, "PERIGEE_PEERS_PYTHON has no botocore") end
+    if asked and asked ~= "" then return assert(has_botocore(asked) and asked, "PERIGEE_PEERS_PYTHON has no botocore") end
     for _, python in ipairs { "build/peers/venv/bin/python", "python3" } do
         if has_botocore(python) then return python end
     end

@@ -195,8 +195,8 @@ describe("AWS's SigV4 test suite", function()
             names[i] = ("x-long-header-name-%02d"):format(i)
         end
         given[61], given[62], given[63] = {"HOST", "h"}, {"x-long-header-name-07", " second  one\t "}, {"X-LONG-header-name", ""}
-        local text, list = canonical{headers = given}, nil
-        list = text:match("\n([^\n]*)\n[^\n]*$")
+        local text = canonical{headers = given}
+        local list = text:match("\n([^\n]*)\n[^\n]*$")
         assert.equal("host;x-long-header-name;" .. table.concat(names, ";"), list)
         assert.truthy(text:find("\nx-long-header-name:\nx-long-header-name-01:v\n", 1, true))
         assert.truthy(text:find("\nx-long-header-name-07:v,second one\n", 1, true))
