@@ -91,11 +91,15 @@ async def read_message(reader, answer_to=None):
 
 
 class Quota:
-    """What the calls of one client show of its retry quota: taken at least, given back at most (AWS SDKs, "standard", 2026)."""
+    """What the calls of one client show of its retry quota: a bucket of 500 tokens from which tries take at least what is taken
+    here, and into which successes put at most what is put here (AWS SDKs, "standard", 2026)."""
+
+    SIZE = 500
 
     def __init__(self):
         self.outcome = {}  # by invocation id: attempt number, cost of the last retry, throttled
-        self.taken = self.returned = self.worst = self.retries = self.resent = 0
+        self.tokens = self.lowest = self.SIZE
+        self.retries = self.resent = 0
 
     def attempt(self, request):
         call = request.header("amz-sdk-invocation-id")
@@ -107,9 +111,9 @@ class Quota:
         cost = last[1]
         if number > 1 and number > last[0]:
             cost = 5 if last[2] else 14
-            self.taken += cost
+            self.tokens -= cost
+            self.lowest = min(self.lowest, self.tokens)
             self.retries += 1
-            self.worst = max(self.worst, self.taken - self.returned)
         elif number == last[0]:  # by the transport itself: a kept connection that was closed without a byte of answer
             self.resent += 1
         self.outcome[call] = (max(number, last[0]), cost, last[2])
@@ -121,7 +125,7 @@ class Quota:
         number, cost, _ = self.outcome[call]
         self.outcome[call] = (number, cost, throttled)
         if ok:
-            self.returned += cost or 1
+            self.tokens = min(self.SIZE, self.tokens + (cost or 1))
 
 
 class Service:
@@ -135,7 +139,7 @@ class Service:
 
     def counted(self):
         q = self.quota
-        return {**self.counts, "retries": q.retries, "resent": q.resent, "tokens_taken": q.taken, "tokens_returned": q.returned, "tokens_worst": q.worst}
+        return {**self.counts, "retries": q.retries, "resent": q.resent, "tokens_lowest": q.lowest}
 
     async def upstream(self, request):
         """The service's answer, over a kept connection where there is one."""
