@@ -3,6 +3,7 @@
  *   perigee.c        open, close, run: shared parts (template, cloud, pool), provisioning, the coordinator's loop
  *   host_cloud.c     the embedded engine or AWS: nobody else knows which it is
  *   host_aws.c       account and names of what is deployed on AWS
+ *   host_engine.c    `perigee cloud`: the engine's port alone
  *   host_worker.c    one worker: loop, store connection, Lua state, route, servers, feeds; start, stop
  *   host_reload.c    file watching and the two-phase change of versions over all workers
  *   host_provision.c template -> CreateTable, CreateQueue, CreateBucket
@@ -173,6 +174,11 @@ struct perigee {
     struct loop_fd *stop_watch;
     bool embedded;
 };
+
+/* no_verify is refused off loopback, and said in the log. */
+int host_check_verify(const struct perigee_config *c, const struct log *log, struct err *e);
+int host_check_account(const struct perigee_config *c, struct err *e); /* 12 digits */
+size_t host_worker_count(const struct perigee_config *c);
 
 /* d may be NULL. */
 int host_load_app(const struct perigee_config *c, const struct deployment *d, struct arena *a, struct buf *problems,

@@ -40,6 +40,13 @@ int cloud_check(const struct perigee_config *c, struct err *e) {
             "--public-cloud-url is the embedded engine's: with --aws presigned links begin with S3's address");
     if (!c->access_key != !c->secret_key)
         return err_set(e, ERR_CONFIG, "--access-key-id and --secret-access-key go together");
+    if (c->keys || c->no_verify)
+        return err_set(e, ERR_CONFIG, "--%s is the embedded engine's: it does not go with --aws",
+                       c->keys ? "keys" : "no-verify");
+    return host_check_account(c, e);
+}
+
+int host_check_account(const struct perigee_config *c, struct err *e) {
     for (size_t i = 0; c->account && i <= 12; i++)
         if (i < 12 ? c->account[i] < '0' || c->account[i] > '9' : c->account[i] != 0)
             return err_set(e, ERR_CONFIG, "--account: '%s' is not 12 digits", c->account);
@@ -71,6 +78,8 @@ static int open_local(struct cloud *c, const struct cloud_config *cfg, struct er
                                    : PERIGEE_DATA,
         .access_key = cfg->config->access_key,
         .secret_key = cfg->config->secret_key,
+        .keys = cfg->config->keys,
+        .no_verify = cfg->config->no_verify,
         .clock = cfg->clock,
         .log = (struct log *)cfg->log,
         .metrics = cfg->metrics,

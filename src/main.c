@@ -39,6 +39,10 @@
 #define SCRATCH_OPTION                                                                                                 \
     OPT("scratch", CONF_STRING, scratch, 0, 0, "DIR", "where temporary files go ($TMPDIR, else /tmp)")
 
+#define DOOR_OPTIONS                                                                                                   \
+    OPT("keys", CONF_STRING, keys, 0, 0, "FILE", "more keys that the cloud port takes: ID SECRET a line"),             \
+        OPT("no-verify", CONF_BOOL, no_verify, 0, 0, NULL, "take any signature and none on the cloud port (loopback)")
+
 static const struct conf_option serve_options[] = {
     TEMPLATE_OPTIONS,
     OPT("host", CONF_STRING, host, 0, 0, "ADDRESS", "address to listen on"),
@@ -56,6 +60,7 @@ static const struct conf_option serve_options[] = {
     DEPLOYMENT_OPTIONS,
     OPT("create", CONF_BOOL, create, 0, 0, NULL, "make the declared resources that AWS has not"),
     KEY_OPTIONS,
+    DOOR_OPTIONS,
     SCRATCH_OPTION,
     OPT("public-cloud-url", CONF_STRING, public_cloud_url, 0, 0, "URL", "what presigned links begin with"),
     OPT("max-body-bytes", CONF_INT, max_body_bytes, 0, 1 << 30, "N", "largest request body, 0: 1 MiB"),
@@ -63,6 +68,22 @@ static const struct conf_option serve_options[] = {
         "VM instructions of one run, 0: not counted"),
     OPT("cpu-ms", CONF_INT, cpu_ms, 0, 900000, "MS", "CPU time of one run, 0: its Timeout"),
     OPT("stop-ms", CONF_INT, stop_ms, 0, 900000, "MS", "time for running work at the end"),
+    {0},
+};
+static const struct conf_option cloud_options[] = {
+    OPT("host", CONF_STRING, host, 0, 0, "ADDRESS", "address to listen on"),
+    OPT("port", CONF_INT, cloud_port, 0, 65535, "PORT", "port, 0 picks one"),
+    OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory (" PERIGEE_DATA ")"),
+    OPT("memory", CONF_BOOL, memory, 0, 0, NULL, "keep the data in memory, gone at the end"),
+    OPT("workers", CONF_INT, workers, 0, 256, "N", "worker threads, 0: one a core"),
+    OPT("access-key-id", CONF_STRING, access_key, 0, 0, "ID", "the access key (perigee)"),
+    OPT("secret-access-key", CONF_STRING, secret_key, 0, 0, "KEY", "the secret key (perigee)"),
+    DOOR_OPTIONS,
+    OPT("region", CONF_STRING, region, 0, 0, "REGION", "in ARNs (us-east-1)"),
+    OPT("account", CONF_STRING, account, 0, 0, "N", "in ARNs and queue URLs (000000000000)"),
+    OPT("public-cloud-url", CONF_STRING, public_cloud_url, 0, 0, "URL", "what presigned links begin with"),
+    OPT("stop-ms", CONF_INT, stop_ms, 0, 900000, "MS", "time for running requests at the end"),
+    LOG_OPTION,
     {0},
 };
 static const struct conf_option check_options[] = {TEMPLATE_OPTIONS, {0}};
@@ -119,6 +140,23 @@ static int serve(struct perigee_config *c, int argc, char **argv) {
     if (!rc) rc = perigee_run(p, print_ready, c, &e);
     perigee_close(p);
     return rc ? failed(&e) : 0;
+}
+
+static void print_cloud_ready(void *ud, int port, int cloud_port) {
+    const struct perigee_config *c = ud;
+    bool v6 = strchr(c->host, ':') != NULL;
+    (void)port;
+    printf("perigee: ready cloud=http://%s%s%s:%d\n", v6 ? "[" : "", c->host, v6 ? "]" : "", cloud_port);
+    fflush(stdout);
+}
+
+static int cloud(struct perigee_config *c, int argc, char **argv) {
+    if (argc > 1) {
+        fprintf(stderr, "perigee cloud: unexpected argument '%s'\n", argv[1]);
+        return 2;
+    }
+    struct err e = {0};
+    return perigee_cloud(c, print_cloud_ready, c, &e) ? failed(&e) : 0;
 }
 
 static int check(struct perigee_config *c, int argc, char **argv) {
@@ -201,6 +239,7 @@ static const struct conf_option no_options[] = {{0}};
 static const struct command commands[] = {
     {"serve", "[options]", "serve the template's functions over HTTP, on the embedded engine or on AWS", serve_options,
      serve},
+    {"cloud", "[options]", "serve the embedded engine alone to any AWS client", cloud_options, cloud},
     {"doctor", "[options]", "say what of serve would work with these options, and what to do", doctor_options, doctor},
     {"check", "[options] [template]", "validate template, schemas and handlers", check_options, check},
     {"run", "[options] script.lua [arguments]", "run a Lua script with every binding", run_options, run},

@@ -143,6 +143,15 @@ static int check_exposure(const struct perigee *p, struct err *e) {
                    p->config.host, STR_ARG(p->app->unset_secrets[0]));
 }
 
+int host_check_verify(const struct perigee_config *c, const struct log *log, struct err *e) {
+    if (!c->no_verify) return 0;
+    if (!is_loopback(c->host))
+        return err_set(e, ERR_CONFIG, "--no-verify lets everybody in: it does not go with --host %s, only with loopback",
+                       c->host);
+    log_event(log, LOG_WARN, "the cloud port takes any signature and none", "s", "host", c->host);
+    return 0;
+}
+
 /* On AWS, what the template needs to know before it is read. */
 static int find_deployment(struct perigee *p, struct err *e) {
     if (remote_prepare(p->cloud.remote, e)) return -1;
@@ -171,14 +180,14 @@ static int open_ports(struct perigee *p, struct err *e) {
     return 0;
 }
 
-static size_t worker_count(const struct perigee_config *c) {
+size_t host_worker_count(const struct perigee_config *c) {
     if (c->workers < 0) return 1;
     long cores = c->workers ? (long)c->workers : sysconf(_SC_NPROCESSORS_ONLN);
     return cores < 1 ? 1 : cores > 16 && !c->workers ? 16 : (size_t)cores;
 }
 
 static void open_tables(struct perigee *p) {
-    p->n_workers = worker_count(&p->config);
+    p->n_workers = host_worker_count(&p->config);
     p->workers = calloc(p->n_workers, sizeof *p->workers);
     p->metrics = calloc(p->n_workers, sizeof *p->metrics);
     if (!p->workers || !p->metrics) fatal("out of memory for %zu workers", p->n_workers);
@@ -217,7 +226,7 @@ static int open_parts(struct perigee *p, struct err *e) {
     if (loop_open(&p->loop, e) || pool_open(2, 10, &p->pool, e)) return -1;
     if (aws && (open_cloud(p, e) || find_deployment(p, e))) return -1;
     if (open_template(p, e) || check_exposure(p, e) || open_sources(p, e)) return -1;
-    if (!aws && open_cloud(p, e)) return -1;
+    if (!aws && (host_check_verify(&p->config, p->log, e) || open_cloud(p, e))) return -1;
     if (provision(p, e) || scratch_open(&p->scratch, p->config.scratch, e) || open_ports(p, e)) return -1;
     if (!p->embedded) return 0;
     if (worker_open(&p->workers[0], e)) return -1;

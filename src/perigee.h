@@ -34,6 +34,8 @@ struct perigee_config {
     const char *log_level;               /* "info" */
     const char *access_key, *secret_key; /* the engine's; with aws: credentials that go before all others */
     const char *public_cloud_url;
+    const char *keys; /* a file with further pairs of keys that the cloud port takes; NULL: none */
+    bool no_verify;   /* the cloud port takes any signature and none; on loopback only */
     /* AWS, or what speaks its protocols, instead of the embedded engine: no data directory, no cloud port. */
     bool aws;
     const char *session_token;                   /* beside access_key */
@@ -51,6 +53,11 @@ struct perigee_config {
     const struct script_module *modules; /* your Lua modules, ended by name == NULL */
 };
 struct perigee_config perigee_defaults(void);
+
+/* Serves the embedded engine on cloud_port alone: no template, no handlers; until SIGTERM or SIGINT. ready(ud, 0,
+ * cloud_port) once it answers. */
+int perigee_cloud(const struct perigee_config *c, void (*ready)(void *ud, int port, int cloud_port), void *ud,
+                  struct err *e);
 
 /* Reads the template, opens the store, creates what the template declares, loads the handlers. */
 int perigee_open(const struct perigee_config *c, struct perigee **ret, struct err *e);
