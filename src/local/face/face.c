@@ -4,7 +4,7 @@
 #include "local/face/face.h"
 #include <string.h>
 
-enum { MAX_QUERY = 2000 };
+enum { MAX_QUERY = 2000, MAX_FORM = 20000 };
 
 /* == what protocols share ===========================================================================================
  */
@@ -148,19 +148,16 @@ static bool by_target(struct face *f) {
     return true;
 }
 
-/* "AKID/20130524/us-east-1/s3/aws4_request" -> "s3" */
-static struct str scope_service(struct str credential) {
-    for (int slashes = 0; credential.n; credential.n--) {
-        if (credential.p[credential.n - 1] != '/' || ++slashes < 2) continue;
-        return str_take(credential, credential.n - 1);
-    }
-    return STR_NONE;
-}
-
 static struct str last_segment(struct str s) {
     size_t at = s.n;
     while (at && s.p[at - 1] != '/') at--;
     return str_from(s, at);
+}
+
+/* "AKID/20130524/us-east-1/s3/aws4_request" -> "s3" */
+static struct str scope_service(struct str credential) {
+    size_t tail = last_segment(credential).n + 1;
+    return credential.n > tail ? last_segment(str_take(credential, credential.n - tail)) : STR_NONE;
 }
 
 static struct str claimed_service(const struct face *f) {
@@ -171,11 +168,7 @@ static struct str claimed_service(const struct face *f) {
         struct str rest = str_from(header, (size_t)at + 11);
         credential = str_cut(&rest, ',');
     }
-    if (!credential.n) return STR_NONE;
-    struct str upto = scope_service(str_trim(credential));
-    size_t cut = upto.n;
-    while (cut && upto.p[cut - 1] != '/') cut--;
-    return cut ? last_segment(upto) : STR_NONE;
+    return scope_service(str_trim(credential));
 }
 
 static struct str host_name(const struct face *f) {
@@ -271,6 +264,20 @@ static int read_query(struct face *f, struct err *e) {
     return -1;
 }
 
+/* The parameters of a form in the body go behind those of the query. */
+static int read_form(struct face *f, struct err *e) {
+    struct url_param *form = NULL, *all;
+    size_t n = 0;
+    if (is_form(f) && url_query(f->r->arena, f->body, MAX_FORM, &form, &n, e)) return -1;
+    all = ARENA_ARRAY(f->r->arena, struct url_param, f->n_query + n + 1);
+    if (f->n_query) memcpy(all, f->query, f->n_query * sizeof *all);
+    if (n) memcpy(all + f->n_query, form, n * sizeof *all);
+    f->query = all;
+    f->n_query += n;
+    f->action = face_param(f, "Action");
+    return 0;
+}
+
 static void answer(struct face *f) {
     struct err e = {0};
     int rc = read_query(f, &e);
@@ -284,6 +291,7 @@ static void answer(struct face *f) {
     f->form = is_browser_form(f);
     if (!rc && f->protocol == FACE_JSON) rc = face_json_check(f, &e);
     if (!rc && !f->form) rc = face_authenticate(f, &e);
+    if (!rc && f->protocol == FACE_QUERY) rc = read_form(f, &e);
     if (rc)
         doors[f->protocol].refuse(f, &e);
     else

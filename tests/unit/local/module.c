@@ -1,14 +1,13 @@
 /* t.local: an engine with one loop and one connection, driven from specs.
  *
- *   e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify = true }   -> engine | nil, error name, message
- *   e:call(service, action, params_json [, body [, file]])  -> result_json, result_body | nil, error_json; file: a path
- *   whose bytes are the body of PutObject, or that GetObject writes to
- *   h = e:start(service, action, params_json [, body]); h:done(); h:wait() -> as e:call; h:cancel()
- *   e:turn(ms) · e:now() · e:clock_set(ms) · e:advance(ms) · e:fault(name, n) · e:allow({{action, resource}, ...} |
- * nil) e:face{ method, target, headers = {name = value}, body, sign = "s3" } -> status, headers (lower-case names),
- * body e:presign{ method, bucket, key, expires, host, query = {name = value}, headers } -> url, expires_ms | nil,
- * message e:post_form(params_json, host) -> json, expires_ms | nil, message e:endpoint(port [, public_url]) ·
- * e:mailbox()
+ *   e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify = true }   -> engine |
+ * nil, error name, message e:call(service, action, params_json [, body [, file]])  -> result_json, result_body | nil,
+ * error_json; file: a path whose bytes are the body of PutObject, or that GetObject writes to h = e:start(service,
+ * action, params_json [, body]); h:done(); h:wait() -> as e:call; h:cancel() e:turn(ms) · e:now() · e:clock_set(ms) ·
+ * e:advance(ms) · e:fault(name, n) · e:allow({{action, resource}, ...} | nil) e:face{ method, target, headers = {name =
+ * value}, body, sign = "s3" } -> status, headers (lower-case names), body e:presign{ method, bucket, key, expires,
+ * host, query = {name = value}, headers } -> url, expires_ms | nil, message e:post_form(params_json, host) -> json,
+ * expires_ms | nil, message e:endpoint(port [, public_url]) · e:mailbox()
  * -> json · e:probe() -> true | nil, message e:sql(text) -> {{column, ...}, ...} through a connection of its own ·
  * e:metric(id) · e:close() */
 #include "base/crypto.h"
@@ -315,10 +314,10 @@ static size_t read_pairs(lua_State *L, const char *name, struct arena *a, struct
     return n;
 }
 
-/* Adds x-amz-date, x-amz-content-sha256 (payload_hash, else the body's; left out when `plain`) and Authorization for the
- * service named by the field `sign`, with `access_key` and `secret_key`, at `at` (ms) or now. */
-static size_t sign_headers(lua_State *L, struct engine *e, struct arena *a, const struct http_request *r,
-                           struct http_header *h, size_t n) {
+/* Adds x-amz-date, x-amz-content-sha256 (payload_hash, else the body's; left out when `plain`) and Authorization for
+ * the service named by the field `sign`, with `access_key` and `secret_key`, at `at` (ms) or now. */
+static size_t sign_headers(lua_State *L, struct arena *a, const struct http_request *r, struct http_header *h, size_t n,
+                           struct sign_stream *stream, char seed[65]) {
     struct str service = field(L, 2, "sign"), hash = field(L, 2, "payload_hash");
     struct str id = field(L, 2, "access_key"), secret = field(L, 2, "secret_key");
     struct sign_credentials cred = {id.p ? id : STR("perigee"), secret.p ? secret : STR("perigee"), STR_NONE};
@@ -328,7 +327,6 @@ static size_t sign_headers(lua_State *L, struct engine *e, struct arena *a, cons
     bool plain = lua_toboolean(L, -1);
     lua_pop(L, 2);
     struct buf value = BUF_MAX(8192);
-    (void)e;
     struct sign_key_cache cache = {0};
     uint8_t sha[32];
     if (!service.p) return n;
@@ -340,10 +338,40 @@ static size_t sign_headers(lua_State *L, struct engine *e, struct arena *a, cons
     h[n++] = (struct http_header){STR("x-amz-date"), str_n(date, 16)};
     if (!plain) h[n++] = (struct http_header){STR("x-amz-content-sha256"), hash};
     struct sign_request s = {r->method, r->path, r->raw_query, h, n, hash, !str_is(service, "s3")};
-    sign_authorization(&cred, &scope, &s, &cache, &value, NULL);
+    sign_authorization(&cred, &scope, &s, &cache, &value, seed);
+    sign_stream_begin(stream, &cred, &scope, &cache, seed);
     h[n++] = (struct http_header){STR("Authorization"), arena_str(a, buf_view(&value))};
     buf_free(&value);
     return n;
+}
+
+/* The body of a signed stream: `chunks` = {data, ...}, `trailer` = "name:value"; `spoil`: which signature is wrong (the
+ * trailer's comes last). */
+static struct str signed_stream(lua_State *L, struct arena *a, struct sign_stream *s) {
+    struct buf b = BUF_MAX(1 << 24);
+    char hex[65];
+    lua_getfield(L, 2, "spoil");
+    lua_Integer spoil = luaL_optinteger(L, -1, 0), i = 0;
+    lua_getfield(L, 2, "chunks");
+    for (bool last = false; !last; lua_pop(L, 1)) {
+        lua_rawgeti(L, -1, ++i);
+        struct str data = to_str(L, -1);
+        last = !data.n;
+        sign_stream_chunk(s, data, hex);
+        if (i == spoil) hex[5] = hex[5] == '0' ? '1' : '0';
+        buf_printf(&b, "%zx;chunk-signature=%s\r\n%.*s%s", data.n, hex, STR_ARG(data), last ? "" : "\r\n");
+    }
+    struct str trailer = field(L, 2, "trailer");
+    if (trailer.p) {
+        sign_stream_trailer(s, arena_printf(a, "%.*s\n", STR_ARG(trailer)), hex);
+        if (i + 1 == spoil) hex[5] = hex[5] == '0' ? '1' : '0';
+        buf_printf(&b, "%.*s\r\nx-amz-trailer-signature:%s\r\n", STR_ARG(trailer), hex);
+    }
+    buf_c(&b, "\r\n");
+    lua_pop(L, 2);
+    struct str body = arena_str(a, buf_view(&b));
+    buf_free(&b);
+    return body;
 }
 
 static void push_headers(lua_State *L, struct str head) {
@@ -384,8 +412,14 @@ static int engine_face(lua_State *L) {
     r.request_id = STR("req-1");
     struct http_header *headers = NULL;
     r.n_headers = read_pairs(L, "headers", &a, &headers);
-    r.n_headers = sign_headers(L, e, &a, &r, headers, r.n_headers);
+    struct sign_stream stream = {0};
+    char seed[65] = "";
+    r.n_headers = sign_headers(L, &a, &r, headers, r.n_headers, &stream, seed);
     r.headers = headers;
+    lua_getfield(L, 2, "chunks");
+    if (!lua_isnil(L, -1)) r.body = signed_stream(L, &a, &stream);
+    lua_pop(L, 1);
+    sign_stream_end(&stream);
     void *ticket = local_face(e->conn, &r, answered, &ans);
     lua_getfield(L, 2, "give_up");
     if (lua_toboolean(L, -1)) {
@@ -562,6 +596,14 @@ static int base64(lua_State *L) {
     return 1;
 }
 
+/* Its four bytes, most significant first. */
+static int crc32(lua_State *L) {
+    uint32_t sum = crypto_crc32(to_str(L, 1));
+    char bytes[] = {(char)(sum >> 24), (char)(sum >> 16), (char)(sum >> 8), (char)sum};
+    lua_pushlstring(L, bytes, sizeof bytes);
+    return 1;
+}
+
 /* form(content_type, body[, max]) -> {{name, value, filename | false}, ...} | nil, error name, message */
 static int form(lua_State *L) {
     struct arena a = {0};
@@ -603,7 +645,7 @@ static const luaL_Reg engine_methods[] = {
     {"close", engine_close},     {"__gc", engine_close},          {NULL, NULL}};
 static const luaL_Reg call_methods[] = {
     {"wait", call_wait}, {"done", call_is_done}, {"cancel", call_cancel}, {"__gc", call_cancel}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"open", open_engine}, {"md5", md5}, {"base64", base64},
+static const luaL_Reg functions[] = {{"open", open_engine}, {"md5", md5}, {"base64", base64}, {"crc32", crc32},
                                      {"form", form},        {"pid", pid}, {NULL, NULL}};
 
 static void class(lua_State *L, const char *name, const luaL_Reg *methods) {
