@@ -71,6 +71,14 @@ local time = require "perigee.time"
 ---@field change_message_visibility perigee.aws.Operation
 ---@field change_message_visibility_batch perigee.aws.Operation
 ---@field purge_queue perigee.aws.Operation
+---@field delete_queue perigee.aws.Operation
+---@field list_dead_letter_source_queues perigee.aws.Operation
+---@field tag_queue perigee.aws.Operation
+---@field untag_queue perigee.aws.Operation
+---@field list_queue_tags perigee.aws.Operation
+---@field start_message_move_task perigee.aws.Operation
+---@field list_message_move_tasks perigee.aws.Operation
+---@field cancel_message_move_task perigee.aws.Operation
 ---@field list_queues_pages perigee.aws.Pages
 
 ---@class perigee.aws.S3

@@ -1,5 +1,6 @@
 /* Which IAM actions on which ARNs a call needs (Service Authorization Reference, one section a service). */
 #include "aws/access.h"
+#include "base/crypto.h"
 #include <string.h>
 
 struct out {
@@ -70,7 +71,14 @@ static void add_transaction(struct out *o, const struct json *items) {
 static void dynamodb(struct out *o, const struct aws_call *c, struct str action) {
     switch (c->op) {
     case AWS_DYNAMODB_ListTables:
+    case AWS_DYNAMODB_DescribeLimits:
+    case AWS_DYNAMODB_DescribeEndpoints:
         add(o, action, STR("*"));
+        return;
+    case AWS_DYNAMODB_TagResource:
+    case AWS_DYNAMODB_UntagResource:
+    case AWS_DYNAMODB_ListTagsOfResource:
+        add_table(o, action, json_get_s(&c->params, "ResourceArn"), STR_NONE);
         return;
     case AWS_DYNAMODB_BatchGetItem:
     case AWS_DYNAMODB_BatchWriteItem:
@@ -82,6 +90,8 @@ static void dynamodb(struct out *o, const struct aws_call *c, struct str action)
         return;
     default:
         add_table(o, action, json_get_s(&c->params, "TableName"), json_get_s(&c->params, "IndexName"));
+        if (c->op == AWS_DYNAMODB_CreateTable && json_get(&c->params, "Tags"))
+            add_table(o, STR("dynamodb:TagResource"), json_get_s(&c->params, "TableName"), STR_NONE);
     }
 }
 
@@ -104,8 +114,25 @@ static struct str without_batch(struct str action) {
     return str_ends(action, STR("Batch")) ? str_take(action, action.n - 5) : action;
 }
 
+/* The source of a move task, as its handle tells it. */
+static struct str moved_source(struct out *o, struct str handle) {
+    struct buf raw = BUF_MAX(4096);
+    struct json doc;
+    struct str source = STR_NONE;
+    if (crypto_unbase64(&raw, handle) && !raw.over &&
+        !json_parse(o->a, arena_str(o->a, buf_view(&raw)), NULL, &doc, NULL))
+        source = json_get_s(&doc, "sourceArn");
+    buf_free(&raw);
+    return source;
+}
+
 static void sqs(struct out *o, const struct aws_call *c, struct str action) {
-    struct str name = json_get_s(&c->params, "QueueName");
+    struct str name = json_get_s(&c->params, "QueueName"), source = json_get_s(&c->params, "SourceArn");
+    if (c->op == AWS_SQS_CancelMessageMoveTask) source = moved_source(o, json_get_s(&c->params, "TaskHandle"));
+    if (source.n) {
+        add(o, action, source);
+        return;
+    }
     if (c->op == AWS_SQS_ListQueues) {
         add(o, action, STR("*"));
         return;

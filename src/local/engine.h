@@ -31,6 +31,7 @@ extern const struct local_row dynamo_rows[], sqs_rows[], s3_rows[], ses_rows[]; 
  * table or PRAGMA data_version. */
 int dynamo_open(struct db *db, void **ret, struct err *e);
 void dynamo_close(void *state);
+void sqs_close(void *state); /* opens its own at the first receive */
 /* Tables created once, in the writer, at open (idempotent). */
 int dynamo_schema(struct db *db, struct err *e);
 int sqs_schema(struct db *db, struct err *e);

@@ -79,6 +79,8 @@ int service_open(struct db *db, void **service, struct err *e) {
 void service_close(void **service) {
     if (service[AWS_DYNAMODB]) dynamo_close(service[AWS_DYNAMODB]);
     service[AWS_DYNAMODB] = NULL;
+    sqs_close(service[AWS_SQS]);
+    service[AWS_SQS] = NULL;
 }
 
 static void add_rows(struct local *l, const struct local_row *rows) {

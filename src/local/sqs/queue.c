@@ -1,25 +1,26 @@
-/* Queues and their attributes. */
+/* Queues: made, found, listed, purged, deleted. */
 #include "local/sqs/sqs.h"
 #include <stdio.h>
 
 #define COLUMNS                                                                                                        \
-    "id,visibility,delay,retention,max_size,wait,dlq,max_receives,created_ms,modified_ms,purged_ms,name,redrive"
+    "id,visibility,delay,retention,max_size,wait,dlq,max_receives,created_ms,modified_ms,purged_ms,fifo,name,"         \
+    "redrive,extra"
 
 /* == finding ========================================================================================================
  */
 
 static void read_row(struct db_stmt *s, struct arena *a, struct sqs_queue *q) {
-    int64_t *numbers[] = {&q->id,  &q->visibility,   &q->delay,      &q->retention,   &q->max_size, &q->wait,
-                          &q->dlq, &q->max_receives, &q->created_ms, &q->modified_ms, &q->purged_ms};
-    for (int i = 0; i < 11; i++) *numbers[i] = db_i64(s, i);
-    q->name = arena_str(a, db_bytes(s, 11));
-    q->redrive = arena_str(a, db_bytes(s, 12));
+    int64_t *numbers[] = {&q->id,  &q->visibility,   &q->delay,      &q->retention,   &q->max_size,  &q->wait,
+                          &q->dlq, &q->max_receives, &q->created_ms, &q->modified_ms, &q->purged_ms, &q->fifo};
+    for (int i = 0; i < 12; i++) *numbers[i] = db_i64(s, i);
+    q->name = arena_str(a, db_bytes(s, 12));
+    q->redrive = arena_str(a, db_bytes(s, 13));
+    q->extra = arena_str(a, db_bytes(s, 14));
 }
 
-/* 1: found, 0: there is none, -1. */
-static int lookup(struct local_tx *tx, struct arena *a, struct str name, struct sqs_queue *ret, struct err *e) {
+int sqs_lookup(struct local_tx *tx, struct arena *a, struct str name, struct sqs_queue *ret, struct err *e) {
     struct db_stmt *s = NULL;
-    if (db_stmt(tx->db, "SELECT " COLUMNS " FROM queues WHERE name=?1", &s, e)) return -1;
+    if (db_stmt(tx->db, "SELECT " COLUMNS " FROM queues WHERE name=?1 AND gone=0", &s, e)) return -1;
     db_bind_text(s, 1, name);
     int rc = db_step(s, e);
     if (rc == 1) read_row(s, a, ret);
@@ -28,7 +29,7 @@ static int lookup(struct local_tx *tx, struct arena *a, struct str name, struct 
 }
 
 int sqs_find_name(struct local_tx *tx, struct arena *a, struct str name, struct sqs_queue *ret, struct err *e) {
-    int rc = lookup(tx, a, name, ret, e);
+    int rc = sqs_lookup(tx, a, name, ret, e);
     if (rc) return rc == 1 ? 0 : -1;
     return err_set(e, ERR_SQS_NO_QUEUE, "The specified queue does not exist: \"%.*s\".", STR_ARG(str_take(name, 100)));
 }
@@ -45,6 +46,11 @@ struct str sqs_arn(struct local_tx *tx, struct arena *a, struct str queue_name) 
                         STR_ARG(tx->id.account), STR_ARG(queue_name));
 }
 
+int sqs_lookup_arn(struct local_tx *tx, struct arena *a, struct str arn, struct sqs_queue *ret, struct err *e) {
+    struct str name = aws_queue_name(arn);
+    return str_eq(arn, sqs_arn(tx, a, name)) ? sqs_lookup(tx, a, name, ret, e) : 0;
+}
+
 static void set_url(struct local_tx *tx, struct aws_call *c, struct str name) {
     struct str base = str_c(tx->local->public_url);
     while (base.n && base.p[base.n - 1] == '/') base.n--;
@@ -54,137 +60,94 @@ static void set_url(struct local_tx *tx, struct aws_call *c, struct str name) {
                  arena_printf(&c->arena, "%.*s/%.*s/%.*s", STR_ARG(base), STR_ARG(tx->id.account), STR_ARG(name))));
 }
 
-/* == attributes =====================================================================================================
- */
-
-/* The settable numbers, in the order of the columns. */
-static const struct setting {
-    const char *name;
-    size_t offset;
-    int64_t min, max, otherwise;
-} settings[] = {{"VisibilityTimeout", offsetof(struct sqs_queue, visibility), 0, SQS_MAX_VISIBILITY, 30},
-                {"DelaySeconds", offsetof(struct sqs_queue, delay), 0, SQS_MAX_DELAY, 0},
-                {"MessageRetentionPeriod", offsetof(struct sqs_queue, retention), 60, 1209600, 345600},
-                {"MaximumMessageSize", offsetof(struct sqs_queue, max_size), 1024, SQS_MAX_BYTES, SQS_MAX_BYTES},
-                {"ReceiveMessageWaitTimeSeconds", offsetof(struct sqs_queue, wait), 0, SQS_MAX_WAIT, 0}};
-enum { SETTINGS = sizeof settings / sizeof *settings };
-
-static int64_t *setting(struct sqs_queue *q, int i) {
-    return (int64_t *)((char *)q + settings[i].offset);
-}
-
-/* {"deadLetterTargetArn": arn of a queue that exists, "maxReceiveCount": 1..1000}; "" takes it away. */
-static int read_redrive(struct local_tx *tx, struct arena *a, struct str text, struct sqs_queue *q, struct err *e) {
-    struct json doc;
-    struct sqs_queue dlq;
-    struct err why = {0};
-    q->redrive = text;
-    q->dlq = q->max_receives = 0;
-    if (!text.n) return 0;
-    if (json_parse(a, text, NULL, &doc, &why) || !json_is(&doc, JSON_OBJ))
-        return err_set(e, ERR_SQS_ATTRIBUTE_VALUE, "RedrivePolicy is no JSON object: %.200s", why.msg);
-    if (params_only(&doc, "deadLetterTargetArn maxReceiveCount", "RedrivePolicy", ERR_SQS_ATTRIBUTE_VALUE, e))
-        return -1;
-    if (params_int(&doc, "maxReceiveCount", 1, 1000, 10, ERR_SQS_ATTRIBUTE_VALUE, &q->max_receives, e)) return -1;
-    struct str arn = json_get_s(&doc, "deadLetterTargetArn"), name = aws_queue_name(arn);
-    int rc = str_eq(arn, sqs_arn(tx, a, name)) ? lookup(tx, a, name, &dlq, e) : 0;
-    if (rc < 0) return -1;
-    if (!rc)
-        return err_set(e, ERR_SQS_PARAMETER,
-                       "Value %.*s for parameter RedrivePolicy is invalid. Reason: Dead letter target "
-                       "does not exist.",
-                       STR_ARG(str_take(text, 300)));
-    q->dlq = dlq.id;
-    return 0;
-}
-
-static int unsupported(struct str name, struct err *e) {
-    if (str_is(name, "FifoQueue")) return err_set(e, ERR_SQS_UNSUPPORTED, "FifoQueue is not supported yet");
-    return err_set(e, ERR_SQS_ATTRIBUTE, "Attribute %.*s is unknown or not supported yet", STR_ARG(str_take(name, 80)));
-}
-
-/* Applies a map of attribute strings to q. */
-static int apply(struct local_tx *tx, struct arena *a, const struct json *attrs, struct sqs_queue *q, struct err *e) {
-    if (!attrs || json_is(attrs, JSON_NULL)) return 0;
-    if (!json_is(attrs, JSON_OBJ))
-        return err_set(e, ERR_SQS_PARAMETER, "parameter Attributes is %s, not an object", json_type_name(attrs->type));
-    for (uint32_t i = 0; i < attrs->n; i++) {
-        struct str name = attrs->members[i].key;
-        int k = 0;
-        while (k < SETTINGS && !str_is(name, settings[k].name)) k++;
-        if (k < SETTINGS) {
-            if (params_int(attrs, settings[k].name, settings[k].min, settings[k].max, 0, ERR_SQS_ATTRIBUTE_VALUE,
-                           setting(q, k), e))
-                return -1;
-        } else if (!str_is(name, "RedrivePolicy")) {
-            return unsupported(name, e);
-        } else if (!json_is(&attrs->members[i].value, JSON_STR)) {
-            return err_set(e, ERR_SQS_ATTRIBUTE_VALUE, "RedrivePolicy is not a string of JSON");
-        } else if (read_redrive(tx, a, attrs->members[i].value.s, q, e)) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int save(struct local_tx *tx, struct sqs_queue *q, struct err *e) {
-    struct db_stmt *s = NULL;
-    if (db_stmt(
-            tx->db,
-            "INSERT INTO queues(name,visibility,delay,retention,max_size,wait,redrive,dlq,max_receives,created_ms,"
-            "modified_ms,purged_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,0) ON CONFLICT(name) DO UPDATE SET "
-            "visibility=?2,delay=?3,retention=?4,max_size=?5,wait=?6,redrive=?7,dlq=?8,max_receives=?9,modified_ms=?11",
-            &s, e))
-        return -1;
-    db_bind_text(s, 1, q->name);
-    for (int i = 0; i < SETTINGS; i++) db_bind_i64(s, 2 + i, *setting(q, i));
-    db_bind_text(s, 7, q->redrive);
-    db_bind_i64(s, 8, q->dlq);
-    db_bind_i64(s, 9, q->max_receives);
-    db_bind_i64(s, 10, q->created_ms);
-    db_bind_i64(s, 11, q->modified_ms);
-    return db_run(s, e) ? -1 : 0;
-}
-
-static bool same(struct sqs_queue *a, struct sqs_queue *b) {
-    for (int i = 0; i < SETTINGS; i++)
-        if (*setting(a, i) != *setting(b, i)) return false;
-    return a->dlq == b->dlq && a->max_receives == b->max_receives;
-}
-
 /* == operations =====================================================================================================
  */
 
-static int check_name(struct str name, struct err *e) {
-    if (!name.n) return err_set(e, ERR_SQS_MISSING, "The request must contain the parameter QueueName.");
-    if (str_ends(name, STR(".fifo"))) return err_set(e, ERR_SQS_UNSUPPORTED, "FifoQueue is not supported yet");
+static bool is_name(struct str name) {
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
         bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-        if (ok && name.n <= 80) continue;
-        return err_set(e, ERR_SQS_PARAMETER,
-                       "Queue name \"%.*s\" can only include alphanumeric characters, hyphens, or "
-                       "underscores. 1 to 80 in length",
-                       STR_ARG(str_take(name, 100)));
+        if (!ok) return false;
     }
+    return name.n > 0;
+}
+
+/* A queue is a FIFO queue exactly when its name ends in .fifo and FifoQueue says so. */
+static int check_name(struct str name, bool fifo, struct err *e) {
+    const struct str suffix = STR(".fifo");
+    if (!name.n) return err_set(e, ERR_SQS_MISSING, "The request must contain the parameter QueueName.");
+    if (fifo && (!str_ends(name, suffix) || name.n > 80 || !is_name(str_take(name, name.n - suffix.n))))
+        return err_set(e, ERR_SQS_PARAMETER,
+                       "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+                       "must end with .fifo suffix and be 1 to 80 in length: \"%.*s\"",
+                       STR_ARG(str_take(name, 100)));
+    if (!fifo && (name.n > 80 || !is_name(name)))
+        return err_set(e, ERR_SQS_PARAMETER,
+                       "Queue name \"%.*s\" can only include alphanumeric characters, hyphens, or underscores. 1 to "
+                       "80 in length%s",
+                       STR_ARG(str_take(name, 100)),
+                       str_ends(name, suffix) ? "; a FIFO queue needs the attribute FifoQueue=true" : "");
     return 0;
 }
 
+/* A policy names its dead-letter queue by ARN: it holds again for a queue that was made anew. */
+static int link_sources(struct local_tx *tx, struct arena *a, const struct sqs_queue *q, struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(tx->db,
+                "UPDATE queues SET dlq=(SELECT id FROM queues WHERE name=?1) WHERE dlq=0 AND max_receives>0 AND "
+                "fifo&1=?3 AND json_extract(redrive,'$.deadLetterTargetArn')=?2",
+                &s, e))
+        return -1;
+    struct str arn = sqs_arn(tx, a, q->name);
+    db_bind_text(s, 1, q->name);
+    db_bind_text(s, 2, arn);
+    db_bind_i64(s, 3, q->fifo & SQS_FIFO);
+    return db_run(s, e) ? -1 : 0;
+}
+
+static int add_queue(struct local_tx *tx, struct arena *a, struct sqs_queue *q, const struct json *tags,
+                     struct err *e) {
+    if (sqs_settings_save(tx, q, e) || sqs_tags_save(tx, q->name, tags, e)) return -1;
+    return link_sources(tx, a, q, e);
+}
+
+/* Tags of an existing queue are not compared, and not changed. */
 int sqs_create(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
-    struct sqs_queue q = {.created_ms = tx->now_ms, .modified_ms = tx->now_ms, .redrive = STR("")}, old;
-    if (params_only(&c->params, "QueueName Attributes", "CreateQueue", ERR_SQS_PARAMETER, e)) return -1;
-    if (params_str(&c->params, "QueueName", ERR_SQS_PARAMETER, &q.name, e) || check_name(q.name, e)) return -1;
-    int found = lookup(tx, &c->arena, q.name, &old, e);
+    struct sqs_queue q = {.created_ms = tx->now_ms, .modified_ms = tx->now_ms}, old;
+    const struct json *attrs = json_get(&c->params, "Attributes"), *tags = json_get(&c->params, "tags");
+    if (params_only(&c->params, "QueueName Attributes tags", "CreateQueue", ERR_SQS_PARAMETER, e)) return -1;
+    if (params_str(&c->params, "QueueName", ERR_SQS_PARAMETER, &q.name, e)) return -1;
+    q.fifo = str_is(json_get_s(attrs, "FifoQueue"), "true") ? SQS_FIFO : 0;
+    if (check_name(q.name, q.fifo, e)) return -1;
+    int found = sqs_lookup(tx, &c->arena, q.name, &old, e);
     if (found < 0) return -1;
-    if (found) q = old;
-    for (int i = 0; !found && i < SETTINGS; i++) *setting(&q, i) = settings[i].otherwise;
-    if (apply(tx, &c->arena, json_get(&c->params, "Attributes"), &q, e)) return -1;
-    if (found && !same(&q, &old))
+    if (found)
+        q = old;
+    else
+        sqs_settings_default(&q);
+    if (sqs_settings_apply(tx, &c->arena, attrs, &q, e)) return -1;
+    if (found && !sqs_settings_same(&q, &old))
         return err_set(e, ERR_SQS_QUEUE_EXISTS, "A queue \"%.*s\" already exists with other attributes",
                        STR_ARG(q.name));
-    if (!found && save(tx, &q, e)) return -1;
+    if (!found && add_queue(tx, &c->arena, &q, tags, e)) return -1;
     set_url(tx, c, q.name);
+    return 0;
+}
+
+/* The row stays behind without a name until housekeeping has deleted its messages: ids are not used twice. */
+int sqs_delete_queue(struct local_tx *tx, struct aws_call *c) {
+    struct sqs_queue q;
+    struct db_stmt *s = NULL;
+    struct err *e = &c->err;
+    if (params_only(&c->params, "QueueUrl", "DeleteQueue", ERR_SQS_PARAMETER, e) || sqs_find(tx, c, &q, e)) return -1;
+    if (db_stmt(tx->db, "UPDATE queues SET name='/'||id, gone=1 WHERE id=?1", &s, e)) return -1;
+    db_bind_i64(s, 1, q.id);
+    if (db_run(s, e)) return -1;
+    if (db_stmt(tx->db, "UPDATE queues SET dlq=0 WHERE dlq=?1", &s, e)) return -1;
+    db_bind_i64(s, 1, q.id);
+    if (db_run(s, e)) return -1;
+    local_touch(tx, q.id);
     return 0;
 }
 
@@ -204,45 +167,63 @@ int sqs_get_url(struct local_tx *tx, struct aws_call *c) {
     return 0;
 }
 
-/* NextToken is the last name of the page before, as it is. */
+/* The names that s yields, as URLs; NextToken is the last name of a page, as it is. */
+static int list_page(struct local_tx *tx, struct aws_call *c, struct db_stmt *s, int64_t max, const char *member) {
+    struct json urls = json_make_arr();
+    struct str last = STR_NONE;
+    int rc;
+    while ((rc = db_step(s, &c->err)) == 1 && urls.n < max) {
+        last = arena_str(&c->arena, db_bytes(s, 0));
+        set_url(tx, c, last);
+        json_push(&c->arena, &urls, *json_get(&c->result, "QueueUrl"));
+        c->result = json_make_obj();
+    }
+    db_done(s);
+    if (rc < 0) return -1;
+    if (urls.n || !str_is(str_c(member), "QueueUrls")) json_set(&c->arena, &c->result, member, urls);
+    if (rc == 1) json_set(&c->arena, &c->result, "NextToken", json_make_str(last));
+    return 0;
+}
+
+static int read_page(const struct json *p, struct str *ret_after, int64_t *ret_max, struct err *e) {
+    if (params_str(p, "NextToken", ERR_SQS_PARAMETER, ret_after, e)) return -1;
+    return params_int(p, "MaxResults", 1, 1000, 1000, ERR_SQS_PARAMETER, ret_max, e);
+}
+
 int sqs_list(struct local_tx *tx, struct aws_call *c) {
     struct db_stmt *s = NULL;
-    struct str prefix, after, last = STR_NONE;
-    struct json urls = json_make_arr();
-    int64_t max, n = 0;
+    struct str prefix, after;
+    int64_t max;
     struct err *e = &c->err;
     if (params_only(&c->params, "QueueNamePrefix MaxResults NextToken", "ListQueues", ERR_SQS_PARAMETER, e)) return -1;
     if (params_str(&c->params, "QueueNamePrefix", ERR_SQS_PARAMETER, &prefix, e)) return -1;
-    if (params_str(&c->params, "NextToken", ERR_SQS_PARAMETER, &after, e)) return -1;
-    if (params_int(&c->params, "MaxResults", 1, 1000, 1000, ERR_SQS_PARAMETER, &max, e)) return -1;
-    if (db_stmt(tx->db, "SELECT name FROM queues WHERE name>?1 AND substr(name,1,length(?2))=?2 ORDER BY name LIMIT ?3",
+    if (read_page(&c->params, &after, &max, e)) return -1;
+    if (db_stmt(tx->db,
+                "SELECT name FROM queues WHERE name>?1 AND gone=0 AND substr(name,1,length(?2))=?2 ORDER BY name LIMIT "
+                "?3",
                 &s, e))
         return -1;
     db_bind_text(s, 1, after);
     db_bind_text(s, 2, prefix);
     db_bind_i64(s, 3, max + 1);
-    int rc;
-    while ((rc = db_step(s, e)) == 1 && n < max) {
-        last = arena_str(&c->arena, db_bytes(s, 0));
-        set_url(tx, c, last);
-        json_push(&c->arena, &urls, *json_get(&c->result, "QueueUrl"));
-        c->result = json_make_obj();
-        n++;
-    }
-    db_done(s);
-    if (rc < 0) return -1;
-    if (urls.n) json_set(&c->arena, &c->result, "QueueUrls", urls);
-    if (rc == 1) json_set(&c->arena, &c->result, "NextToken", json_make_str(last));
-    return 0;
+    return list_page(tx, c, s, max, "QueueUrls");
 }
 
-int sqs_set_attributes(struct local_tx *tx, struct aws_call *c) {
+int sqs_list_sources(struct local_tx *tx, struct aws_call *c) {
+    struct db_stmt *s = NULL;
     struct sqs_queue q;
+    struct str after;
+    int64_t max;
     struct err *e = &c->err;
-    if (params_only(&c->params, "QueueUrl Attributes", "SetQueueAttributes", ERR_SQS_PARAMETER, e)) return -1;
-    if (sqs_find(tx, c, &q, e) || apply(tx, &c->arena, json_get(&c->params, "Attributes"), &q, e)) return -1;
-    q.modified_ms = tx->now_ms;
-    return save(tx, &q, e);
+    if (params_only(&c->params, "QueueUrl MaxResults NextToken", "ListDeadLetterSourceQueues", ERR_SQS_PARAMETER, e))
+        return -1;
+    if (read_page(&c->params, &after, &max, e) || sqs_find(tx, c, &q, e)) return -1;
+    if (db_stmt(tx->db, "SELECT name FROM queues WHERE name>?1 AND gone=0 AND dlq=?2 ORDER BY name LIMIT ?3", &s, e))
+        return -1;
+    db_bind_text(s, 1, after);
+    db_bind_i64(s, 2, q.id);
+    db_bind_i64(s, 3, max + 1);
+    return list_page(tx, c, s, max, "queueUrls");
 }
 
 /* AWS allows one purge in 60 seconds. */
@@ -263,60 +244,26 @@ int sqs_purge(struct local_tx *tx, struct aws_call *c) {
     return db_run(s, e) ? -1 : 0;
 }
 
-/* == GetQueueAttributes =============================================================================================
+/* == the older protocol's names =====================================================================================
  */
 
-static int count_messages(struct local_tx *tx, int64_t queue, int64_t ret[3], struct err *e) {
-    struct db_stmt *s = NULL;
-    if (db_stmt(tx->db,
-                "SELECT count(*) FILTER (WHERE visible_at<=?2), count(*) FILTER (WHERE visible_at>?2 AND receives>0),"
-                " count(*) FILTER (WHERE visible_at>?2 AND receives=0) FROM messages WHERE queue=?1",
-                &s, e))
-        return -1;
-    db_bind_i64(s, 1, queue);
-    db_bind_i64(s, 2, tx->now_ms);
-    int rc = db_step(s, e);
-    for (int i = 0; rc == 1 && i < 3; i++) ret[i] = db_i64(s, i);
-    db_done(s);
-    return rc == 1 ? 0 : -1;
-}
-
-static int all_attributes(struct local_tx *tx, struct arena *a, struct sqs_queue *q, struct json *ret, struct err *e) {
-    int64_t n[3] = {0};
-    if (count_messages(tx, q->id, n, e)) return -1;
-    *ret = json_make_obj();
-    json_set(a, ret, "QueueArn", json_make_str(sqs_arn(tx, a, q->name)));
-    const struct {
-        const char *name;
-        int64_t value;
-    } numbers[] = {{"ApproximateNumberOfMessages", n[0]},
-                   {"ApproximateNumberOfMessagesNotVisible", n[1]},
-                   {"ApproximateNumberOfMessagesDelayed", n[2]},
-                   {"CreatedTimestamp", q->created_ms / 1000},
-                   {"LastModifiedTimestamp", q->modified_ms / 1000}};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        json_set(a, ret, numbers[i].name, json_make_str(arena_printf(a, "%lld", (long long)numbers[i].value)));
-    for (int i = 0; i < SETTINGS; i++)
-        json_set(a, ret, settings[i].name, json_make_str(arena_printf(a, "%lld", (long long)*setting(q, i))));
-    if (q->redrive.n) json_set(a, ret, "RedrivePolicy", json_make_str(q->redrive));
-    return 0;
-}
-
-int sqs_get_attributes(struct local_tx *tx, struct aws_call *c) {
-    struct sqs_queue q;
-    struct json all, out = json_make_obj();
-    const struct json *names = json_get(&c->params, "AttributeNames");
-    struct err *e = &c->err;
-    if (params_only(&c->params, "QueueUrl AttributeNames", "GetQueueAttributes", ERR_SQS_PARAMETER, e)) return -1;
-    if (sqs_find(tx, c, &q, e) || all_attributes(tx, &c->arena, &q, &all, e)) return -1;
-    for (uint32_t i = 0; json_is(names, JSON_ARR) && i < names->n; i++) {
-        struct str name = json_str(&names->items[i]);
-        const struct json *v = json_get_str(&all, name);
-        if (str_is(name, "All")) out = all;
-        if (str_is(name, "All")) break;
-        if (!v && !str_is(name, "RedrivePolicy")) return unsupported(name, e);
-        if (v && !json_get_str(&out, name)) json_set_str(&c->arena, &out, name, *v);
-    }
-    if (out.n) json_set(&c->arena, &c->result, "Attributes", out);
-    return 0;
+/* API Reference, "Common errors" and each action's; what is not listed has one name in both. */
+const char *sqs_query_code(const char *name) {
+    static const char *const names[][2] = {
+        {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"},
+        {"QueueNameExists", "QueueAlreadyExists"},
+        {"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight"},
+        {"EmptyBatchRequest", "AWS.SimpleQueueService.EmptyBatchRequest"},
+        {"TooManyEntriesInBatchRequest", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"},
+        {"BatchEntryIdsNotDistinct", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"},
+        {"InvalidBatchEntryId", "AWS.SimpleQueueService.InvalidBatchEntryId"},
+        {"BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong"},
+        {"PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress"},
+        {"UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation"},
+        {"UnknownOperationException", "InvalidAction"},
+        {"SerializationException", "MalformedQueryString"},
+        {"AccessDeniedException", "AccessDenied"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(str_c(name), names[i][0])) return names[i][1];
+    return name;
 }

@@ -1,7 +1,6 @@
-/* ReceiveMessage: one UPDATE .. RETURNING takes a batch of visible messages; then what was received too often moves to
+/* ReceiveMessage: takes a batch of visible messages; then what was received too often moves to
  * the dead-letter queue, and what outlived its retention goes. Nothing there and time to wait: the call is parked. */
 #include "local/sqs/sqs.h"
-#include <stdlib.h>
 
 struct taken {
     int64_t queue, id[SQS_BATCH], receives[SQS_BATCH];
@@ -11,14 +10,9 @@ struct taken {
 struct receiving {
     struct sqs_queue q;
     int64_t max, visibility, wait;
-    const struct json *system_names, *names;
+    const struct json *system_names, *attribute_names, *names;
+    bool full; /* too many messages are in flight */
     struct taken *taken;
-};
-
-/* What one row says, copied out of the statement. */
-struct message {
-    int64_t id, sent_at, receives, first_at;
-    struct str message_id, body, md5, attributes, trace, source;
 };
 
 static int read_request(struct local_tx *tx, struct aws_call *c, struct receiving *r) {
@@ -26,7 +20,7 @@ static int read_request(struct local_tx *tx, struct aws_call *c, struct receivin
     const struct json *p = &c->params;
     if (params_only(p,
                     "QueueUrl AttributeNames MessageSystemAttributeNames MessageAttributeNames MaxNumberOfMessages "
-                    "VisibilityTimeout WaitTimeSeconds",
+                    "VisibilityTimeout WaitTimeSeconds ReceiveRequestAttemptId",
                     "ReceiveMessage", ERR_SQS_PARAMETER, e))
         return -1;
     if (sqs_find(tx, c, &r->q, e)) return -1;
@@ -36,54 +30,15 @@ static int read_request(struct local_tx *tx, struct aws_call *c, struct receivin
         return -1;
     if (params_int(p, "WaitTimeSeconds", 0, SQS_MAX_WAIT, r->q.wait, ERR_SQS_PARAMETER, &r->wait, e)) return -1;
     r->system_names = json_get(p, "MessageSystemAttributeNames");
-    if (!r->system_names) r->system_names = json_get(p, "AttributeNames");
+    r->attribute_names = json_get(p, "AttributeNames"); /* the older name of the same */
     r->names = json_get(p, "MessageAttributeNames");
     r->taken = ARENA_NEW(&c->arena, struct taken);
     r->taken->queue = r->q.id;
     return 0;
 }
 
-/* == taking =========================================================================================================
+/* == going elsewhere ================================================================================================
  */
-
-static int by_id(const void *x, const void *y) {
-    const struct message *a = x, *b = y;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-static int take(struct local_tx *tx, struct arena *a, const struct receiving *r, int64_t limit, struct message *ret,
-                int *ret_n, struct err *e) {
-    struct db_stmt *s = NULL;
-    int rc, n = 0;
-    if (db_stmt(
-            tx->db,
-            "UPDATE messages SET visible_at=?3, receives=receives+1, first_at=coalesce(first_at,?2) WHERE id IN "
-            "(SELECT id"
-            " FROM messages WHERE queue=?1 AND visible_at<=?2 ORDER BY visible_at, id LIMIT ?4) RETURNING id, sent_at,"
-            " receives, first_at, message_id, body, body_md5, attributes, trace, source",
-            &s, e))
-        return -1;
-    db_bind_i64(s, 1, r->q.id);
-    db_bind_i64(s, 2, tx->now_ms);
-    db_bind_i64(s, 3, tx->now_ms + r->visibility * 1000);
-    db_bind_i64(s, 4, limit);
-    while ((rc = db_step(s, e)) == 1) {
-        struct message *m = &ret[n++];
-        struct str *texts[] = {&m->message_id, &m->body, &m->md5, &m->attributes, &m->trace, &m->source};
-        m->id = db_i64(s, 0);
-        m->sent_at = db_i64(s, 1);
-        m->receives = db_i64(s, 2);
-        m->first_at = db_i64(s, 3);
-        for (int i = 0; i < 6; i++) {
-            struct str v = db_bytes(s, 4 + i);
-            *texts[i] = v.p ? arena_str(a, v) : STR_NONE;
-        }
-    }
-    db_done(s);
-    qsort(ret, (size_t)n, sizeof *ret, by_id);
-    *ret_n = n;
-    return rc;
-}
 
 static int drop(struct local_tx *tx, int64_t id, struct err *e) {
     struct db_stmt *s = NULL;
@@ -92,25 +47,33 @@ static int drop(struct local_tx *tx, int64_t id, struct err *e) {
     return db_run(s, e) ? -1 : 0;
 }
 
-/* Same message id, same counts, same time of sending; this attempt does not count. */
-static int bury(struct local_tx *tx, struct arena *a, const struct receiving *r, const struct message *m,
+/* Same message id, same counts; this attempt does not count. "For standard queues [...] the enqueue timestamp is
+ * unchanged. For FIFO queues, the enqueue timestamp resets", and the dead-letter queue gives its own sequence number.
+ */
+static int bury(struct local_tx *tx, struct arena *a, const struct receiving *r, const struct sqs_message *m,
                 struct err *e) {
     struct db_stmt *s = NULL;
     struct str source = sqs_arn(tx, a, r->q.name);
-    if (db_stmt(tx->db, "UPDATE messages SET queue=?2, visible_at=?3, receives=receives-1, source=?4 WHERE id=?1", &s,
-                e))
+    int64_t seq = 0;
+    if (m->seq && sqs_fifo_sequence(tx, r->q.dlq, &seq, e)) return -1;
+    if (db_stmt(tx->db,
+                "UPDATE messages SET queue=?2, visible_at=?3, receives=receives-1, source=?4, sent_at=?5,"
+                " seq=nullif(?6,0) WHERE id=?1",
+                &s, e))
         return -1;
     db_bind_i64(s, 1, m->id);
     db_bind_i64(s, 2, r->q.dlq);
     db_bind_i64(s, 3, tx->now_ms);
     db_bind_text(s, 4, source);
+    db_bind_i64(s, 5, m->seq ? tx->now_ms : m->sent_at);
+    db_bind_i64(s, 6, seq);
     if (db_run(s, e)) return -1;
     local_touch(tx, r->q.dlq);
     return 0;
 }
 
 /* 1: m is to be delivered; 0: it went elsewhere; -1. */
-static int sort_out(struct local_tx *tx, struct arena *a, const struct receiving *r, const struct message *m,
+static int sort_out(struct local_tx *tx, struct arena *a, const struct receiving *r, const struct sqs_message *m,
                     struct err *e) {
     if (m->sent_at + r->q.retention * 1000 <= tx->now_ms) return drop(tx, m->id, e);
     if (r->q.dlq && m->receives > r->q.max_receives) return bury(tx, a, r, m, e);
@@ -127,7 +90,7 @@ static bool asked(const struct json *names, const char *name) {
 }
 
 static struct json system_attributes(struct local_tx *tx, struct arena *a, const struct receiving *r,
-                                     const struct message *m) {
+                                     const struct sqs_message *m) {
     const struct {
         const char *name;
         struct str value;
@@ -136,15 +99,18 @@ static struct json system_attributes(struct local_tx *tx, struct arena *a, const
                {"ApproximateReceiveCount", arena_printf(a, "%lld", (long long)m->receives)},
                {"ApproximateFirstReceiveTimestamp", arena_printf(a, "%lld", (long long)m->first_at)},
                {"AWSTraceHeader", m->trace},
-               {"DeadLetterQueueSourceArn", m->source}};
+               {"DeadLetterQueueSourceArn", m->source},
+               {"MessageGroupId", m->group},
+               {"MessageDeduplicationId", m->dedup},
+               {"SequenceNumber", m->seq ? sqs_fifo_number(a, m->seq) : STR_NONE}};
     struct json out = json_make_obj();
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (all[i].value.n && asked(r->system_names, all[i].name))
+        if (all[i].value.n && (asked(r->system_names, all[i].name) || asked(r->attribute_names, all[i].name)))
             json_set(a, &out, all[i].name, json_make_str(all[i].value));
     return out;
 }
 
-static int add_attributes(struct arena *a, const struct receiving *r, const struct message *m, struct json *row,
+static int add_attributes(struct arena *a, const struct receiving *r, const struct sqs_message *m, struct json *row,
                           struct err *e) {
     struct json all;
     if (!m->attributes.n || !json_is(r->names, JSON_ARR)) return 0;
@@ -157,7 +123,7 @@ static int add_attributes(struct arena *a, const struct receiving *r, const stru
     return 0;
 }
 
-static int answer(struct local_tx *tx, struct arena *a, const struct receiving *r, const struct message *m,
+static int answer(struct local_tx *tx, struct arena *a, const struct receiving *r, const struct sqs_message *m,
                   struct json *messages, struct err *e) {
     struct sqs_handle h = {r->q.id, m->id, m->receives, m->message_id};
     struct json row = json_make_obj(), system = system_attributes(tx, a, r, m);
@@ -174,11 +140,11 @@ static int answer(struct local_tx *tx, struct arena *a, const struct receiving *
 }
 
 /* Another round only when some went elsewhere, and not when what was taken is visible again at once. */
-static int fill(struct local_tx *tx, struct arena *a, const struct receiving *r, struct json *messages, struct err *e) {
-    struct message got[SQS_BATCH];
+static int fill(struct local_tx *tx, struct arena *a, struct receiving *r, struct json *messages, struct err *e) {
+    struct sqs_message got[SQS_BATCH];
     for (bool again = true; again && messages->n < r->max;) {
         int n = 0;
-        if (take(tx, a, r, r->max - messages->n, got, &n, e)) return -1;
+        if (sqs_take(tx, a, &r->q, r->visibility, r->max - messages->n, got, &n, &r->full, e)) return -1;
         again = false;
         for (int i = 0; i < n; i++) {
             int rc = sort_out(tx, a, r, &got[i], e);
@@ -194,8 +160,11 @@ static int fill(struct local_tx *tx, struct arena *a, const struct receiving *r,
 
 static int next_visible(struct local_tx *tx, int64_t queue, int64_t *ret, struct err *e) {
     struct db_stmt *s = NULL;
-    if (db_stmt(tx->db, "SELECT visible_at FROM messages WHERE queue=?1 ORDER BY visible_at LIMIT 1", &s, e)) return -1;
+    if (db_stmt(tx->db, "SELECT visible_at FROM messages WHERE queue=?1 AND visible_at>?2 ORDER BY visible_at LIMIT 1",
+                &s, e))
+        return -1;
     db_bind_i64(s, 1, queue);
+    db_bind_i64(s, 2, tx->now_ms);
     int rc = db_step(s, e);
     *ret = rc == 1 ? db_i64(s, 0) : 0;
     db_done(s);
@@ -232,6 +201,9 @@ int sqs_receive(struct local_tx *tx, struct aws_call *c) {
         local_on_undelivered(tx, give_back, r.taken);
         return 0;
     }
+    if (!r.wait && r.full && !r.q.fifo)
+        return err_set(&c->err, ERR_SQS_OVER_LIMIT, "Too many messages in flight: %d in queue %.*s", SQS_MAX_IN_FLIGHT,
+                       STR_ARG(r.q.name));
     if (!r.wait) return 0;
     if (next_visible(tx, r.q.id, &due, &c->err)) return -1;
     local_park(tx, r.q.id, due, r.wait * 1000);

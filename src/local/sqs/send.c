@@ -1,4 +1,4 @@
-/* SendMessage and SendMessageBatch: one INSERT a message. */
+/* SendMessage and SendMessageBatch: one INSERT a message, none for what a FIFO queue knows already. */
 #include "base/crypto.h"
 #include "local/sqs/sqs.h"
 
@@ -13,22 +13,28 @@ static int read_trace(const struct json *entry, struct str *ret, struct err *e) 
     return sqs_check_text(*ret, "AWSTraceHeader", e);
 }
 
-static int insert(struct local_tx *tx, const struct sqs_queue *q, int64_t delay, struct str message_id, struct str body,
-                  struct str md5, struct str attrs, struct str trace, struct err *e) {
+/* What becomes a row. */
+struct sending {
+    int64_t delay;
+    struct str body, md5, attributes, trace;
+    struct sqs_fifo_message fifo;
+};
+
+static int insert(struct local_tx *tx, const struct sqs_queue *q, const struct sending *m, struct err *e) {
+    const struct str texts[] = {m->fifo.message_id, m->body,       m->md5,       m->attributes,
+                                m->trace,           m->fifo.group, m->fifo.dedup};
     struct db_stmt *s = NULL;
     if (db_stmt(tx->db,
-                "INSERT INTO messages(queue,visible_at,sent_at,receives,message_id,body,body_md5,attributes,trace)"
-                " VALUES(?1,?2,?3,0,?4,?5,?6,?7,?8)",
+                "INSERT INTO messages(queue,visible_at,sent_at,receives,message_id,body,body_md5,attributes,trace,"
+                "grp,dedup,seq) VALUES(?1,?2,?3,0,?5,?6,?7,?8,?9,?10,?11,nullif(?4,0))",
                 &s, e))
         return -1;
     db_bind_i64(s, 1, q->id);
-    db_bind_i64(s, 2, tx->now_ms + delay * 1000);
+    db_bind_i64(s, 2, tx->now_ms + m->delay * 1000);
     db_bind_i64(s, 3, tx->now_ms);
-    db_bind_text(s, 4, message_id);
-    db_bind_text(s, 5, body);
-    db_bind_text(s, 6, md5);
-    if (attrs.p) db_bind_text(s, 7, attrs);
-    if (trace.p) db_bind_text(s, 8, trace);
+    db_bind_i64(s, 4, m->fifo.seq);
+    for (int i = 0; i < 7; i++)
+        if (texts[i].p) db_bind_text(s, 5 + i, texts[i]);
     return db_run(s, e) ? -1 : 0;
 }
 
@@ -54,32 +60,51 @@ static int read_body(const struct json *entry, struct str *ret, struct err *e) {
     return sqs_check_text(*ret, "MessageBody", e);
 }
 
-static int send_one(struct local_tx *tx, struct aws_call *c, const struct sqs_queue *q, const struct json *entry,
-                    struct json *ret, struct err *e) {
+static int read_message(struct arena *a, const struct sqs_queue *q, const struct json *entry, struct sending *m,
+                        struct err *e) {
     const struct json *attrs = json_get(entry, "MessageAttributes");
-    struct arena *a = &c->arena;
-    struct str body, trace;
-    int64_t delay;
-    bool single = entry == &c->params;
-    const char *known = single ? "QueueUrl MessageBody DelaySeconds MessageAttributes MessageSystemAttributes"
-                               : "Id MessageBody DelaySeconds MessageAttributes MessageSystemAttributes";
-    if (params_only(entry, known, single ? "SendMessage" : "SendMessageBatch", ERR_SQS_PARAMETER, e)) return -1;
-    if (read_body(entry, &body, e)) return -1;
-    size_t bytes = body.n;
-    if (params_int(entry, "DelaySeconds", 0, SQS_MAX_DELAY, q->delay, ERR_SQS_PARAMETER, &delay, e)) return -1;
-    if (sqs_attributes_check(attrs, &bytes, e) || read_trace(entry, &trace, e) || check_size(bytes, q, e)) return -1;
-    char *id = arena_alloc(a, 37);
-    crypto_uuid4(id);
-    bool has = json_is(attrs, JSON_OBJ) && attrs->n;
-    struct str md5 = sqs_md5_hex(a, body);
-    if (insert(tx, q, delay, str_n(id, 36), body, md5, has ? written(a, attrs) : STR_NONE, trace, e)) return -1;
-    json_set(a, ret, "MessageId", json_make_str(str_n(id, 36)));
-    json_set(a, ret, "MD5OfMessageBody", json_make_str(md5));
-    if (has) json_set(a, ret, "MD5OfMessageAttributes", json_make_str(sqs_attributes_md5(a, attrs)));
-    if (trace.p)
+    if (read_body(entry, &m->body, e)) return -1;
+    size_t bytes = m->body.n;
+    if (params_int(entry, "DelaySeconds", 0, SQS_MAX_DELAY, q->delay, ERR_SQS_PARAMETER, &m->delay, e)) return -1;
+    if (q->fifo) m->delay = q->delay;
+    if (sqs_attributes_check(attrs, &bytes, e) || read_trace(entry, &m->trace, e) || check_size(bytes, q, e)) return -1;
+    if (sqs_fifo_read(a, q, entry, m->body, &m->fifo, e)) return -1;
+    m->md5 = sqs_md5_hex(a, m->body);
+    m->attributes = json_is(attrs, JSON_OBJ) && attrs->n ? written(a, attrs) : STR_NONE;
+    return 0;
+}
+
+static void told(struct arena *a, const struct json *entry, const struct sending *m, struct json *ret) {
+    json_set(a, ret, "MessageId", json_make_str(m->fifo.message_id));
+    json_set(a, ret, "MD5OfMessageBody", json_make_str(m->md5));
+    if (m->attributes.p)
+        json_set(a, ret, "MD5OfMessageAttributes",
+                 json_make_str(sqs_attributes_md5(a, json_get(entry, "MessageAttributes"))));
+    if (m->trace.p)
         json_set(a, ret, "MD5OfMessageSystemAttributes",
                  json_make_str(sqs_attributes_md5(a, json_get(entry, "MessageSystemAttributes"))));
-    local_touch(tx, q->id);
+    if (m->fifo.seq) json_set(a, ret, "SequenceNumber", json_make_str(sqs_fifo_number(a, m->fifo.seq)));
+}
+
+#define MEMBERS                                                                                                        \
+    " MessageBody DelaySeconds MessageAttributes MessageSystemAttributes MessageGroupId MessageDeduplicationId"
+
+static int send_one(struct local_tx *tx, struct aws_call *c, const struct sqs_queue *q, const struct json *entry,
+                    struct json *ret, struct err *e) {
+    struct arena *a = &c->arena;
+    struct sending m = {0};
+    char *id = arena_alloc(a, 37);
+    bool single = entry == &c->params;
+    if (params_only(entry, single ? "QueueUrl" MEMBERS : "Id" MEMBERS, single ? "SendMessage" : "SendMessageBatch",
+                    ERR_SQS_PARAMETER, e))
+        return -1;
+    if (read_message(a, q, entry, &m, e)) return -1;
+    crypto_uuid4(id);
+    m.fifo.message_id = str_n(id, 36);
+    int repeated = q->fifo ? sqs_fifo_dedup(tx, a, q, &m.fifo, e) : 0;
+    if (repeated < 0 || (!repeated && insert(tx, q, &m, e))) return -1;
+    told(a, entry, &m, ret);
+    if (!repeated) local_touch(tx, q->id);
     return 0;
 }
 

@@ -19,18 +19,37 @@ static void bind_handle(struct db_stmt *s, const struct sqs_handle *h) {
 
 #define THAT_RECEIVING " WHERE id=?1 AND receives=?2 AND message_id=?3 AND queue=?4"
 
+/* Of a FIFO queue: a message that is visible again belongs to nobody, its group goes on without the old handle. */
+static int check_held(struct local_tx *tx, const struct sqs_handle *h, struct str text, struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(tx->db, "SELECT visible_at FROM messages" THAT_RECEIVING, &s, e)) return -1;
+    bind_handle(s, h);
+    int rc = db_step(s, e);
+    bool expired = rc == 1 && db_i64(s, 0) <= tx->now_ms;
+    db_done(s);
+    if (rc < 0) return -1;
+    if (!expired) return 0;
+    return err_set(e, ERR_SQS_PARAMETER,
+                   "Value %.*s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
+                   STR_ARG(text));
+}
+
 static int delete_one(struct local_tx *tx, struct aws_call *c, const struct sqs_queue *q, const struct json *entry,
                       struct json *ret, struct err *e) {
     struct sqs_handle h;
     struct db_stmt *s = NULL;
+    struct str text = json_get_s(entry, "ReceiptHandle");
     (void)ret;
     if (params_only(entry, entry == &c->params ? "QueueUrl ReceiptHandle" : "Id ReceiptHandle", "DeleteMessage",
                     ERR_SQS_PARAMETER, e))
         return -1;
     if (read_handle(tx, c, q, entry, &h, e)) return -1;
+    if (q->fifo && check_held(tx, &h, text, e)) return -1;
     if (db_stmt(tx->db, "DELETE FROM messages" THAT_RECEIVING, &s, e)) return -1;
     bind_handle(s, &h);
-    return db_run(s, e) ? -1 : 0;
+    if (db_run(s, e)) return -1;
+    if (q->fifo) local_touch(tx, q->id); /* its group goes on */
+    return 0;
 }
 
 /* Why nothing was changed: the message is visible, or gone. */

@@ -45,7 +45,7 @@ int sqs_settings_apply(struct local_tx *tx, struct arena *a, const struct json *
 int sqs_settings_save(struct local_tx *tx, struct sqs_queue *q, struct err *e); /* inserts or updates by name */
 bool sqs_settings_same(struct sqs_queue *a, struct sqs_queue *b);
 /* Checks and writes the tags of a queue; object of strings. */
-int sqs_tags_save(struct local_tx *tx, struct arena *a, struct str queue_name, const struct json *tags, struct err *e);
+int sqs_tags_save(struct local_tx *tx, struct str queue_name, const struct json *tags, struct err *e);
 
 /* FIFO (fifo.c). A message that was sent within the last five minutes with the same deduplication id: 1 and its id and
  * sequence number; 0: none, and this one is on record now. */

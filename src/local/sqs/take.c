@@ -1,0 +1,142 @@
+/* Taking messages: what ReceiveMessage makes invisible. A standard queue gives what became visible first by one UPDATE,
+ * a FIFO queue what fifo.c picked, one by one. */
+#include "local/sqs/sqs.h"
+#include <stdlib.h>
+
+/* == how many are in flight =========================================================================================
+ */
+
+/* Upper bounds by queue, so that the rows are counted only near the limit: a bound grows with what is taken, and is
+ * made true again by counting. Queues that share a slot count more often. */
+enum { SLOTS = 256 };
+struct bounds {
+    struct {
+        int64_t queue, in_flight;
+    } slots[SLOTS];
+};
+
+void sqs_close(void *state) {
+    free(state);
+}
+
+static struct bounds *bounds_of(struct local_tx *tx) {
+    if (!tx->service[AWS_SQS]) tx->service[AWS_SQS] = calloc(1, sizeof(struct bounds));
+    if (!tx->service[AWS_SQS]) fatal("out of memory");
+    return tx->service[AWS_SQS];
+}
+
+static int count(struct local_tx *tx, int64_t queue, int64_t *ret, struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(tx->db, "SELECT count(*) FROM messages WHERE queue=?1 AND visible_at>?2 AND receives>0", &s, e))
+        return -1;
+    db_bind_i64(s, 1, queue);
+    db_bind_i64(s, 2, tx->now_ms);
+    int rc = db_step(s, e);
+    if (rc == 1) *ret = db_i64(s, 0);
+    db_done(s);
+    return rc == 1 ? 0 : -1;
+}
+
+/* *limit becomes what may still be taken. */
+static int check_in_flight(struct local_tx *tx, int64_t queue, int64_t *limit, int64_t **ret_bound, struct err *e) {
+    struct bounds *b = bounds_of(tx);
+    size_t i = (uint64_t)queue % SLOTS;
+    int64_t *bound = &b->slots[i].in_flight;
+    if (b->slots[i].queue != queue || *bound + *limit > SQS_MAX_IN_FLIGHT) {
+        b->slots[i].queue = 0;
+        if (count(tx, queue, bound, e)) return -1;
+        b->slots[i].queue = queue;
+    }
+    int64_t room = SQS_MAX_IN_FLIGHT - *bound;
+    if (*limit > room) *limit = room > 0 ? room : 0;
+    *ret_bound = bound;
+    return 0;
+}
+
+/* == rows ===========================================================================================================
+ */
+
+#define RETURNED                                                                                                       \
+    " RETURNING id, sent_at, receives, first_at, coalesce(seq,0), message_id, body, body_md5, attributes, trace, "     \
+    "source, grp, dedup"
+
+static void read_row(struct db_stmt *s, struct arena *a, struct sqs_message *m) {
+    int64_t *numbers[] = {&m->id, &m->sent_at, &m->receives, &m->first_at, &m->seq};
+    struct str *texts[] = {&m->message_id, &m->body,   &m->md5,   &m->attributes,
+                           &m->trace,      &m->source, &m->group, &m->dedup};
+    for (int i = 0; i < 5; i++) *numbers[i] = db_i64(s, i);
+    for (int i = 0; i < 8; i++) {
+        struct str v = db_bytes(s, 5 + i);
+        *texts[i] = v.p ? arena_str(a, v) : STR_NONE;
+    }
+}
+
+static int by_id(const void *x, const void *y) {
+    const struct sqs_message *a = x, *b = y;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static int take_standard(struct local_tx *tx, struct arena *a, int64_t queue, int64_t until, int64_t limit,
+                         struct sqs_message *ret, int *ret_n, struct err *e) {
+    struct db_stmt *s = NULL;
+    int rc, n = 0;
+    if (db_stmt(tx->db,
+                "UPDATE messages SET visible_at=?3, receives=receives+1, first_at=coalesce(first_at,?2) WHERE id IN "
+                "(SELECT id FROM messages WHERE queue=?1 AND visible_at<=?2 ORDER BY visible_at, receives, id LIMIT "
+                "?4)" RETURNED,
+                &s, e))
+        return -1;
+    db_bind_i64(s, 1, queue);
+    db_bind_i64(s, 2, tx->now_ms);
+    db_bind_i64(s, 3, until);
+    db_bind_i64(s, 4, limit);
+    while ((rc = db_step(s, e)) == 1) read_row(s, a, &ret[n++]);
+    db_done(s);
+    qsort(ret, (size_t)n, sizeof *ret, by_id);
+    *ret_n = n;
+    return rc;
+}
+
+static int take_one(struct local_tx *tx, struct arena *a, int64_t id, int64_t until, struct sqs_message *ret,
+                    struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(tx->db,
+                "UPDATE messages SET visible_at=?3, receives=receives+1, first_at=coalesce(first_at,?2) WHERE "
+                "id=?1" RETURNED,
+                &s, e))
+        return -1;
+    db_bind_i64(s, 1, id);
+    db_bind_i64(s, 2, tx->now_ms);
+    db_bind_i64(s, 3, until);
+    int rc = db_step(s, e);
+    if (rc == 1) {
+        read_row(s, a, ret);
+        rc = db_step(s, e) ? -1 : 0;
+    }
+    db_done(s);
+    return rc;
+}
+
+static int take_fifo(struct local_tx *tx, struct arena *a, int64_t queue, int64_t until, int64_t limit,
+                     struct sqs_message *ret, int *ret_n, struct err *e) {
+    int64_t ids[SQS_BATCH];
+    int n = 0;
+    if (sqs_fifo_pick(tx, queue, limit, ids, &n, e)) return -1;
+    for (int i = 0; i < n; i++)
+        if (take_one(tx, a, ids[i], until, &ret[i], e)) return -1;
+    *ret_n = n;
+    return 0;
+}
+
+int sqs_take(struct local_tx *tx, struct arena *a, const struct sqs_queue *q, int64_t visibility, int64_t limit,
+             struct sqs_message *ret, int *ret_n, bool *ret_full, struct err *e) {
+    int64_t until = tx->now_ms + visibility * 1000, *bound = NULL;
+    *ret_n = 0;
+    if (check_in_flight(tx, q->id, &limit, &bound, e)) return -1;
+    *ret_full = !limit;
+    if (!limit) return 0;
+    int rc = q->fifo ? take_fifo(tx, a, q->id, until, limit, ret, ret_n, e)
+                     : take_standard(tx, a, q->id, until, limit, ret, ret_n, e);
+    *bound += *ret_n;
+    return rc;
+}
