@@ -62,15 +62,27 @@ function support.start(opts)
   local self = setmetatable({ dir = support.tmpdir() }, Server)
   self.data = not opts.aws and (opts.data or (self.dir .. "/data")) or nil
   local backend = opts.aws and "--aws --create" or ("--cloud-port 0 --data " .. support.quote(self.data))
-  local command = ("%s %s %s serve --port 0 %s %s >%s/out 2>%s/log & echo $!"):format(
-    opts.env or "", opts.wrap or "", opts.bin or support.bin, backend, opts.args or "", self.dir, self.dir)
-  self.pid = math.tointeger(tonumber((support.sh(command))))
+  return self:launch(opts, "serve --port 0 " .. backend)
+end
+
+--- @param opts? { args?: string, env?: string, data?: string, bin?: string, wrap?: string, wait?: integer }
+--- Starts `perigee cloud`, the engine alone, on a free port.
+function support.cloud(opts)
+  opts = opts or {}
+  local self = setmetatable({ dir = support.tmpdir() }, Server)
+  self.data = opts.data or (self.dir .. "/data")
+  return self:launch(opts, "cloud --port 0 --data " .. support.quote(self.data))
+end
+
+function Server:launch(opts, command)
+  self.pid = math.tointeger(tonumber((support.sh("%s %s %s %s %s >%s/out 2>%s/log & echo $!", opts.env or "", opts.wrap or "",
+    opts.bin or support.bin, command, opts.args or "", self.dir, self.dir))))
   self.ready = support.eventually(opts.wait or 30, "ready line; log: " .. self.dir .. "/log", function()
     local line = support.read(self.dir .. "/out")
-    if line:find "ready http=" then return line end
+    if line:find "ready %w+=http" then return line end
     if not self:alive() then error("the server ended: " .. self:log(), 0) end
   end)
-  self.http = assert(self.ready:match "http=(%S+)")
+  self.http = self.ready:match "http=(%S+)"
   self.cloud = self.ready:match "cloud=(%S+)"
   return self
 end
