@@ -39,6 +39,14 @@ local time = require "perigee.time"
 ---@field create_table perigee.aws.Operation
 ---@field describe_table perigee.aws.Operation
 ---@field list_tables perigee.aws.Operation
+---@field update_table perigee.aws.Operation
+---@field delete_table perigee.aws.Operation
+---@field tag_resource perigee.aws.Operation
+---@field untag_resource perigee.aws.Operation
+---@field list_tags_of_resource perigee.aws.Operation
+---@field describe_limits perigee.aws.Operation
+---@field describe_endpoints perigee.aws.Operation
+---@field describe_continuous_backups perigee.aws.Operation
 ---@field update_time_to_live perigee.aws.Operation
 ---@field describe_time_to_live perigee.aws.Operation
 ---@field put_item perigee.aws.Operation

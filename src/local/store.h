@@ -89,6 +89,8 @@ void local_submit(struct local_conn *c, struct local_op *op);
 void local_park(struct local_tx *tx, int64_t queue, int64_t due_ms, int64_t wait_ms);
 /* Inside an operation: what waits for this queue is run again, in the same transaction. */
 void local_touch(struct local_tx *tx, int64_t queue);
+/* Inside an operation: housekeeping runs after its commit, without waiting for its second to be over. */
+void local_sweep_soon(struct local_tx *tx);
 /* Inside an operation: undo(op, ...) is to run if the caller was gone when the result came. */
 void local_on_undelivered(struct local_tx *tx, int (*undo)(struct local_op *, struct local_tx *, struct err *),
                           void *ud);

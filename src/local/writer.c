@@ -224,6 +224,10 @@ void local_touch(struct local_tx *tx, int64_t queue) {
     }
 }
 
+void local_sweep_soon(struct local_tx *tx) {
+    tx->local->writer->sweep_again = true;
+}
+
 void local_on_undelivered(struct local_tx *tx, int (*undo)(struct local_op *, struct local_tx *, struct err *),
                           void *ud) {
     struct local_op *op = tx->local->writer->current;

@@ -100,8 +100,7 @@ int check_table_name(const struct json *p, const char *member, struct str *ret, 
     const struct json *v;
     if (check_required(p, member, &v, e)) return -1;
     struct str name = json_str(v);
-    ptrdiff_t slash = str_starts(name, STR("arn:")) ? str_find(name, STR(":table/"), 0) : -1;
-    if (slash >= 0) name = str_from(name, (size_t)slash + 7);
+    name = ddb_arn_name(name);
     if (check_name(name, member, e)) return -1;
     *ret = name;
     return 0;

@@ -11,6 +11,10 @@
  *   d<id>(pk, sk, item)      one a table; pk, sk: order-preserving key bytes (see key.c), sk empty without a sort key
  *   i<id>_<n>(h, r, pk, sk)  one a secondary index: keys only, the item is looked up in d<id>
  *   x<id>(at, pk, sk)        one a table with TTL: items by expiry, in seconds
+ *   ddb_index(table_id, number, name, state, pk, sk)   numbers of the indexes of tables that UpdateTable changed
+ * (others are numbered by their place); state: enum index_state; pk, sk: how far a new one is filled ddb_tag(table_id,
+ * k, v)  tags ddb_trash(name, cols)    tables of the store that are no longer used, emptied step by step; cols: their
+ * key
  *
  * An item's blob, version 1 (all lengths are LEB128 varints):
  *   0x01, n, n times { length, name, value }
@@ -111,7 +115,8 @@ enum ddb_projection { PROJECT_ALL, PROJECT_KEYS, PROJECT_INCLUDE };
 struct ddb_index {
     struct str name;
     bool global;
-    int number; /* n of i<id>_<n> */
+    int number;    /* n of i<id>_<n> */
+    bool creating; /* items that were there before it are not all in it yet */
     struct ddb_attr hash, range;
     enum ddb_projection projection;
     struct str *include;
@@ -142,9 +147,26 @@ int ddb_table_load(struct db *db, struct str name, struct ddb_table **ret, struc
 void ddb_table_free(struct ddb_table *t);
 /* To be called in the transaction that changes a table. */
 int ddb_touch_schema(struct local_tx *tx, struct err *e);
+enum index_state { INDEX_ACTIVE, INDEX_CREATING, INDEX_DELETED };
+/* Numbers and states of t's indexes, from ddb_index. */
+int ddb_index_states(struct db *db, struct ddb_table *t, struct err *e);
 /* Fills hash, range, indexes from t->def, which was checked. */
 int ddb_table_shape(struct ddb_table *t, struct err *e);
+int ddb_check_settings(const struct json *p, struct err *e);
+int ddb_create_index_rows(struct local_tx *tx, struct arena *a, int64_t id, int number, struct err *e);
+int ddb_check_throughput(const struct json *owner, struct err *e);
 int ddb_check_definition(struct arena *a, const struct json *p, struct err *e);
+/* Makes room for CreateTable's and UpdateTable's answers; `status` of the table, NULL: as it is. */
+int ddb_describe(struct local_tx *tx, struct arena *a, const struct ddb_table *t, const char *member,
+                 const char *status, struct json *ret, struct err *e);
+/* The table of an ARN, or of a name. */
+struct str ddb_arn_name(struct str arn);
+int ddb_put_tags(struct local_tx *tx, const struct ddb_table *t, const struct json *tags, struct err *e);
+int ddb_check_tags(const struct json *tags, struct err *e);
+/* Of the store's own tables: to be emptied and dropped by the sweep. index NULL: all that belong to the table. */
+int ddb_discard(struct local_tx *tx, const struct ddb_table *t, const struct ddb_index *x, struct err *e);
+/* One step: fills new indexes, empties what was discarded. At most max rows. */
+int ddb_sweep_tables(struct local_tx *tx, struct arena *a, int max, int *ret_n, struct err *e);
 const struct ddb_index *ddb_index(const struct ddb_table *t, struct str name);
 
 /* ==== key.c ==== */
@@ -157,6 +179,9 @@ struct str key_bytes(struct arena *a, const struct av *v);
 /* Of a whole item (Put) or of a Key (exactly the key attributes). */
 int key_of_item(struct arena *a, const struct ddb_table *t, const struct av *item, struct ddb_key *ret, struct err *e);
 int key_of_key(struct arena *a, const struct ddb_table *t, const struct av *key, struct ddb_key *ret, struct err *e);
+/* The same for an item that was there before the index: then an attribute that cannot be a key keeps it out. */
+bool key_of_indexed(struct arena *a, const struct ddb_index *x, const struct av *item, struct str *ret_h,
+                    struct str *ret_r);
 /* *ret_in: the item has the index's keys and so an entry. An attribute of another type is an error. */
 int key_of_index(struct arena *a, const struct ddb_index *x, const struct av *item, bool *ret_in, struct str *ret_h,
                  struct str *ret_r, struct err *e);
@@ -390,6 +415,7 @@ struct ddb_token {
 int token_check(struct local_tx *tx, struct arena *a, const struct json *params, struct ddb_token *ret, struct err *e);
 int token_keep(struct local_tx *tx, const struct ddb_token *t, struct err *e);
 
+local_fn ddb_delete_table, ddb_update_table, ddb_tag, ddb_untag, ddb_list_tags, ddb_limits, ddb_endpoints, ddb_backups;
 local_fn ddb_create_table, ddb_describe_table, ddb_list_tables, ddb_update_ttl, ddb_describe_ttl, ddb_put_item,
     ddb_get_item, ddb_update_item, ddb_delete_item, ddb_query, ddb_scan, ddb_batch_get, ddb_batch_write,
     ddb_transact_write, ddb_transact_get;

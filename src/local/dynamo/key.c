@@ -110,6 +110,12 @@ int key_of_index(struct arena *a, const struct ddb_index *x, const struct av *it
     return 0;
 }
 
+bool key_of_indexed(struct arena *a, const struct ddb_index *x, const struct av *item, struct str *ret_h,
+                    struct str *ret_r) {
+    bool in;
+    return !key_of_index(a, x, item, &in, ret_h, ret_r, NULL) && in;
+}
+
 static void add_attribute(struct arena *a, struct av *to, const struct ddb_attr *k, const struct av *item) {
     const struct av *v = k->type ? av_get(item, k->name) : NULL;
     if (v) av_put(a, to, k->name, *v);

@@ -11,6 +11,8 @@ int plan_target(struct ddb_plan *q, const struct ddb_table *t, const struct json
     q->index = ddb_index(t, index->s);
     if (!q->index)
         return err_set(e, ERR_VALIDATION, "The table does not have the specified index: %.*s", STR_ARG(name));
+    if (q->index->creating)
+        return err_set(e, ERR_VALIDATION, "Cannot read from backfilling global secondary index: %.*s", STR_ARG(name));
     q->hash = &q->index->hash;
     q->range = &q->index->range;
     if (q->index->global && check_flag(p, "ConsistentRead"))

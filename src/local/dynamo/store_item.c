@@ -69,10 +69,17 @@ static int run_entry(struct local_tx *tx, const char *sql, const struct entry *n
     return db_run(s, e) ? -1 : 0;
 }
 
+/* What is there already has an entry if it can have one. */
+static void old_entry(struct arena *a, const struct ddb_index *x, const struct av *item, struct entry *ret) {
+    *ret = (struct entry){0};
+    ret->in = item && key_of_indexed(a, x, item, &ret->h, &ret->r);
+}
+
 static int move_entry(struct local_tx *tx, struct arena *a, const struct ddb_index *x, const struct ddb_key *k,
                       const struct av *old, const struct av *next, struct err *e) {
     struct entry was, is;
-    if (entry_of(a, x, old, &was, e) || entry_of(a, x, next, &is, e)) return -1;
+    old_entry(a, x, old, &was);
+    if (entry_of(a, x, next, &is, e)) return -1;
     if (was.in == is.in && (!is.in || (str_eq(was.h, is.h) && str_eq(was.r, is.r)))) return 0;
     if (was.in && run_entry(tx, x->sql_del, &was, k, e)) return -1;
     return is.in ? run_entry(tx, x->sql_put, &is, k, e) : 0;
@@ -206,10 +213,12 @@ int dynamo_sweep(struct local_tx *tx, int max, bool *ret_more, struct err *e) {
         struct ddb_table *t;
         if (ddb_table(tx, names[i], &t, e) || sweep_table(tx, &a, t, max - done, &n, e)) goto out;
     }
-    if (done < max && sweep_tokens(tx, max - done, &n, e))
-        goto out;
-    else if (done < max)
-        done += n;
+    n = 0;
+    if (done < max && sweep_tokens(tx, max - done, &n, e)) goto out;
+    done += n;
+    n = 0;
+    if (done < max && ddb_sweep_tables(tx, &a, max - done, &n, e)) goto out;
+    done += n;
     *ret_more = done >= max;
     rc = 0;
 out:

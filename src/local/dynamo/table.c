@@ -12,7 +12,11 @@ int dynamo_schema(struct db *db, struct err *e) {
         "def TEXT NOT NULL, created_ms INTEGER NOT NULL, ttl TEXT);"
         "CREATE TABLE IF NOT EXISTS ddb_token(token TEXT PRIMARY KEY, at_ms INTEGER NOT NULL, hash BLOB NOT NULL) "
         "WITHOUT ROWID;"
-        "CREATE INDEX IF NOT EXISTS ddb_token_at ON ddb_token(at_ms);",
+        "CREATE INDEX IF NOT EXISTS ddb_token_at ON ddb_token(at_ms);"
+        "CREATE TABLE IF NOT EXISTS ddb_index(table_id INTEGER, number INTEGER, name TEXT, state INTEGER, pk BLOB, "
+        "sk BLOB, PRIMARY KEY(table_id, number)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS ddb_tag(table_id INTEGER, k TEXT, v TEXT, PRIMARY KEY(table_id, k)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS ddb_trash(name TEXT PRIMARY KEY, cols TEXT) WITHOUT ROWID;",
         e);
 }
 
@@ -67,6 +71,22 @@ const struct ddb_index *ddb_index(const struct ddb_table *t, struct str name) {
     return NULL;
 }
 
+int ddb_index_states(struct db *db, struct ddb_table *t, struct err *e) {
+    struct db_stmt *s = NULL;
+    int row;
+    if (!t->n_indexes) return 0;
+    if (db_stmt(db, "SELECT number, name, state FROM ddb_index WHERE table_id = ?1 AND state <> 2", &s, e)) return -1;
+    db_bind_i64(s, 1, t->id);
+    while ((row = db_step(s, e)) == 1) {
+        struct ddb_index *x = (struct ddb_index *)ddb_index(t, db_bytes(s, 1));
+        if (!x) continue;
+        x->number = (int)db_i64(s, 0);
+        x->creating = db_i64(s, 2) == INDEX_CREATING;
+    }
+    db_done(s);
+    return row;
+}
+
 /* ==== loading ==== */
 
 void ddb_table_free(struct ddb_table *t) {
@@ -99,9 +119,7 @@ static int fill(struct ddb_table *t, struct db_stmt *s, struct str name, struct 
     t->created_ms = db_i64(s, 2);
     t->ttl = arena_str(&t->arena, db_bytes(s, 3));
     struct str text = arena_str(&t->arena, db_bytes(s, 1));
-    if (json_parse(&t->arena, text, NULL, &t->def, e) || ddb_table_shape(t, e)) return -1;
-    render(t);
-    return 0;
+    return json_parse(&t->arena, text, NULL, &t->def, e) || ddb_table_shape(t, e) ? -1 : 0;
 }
 
 int ddb_table_load(struct db *db, struct str name, struct ddb_table **ret, struct err *e) {
@@ -117,6 +135,8 @@ int ddb_table_load(struct db *db, struct str name, struct ddb_table **ret, struc
         if (!t) fatal("out of memory");
         if (fill(t, s, name, e)) goto out;
     }
+    if (t && ddb_index_states(db, t, e)) goto out;
+    if (t) render(t);
     *ret = t;
     t = NULL;
     rc = 0;

@@ -118,7 +118,7 @@ static int check_projection(const struct json *x, struct err *e) {
     return 0;
 }
 
-static int check_throughput(const struct json *owner, struct err *e) {
+int ddb_check_throughput(const struct json *owner, struct err *e) {
     static const char *const units[] = {"ReadCapacityUnits", "WriteCapacityUnits"};
     const struct json *t = param(owner, "ProvisionedThroughput");
     int64_t v;
@@ -144,7 +144,7 @@ static int check_billing(const struct json *p, const struct json *gsi, struct er
         return err_set(
             e, ERR_VALIDATION,
             "%s: ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED", bad);
-    if (given && check_throughput(p, e)) return -1;
+    if (given && ddb_check_throughput(p, e)) return -1;
     for (uint32_t i = 0; gsi && i < gsi->n; i++) {
         struct str name = clip(json_get_s(&gsi->items[i], "IndexName"));
         bool own = param(&gsi->items[i], "ProvisionedThroughput") != NULL;
@@ -156,7 +156,7 @@ static int check_billing(const struct json *p, const struct json *gsi, struct er
         if (!mode && !own)
             return err_set(e, ERR_VALIDATION, "%s: ProvisionedThroughput must be specified for index: %.*s", bad,
                            STR_ARG(name));
-        if (own && check_throughput(&gsi->items[i], e)) return -1;
+        if (own && ddb_check_throughput(&gsi->items[i], e)) return -1;
     }
     return 0;
 }
@@ -227,6 +227,24 @@ static int check_spare(struct arena *a, const struct json *p, struct err *e) {
                        bad, STR_ARG(defs), STR_ARG(keys));
     }
     return 0;
+}
+
+/* StreamSpecification, SSESpecification, TableClass. */
+int ddb_check_settings(const struct json *p, struct err *e) {
+    static const struct ddb_param stream_params[] = {{"StreamEnabled", P_BOOL}, {"StreamViewType", P_STR}, {0}};
+    static const struct ddb_param sse_params[] = {
+        {"Enabled", P_BOOL}, {"SSEType", P_STR}, {"KMSMasterKeyId", P_STR}, {0}};
+    static const char *const classes[] = {"STANDARD", "STANDARD_INFREQUENT_ACCESS", NULL};
+    static const char *const sse_types[] = {"AES256", "KMS", NULL};
+    const struct json *stream = param(p, "StreamSpecification"), *sse = param(p, "SSESpecification");
+    int i;
+    if (stream && check_params(stream, "StreamSpecification", stream_params, e)) return -1;
+    if (stream && check_flag(stream, "StreamEnabled"))
+        return err_set(e, ERR_VALIDATION,
+                       "StreamSpecification: streams are not supported here; StreamEnabled can only be false");
+    if (sse && check_params(sse, "SSESpecification", sse_params, e)) return -1;
+    if (sse && check_enum(sse, "SSEType", sse_types, 1, &i, e)) return -1;
+    return check_enum(p, "TableClass", classes, 0, &i, e);
 }
 
 int ddb_check_definition(struct arena *a, const struct json *p, struct err *e) {

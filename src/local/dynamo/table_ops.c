@@ -1,5 +1,4 @@
-/* CreateTable, DescribeTable, ListTables. */
-#include "base/crypto.h"
+/* CreateTable, DeleteTable, ListTables. */
 #include "local/dynamo/dynamo.h"
 
 enum { LIST_MAX = 100 };
@@ -12,136 +11,18 @@ static const struct ddb_param create_params[] = {
     {"LocalSecondaryIndexes", P_ARR},
     {"BillingMode", P_STR},
     {"ProvisionedThroughput", P_OBJ},
-    {"StreamSpecification", P_ABSENT},
-    {"SSESpecification", P_ABSENT},
-    {"Tags", P_ABSENT},
-    {"TableClass", P_ABSENT},
-    {"DeletionProtectionEnabled", P_ABSENT},
+    {"StreamSpecification", P_OBJ},
+    {"SSESpecification", P_OBJ},
+    {"Tags", P_ARR},
+    {"TableClass", P_STR},
+    {"DeletionProtectionEnabled", P_BOOL},
     {"ResourcePolicy", P_ABSENT},
     {"OnDemandThroughput", P_ABSENT},
     {"WarmThroughput", P_ABSENT},
+    {"GlobalTableSourceArn", P_ABSENT},
+    {"GlobalTableSettingsReplicationMode", P_ABSENT},
     {0},
 };
-
-/* ==== describing ==== */
-
-static struct json throughput(struct arena *a, const struct json *given) {
-    struct json t = json_make_obj();
-    const struct json *r = param(given, "ReadCapacityUnits"), *w = param(given, "WriteCapacityUnits");
-    json_set(a, &t, "NumberOfDecreasesToday", json_make_i64(a, 0));
-    json_set(a, &t, "ReadCapacityUnits", r ? *r : json_make_i64(a, 0));
-    json_set(a, &t, "WriteCapacityUnits", w ? *w : json_make_i64(a, 0));
-    return t;
-}
-
-static int count_rows(struct local_tx *tx, const struct ddb_table *t, const struct ddb_index *x, int64_t *ret_n,
-                      int64_t *ret_bytes, struct err *e) {
-    struct db_stmt *s = NULL;
-    long long id = (long long)t->id;
-    int rc =
-        x ? db_stmtf(tx->db, &s, e, "SELECT count(*), sum(length(d.item)) FROM i%lld_%d x JOIN d%lld d USING(pk, sk)",
-                     id, x->number, id)
-          : db_stmtf(tx->db, &s, e, "SELECT count(*), sum(length(item)) FROM d%lld", id);
-    if (rc) return -1;
-    rc = db_step(s, e) < 0 ? -1 : 0;
-    if (!rc) {
-        *ret_n = db_i64(s, 0);
-        *ret_bytes = db_i64(s, 1);
-    }
-    db_done(s);
-    return rc;
-}
-
-static struct json arn(struct local_tx *tx, struct arena *a, const struct ddb_table *t, const struct ddb_index *x) {
-    return json_make_str(arena_printf(a, "arn:%.*s:dynamodb:%.*s:%.*s:table/%.*s%s%.*s", STR_ARG(tx->id.partition),
-                                      STR_ARG(tx->id.region), STR_ARG(tx->id.account), STR_ARG(t->name),
-                                      x ? "/index/" : "", x ? (int)x->name.n : 0, x ? x->name.p : ""));
-}
-
-static int counts(struct local_tx *tx, struct arena *a, const struct ddb_table *t, const struct ddb_index *x,
-                  struct json *to, struct err *e) {
-    int64_t n = 0, bytes = 0;
-    if (count_rows(tx, t, x, &n, &bytes, e)) return -1;
-    json_set(a, to, "ItemCount", json_make_i64(a, n));
-    json_set(a, to, x ? "IndexSizeBytes" : "TableSizeBytes", json_make_i64(a, bytes));
-    return 0;
-}
-
-static int describe_indexes(struct local_tx *tx, struct arena *a, const struct ddb_table *t, bool global,
-                            struct json *to, struct err *e) {
-    const char *member = global ? "GlobalSecondaryIndexes" : "LocalSecondaryIndexes";
-    const struct json *defs = param(&t->def, member);
-    if (!defs) return 0;
-    struct json list = json_make_arr();
-    for (uint32_t i = 0; i < defs->n; i++) {
-        const struct json *d = &defs->items[i];
-        const struct ddb_index *x = ddb_index(t, json_get_s(d, "IndexName"));
-        struct json o = json_make_obj();
-        json_set(a, &o, "IndexName", json_make_str(x->name));
-        json_set(a, &o, "KeySchema", *param(d, "KeySchema"));
-        json_set(a, &o, "Projection", *param(d, "Projection"));
-        json_set(a, &o, "IndexArn", arn(tx, a, t, x));
-        if (global) json_set(a, &o, "IndexStatus", json_make_c("ACTIVE"));
-        if (global) json_set(a, &o, "ProvisionedThroughput", throughput(a, param(d, "ProvisionedThroughput")));
-        if (counts(tx, a, t, x, &o, e)) return -1;
-        json_push(a, &list, o);
-    }
-    json_set(a, to, member, list);
-    return 0;
-}
-
-/* 8-4-4-4-12, stable for a table. */
-static struct json table_id(struct arena *a, const struct ddb_table *t) {
-    struct buf b = BUF_MAX(600);
-    uint8_t h[16];
-    buf_printf(&b, "%.*s %lld %lld", STR_ARG(t->name), (long long)t->id, (long long)t->created_ms);
-    crypto_md5(buf_view(&b), h);
-    buf_clear(&b);
-    crypto_hex(&b, str_n((char *)h, sizeof h));
-    const char *p = buf_cstr(&b);
-    struct str id = arena_printf(a, "%.8s-%.4s-%.4s-%.4s-%.12s", p, p + 8, p + 12, p + 16, p + 20);
-    buf_free(&b);
-    return json_make_str(id);
-}
-
-static struct json seconds(struct arena *a, int64_t ms) {
-    return json_make_num(arena_printf(a, "%lld.%03d", (long long)(ms / 1000), (int)(ms % 1000)));
-}
-
-static int describe(struct local_tx *tx, struct arena *a, const struct ddb_table *t, const char *member,
-                    struct json *ret, struct err *e) {
-    struct json o = json_make_obj();
-    json_set(a, &o, "TableName", json_make_str(arena_str(a, t->name)));
-    json_set(a, &o, "TableArn", arn(tx, a, t, NULL));
-    json_set(a, &o, "TableId", table_id(a, t));
-    json_set(a, &o, "TableStatus", json_make_c("ACTIVE"));
-    json_set(a, &o, "CreationDateTime", seconds(a, t->created_ms));
-    json_set(a, &o, "AttributeDefinitions", *param(&t->def, "AttributeDefinitions"));
-    json_set(a, &o, "KeySchema", *param(&t->def, "KeySchema"));
-    json_set(a, &o, "ProvisionedThroughput", throughput(a, param(&t->def, "ProvisionedThroughput")));
-    if (str_is(json_get_s(&t->def, "BillingMode"), "PAY_PER_REQUEST")) {
-        struct json b = json_make_obj();
-        json_set(a, &b, "BillingMode", json_make_c("PAY_PER_REQUEST"));
-        json_set(a, &b, "LastUpdateToPayPerRequestDateTime", seconds(a, t->created_ms));
-        json_set(a, &o, "BillingModeSummary", b);
-    }
-    json_set(a, &o, "DeletionProtectionEnabled", json_make_bool(false));
-    if (describe_indexes(tx, a, t, true, &o, e) || describe_indexes(tx, a, t, false, &o, e)) return -1;
-    if (counts(tx, a, t, NULL, &o, e)) return -1;
-    *ret = json_make_obj();
-    /* The cached description may go before the answer is written. */
-    json_set(a, ret, member, json_copy(a, &o));
-    return 0;
-}
-
-int ddb_describe_table(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TableName", P_STR}, {0}};
-    struct str name;
-    struct ddb_table *t;
-    if (check_params(&c->params, "DescribeTable", params, &c->err)) return -1;
-    if (check_table_name(&c->params, "TableName", &name, &c->err) || ddb_table(tx, name, &t, &c->err)) return -1;
-    return describe(tx, &c->arena, t, "Table", &c->result, &c->err);
-}
 
 /* ==== creating ==== */
 
@@ -166,37 +47,85 @@ static int execf(struct local_tx *tx, struct arena *a, struct err *e, const char
     return db_exec(tx->db, sql.p, e);
 }
 
+int ddb_create_index_rows(struct local_tx *tx, struct arena *a, int64_t id, int number, struct err *e) {
+    return execf(tx, a, e,
+                 "CREATE TABLE i%lld_%d(h BLOB, r BLOB, pk BLOB, sk BLOB, PRIMARY KEY(h, r, pk, sk)) WITHOUT ROWID",
+                 (long long)id, number);
+}
+
 static int create_rows(struct local_tx *tx, struct arena *a, const struct ddb_table *t, struct err *e) {
-    long long id = (long long)t->id;
-    if (execf(tx, a, e, "CREATE TABLE d%lld(pk BLOB, sk BLOB, item BLOB, PRIMARY KEY(pk, sk)) WITHOUT ROWID", id, 0))
+    if (execf(tx, a, e, "CREATE TABLE d%lld(pk BLOB, sk BLOB, item BLOB, PRIMARY KEY(pk, sk)) WITHOUT ROWID",
+              (long long)t->id, 0))
         return -1;
     for (size_t i = 0; i < t->n_indexes; i++)
-        if (execf(tx, a, e,
-                  "CREATE TABLE i%lld_%d(h BLOB, r BLOB, pk BLOB, sk BLOB, PRIMARY KEY(h, r, pk, sk)) WITHOUT ROWID",
-                  id, t->indexes[i].number))
-            return -1;
+        if (ddb_create_index_rows(tx, a, t->id, t->indexes[i].number, e)) return -1;
     return 0;
+}
+
+/* The definition without what is kept elsewhere. */
+static struct json kept(struct arena *a, const struct json *p) {
+    struct json def = json_make_obj();
+    for (uint32_t i = 0; i < p->n; i++)
+        if (!str_is(p->members[i].key, "Tags") && !str_is(p->members[i].key, "StreamSpecification"))
+            json_set_str(a, &def, p->members[i].key, p->members[i].value);
+    return def;
 }
 
 int ddb_create_table(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
     struct str name;
     struct ddb_table *t = NULL;
+    const struct json *tags = param(&c->params, "Tags");
     int rc = -1;
     if (check_params(&c->params, "CreateTable", create_params, e)) return -1;
-    if (check_table_name(&c->params, "TableName", &name, e) || ddb_check_definition(&c->arena, &c->params, e))
+    if (check_table_name(&c->params, "TableName", &name, e) || ddb_check_settings(&c->params, e) ||
+        ddb_check_definition(&c->arena, &c->params, e))
         return -1;
+    if (tags && ddb_check_tags(tags, e)) return -1;
     if (ddb_table_load(tx->db, name, &t, e)) goto out;
     if (t) {
         err_set(e, ERR_DDB_IN_USE, "Table already exists: %.*s", STR_ARG(name));
         goto out;
     }
-    if (insert_row(tx, name, &c->params, e) || ddb_touch_schema(tx, e) || ddb_table_load(tx->db, name, &t, e)) goto out;
-    if (create_rows(tx, &c->arena, t, e)) goto out;
-    rc = describe(tx, &c->arena, t, "TableDescription", &c->result, e);
+    struct json def = kept(&c->arena, &c->params);
+    if (insert_row(tx, name, &def, e) || ddb_touch_schema(tx, e) || ddb_table_load(tx->db, name, &t, e)) goto out;
+    if (create_rows(tx, &c->arena, t, e) || (tags && ddb_put_tags(tx, t, tags, e))) goto out;
+    rc = ddb_describe(tx, &c->arena, t, "TableDescription", NULL, &c->result, e);
 out:
     ddb_table_free(t);
     return rc;
+}
+
+/* ==== deleting ==== */
+
+static int forget_rows(struct local_tx *tx, int64_t id, struct err *e) {
+    static const char *const sql[] = {"DELETE FROM ddb_table WHERE id = ?1",
+                                      "DELETE FROM ddb_index WHERE table_id = ?1",
+                                      "DELETE FROM ddb_tag WHERE table_id = ?1"};
+    for (size_t i = 0; i < sizeof sql / sizeof *sql; i++) {
+        struct db_stmt *s;
+        if (db_stmt(tx->db, sql[i], &s, e)) return -1;
+        db_bind_i64(s, 1, id);
+        if (db_run(s, e)) return -1;
+    }
+    return 0;
+}
+
+int ddb_delete_table(struct local_tx *tx, struct aws_call *c) {
+    static const struct ddb_param params[] = {{"TableName", P_STR}, {0}};
+    struct err *e = &c->err;
+    struct str name;
+    struct ddb_table *t;
+    if (check_params(&c->params, "DeleteTable", params, e) || check_table_name(&c->params, "TableName", &name, e))
+        return -1;
+    if (ddb_table(tx, name, &t, e)) return -1;
+    if (check_flag(&t->def, "DeletionProtectionEnabled"))
+        return err_set(
+            e, ERR_VALIDATION,
+            "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection "
+            "first.");
+    if (ddb_describe(tx, &c->arena, t, "TableDescription", "DELETING", &c->result, e)) return -1;
+    return ddb_discard(tx, t, NULL, e) || forget_rows(tx, t->id, e) || ddb_touch_schema(tx, e) ? -1 : 0;
 }
 
 /* ==== listing ==== */
@@ -210,14 +139,14 @@ int ddb_list_tables(struct local_tx *tx, struct aws_call *c) {
     int64_t max = LIST_MAX;
     int row;
     if (check_params(&c->params, "ListTables", params, e)) return -1;
-    if (limit && (!json_i64(limit, &max) || max < 1 || max > LIST_MAX))
-        return err_set(
-            e, ERR_VALIDATION,
-            "1 validation error detected: Value '%.*s' at 'limit' failed to satisfy constraint: Member must have "
-            "value between 1 and 100",
-            STR_ARG(limit->s));
-    if (db_stmt(tx->db, "SELECT name FROM ddb_table WHERE name > ?1 ORDER BY name LIMIT ?2", &s, e)) return -1;
     struct str from = json_get_s(&c->params, "ExclusiveStartTableName");
+    if (from.p && check_name(from, "ExclusiveStartTableName", e)) return -1;
+    if (limit && (!json_i64(limit, &max) || max < 1 || max > LIST_MAX))
+        return err_set(e, ERR_VALIDATION,
+                       "1 validation error detected: Value '%.*s' at 'limit' failed to satisfy constraint: Member must "
+                       "have value %s",
+                       STR_ARG(limit->s), max > LIST_MAX ? "less than or equal to 100" : "greater than or equal to 1");
+    if (db_stmt(tx->db, "SELECT name FROM ddb_table WHERE name > ?1 ORDER BY name LIMIT ?2", &s, e)) return -1;
     db_bind_text(s, 1, from.p ? from : STR(""));
     db_bind_i64(s, 2, max + 1);
     while ((row = db_step(s, e)) == 1 && names.n <= max)
