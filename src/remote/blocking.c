@@ -57,7 +57,7 @@ void transport_blocking(const struct blocking_config *c, struct exchange *x) {
     exchange_empty(x);
     x->state = NULL;
     if (!exchange_check(x, &origin)) return;
-    if (transfer_owner_init(&owner, c->ca_bundle, c->proxy, c->no_proxy, &e)) {
+    if (transfer_owner_init(&owner, c->ca_bundle, &c->proxies, &e)) {
         exchange_fail(x, EXCHANGE_TLS, "%s", e.msg);
         return;
     }

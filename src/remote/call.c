@@ -206,8 +206,9 @@ static void explain_failure(struct call *k) {
                       : x->failure == EXCHANGE_SINK ? call_download_why(k)
                                                     : NULL;
     if (x->failure == EXCHANGE_TIMEOUT) remote_count(remote_of(k), METRIC_AWS_TIMEOUTS);
-    err_set(&c->err, failure_code(x->failure), "%s %s: %s", aws_service_name(service_of(k)), c->row->action,
-            why ? why : x->why);
+    bool unknown = x->sent && !(c->row->flags & AWS_READ) && x->failure != EXCHANGE_SOURCE;
+    err_set(&c->err, failure_code(x->failure), "%s %s: %s%s", aws_service_name(service_of(k)), c->row->action,
+            why ? why : x->why, unknown ? "; it may have been carried out" : "");
 }
 
 static void wire_response(const struct call *k, struct wire_response *r) {

@@ -6,6 +6,8 @@
 enum {
     OWN_HEADERS = 16,
     IDLE_MS = 60 * 1000,
+    WHOLE_MS = 5 * 60 * 1000, /* of an attempt without a deadline */
+    FILE_MS = 60 * 60 * 1000, /* of one that carries a file */
     LONG_POLL_MORE_MS = 5000,
     URL_MAX = 64 * 1024,
     AUTHORIZATION_MAX = 64 * 1024
@@ -99,9 +101,16 @@ static uint64_t idle_ms(const struct call *k) {
     return wait > IDLE_MS ? wait : IDLE_MS;
 }
 
+/* An answer that comes byte by byte must end some time. */
+static uint64_t whole_ms(const struct call *k) {
+    uint64_t left = call_remaining_ms(k), idle = idle_ms(k);
+    if (left != UINT64_MAX) return left ? left : 1;
+    if (k->upload || k->download) return FILE_MS;
+    return WHOLE_MS > idle ? WHOLE_MS : idle;
+}
+
 int call_send(struct call *k, struct err *e) {
     struct exchange *x = &k->x;
-    uint64_t left = call_remaining_ms(k);
     arena_reset(&k->scratch);
     k->attempt++;
     x->method = k->wire.method;
@@ -112,7 +121,7 @@ int call_send(struct call *k, struct err *e) {
     if (headers_of(k, path, e)) return -1;
     if (k->aws->result_fd >= 0 && call_download_begin(k, e)) return -1;
     x->url = url_of(k, path);
-    x->total_ms = left == UINT64_MAX ? 0 : left ? left : 1;
+    x->total_ms = whole_ms(k);
     x->idle_ms = idle_ms(k);
     remote_count(k->conn->remote, METRIC_AWS_ATTEMPTS);
     transport_start(k->conn->transport, x);

@@ -253,7 +253,7 @@ static bool may_pass(const struct exchange *x) {
 
 static void try_once(struct chain *c, const struct chain_request *r, struct exchange *x) {
     const struct blocking_config config = {.ca_bundle = c->settings->ca_bundle,
-                                           .no_proxy = r->direct ? "*" : NULL,
+                                           .proxies = r->direct ? (struct proxies){0} : c->settings->proxies,
                                            .connect_ms = r->timeout_ms,
                                            .stop = c->stop};
     *x = (struct exchange){.method = r->method,

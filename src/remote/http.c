@@ -84,7 +84,8 @@ static void cancel(struct fetch_client *c, struct fetch *f) {
 int remote_http_open(struct loop *loop, const char *ca_bundle, struct remote_http **ret, struct err *e) {
     struct remote_http *h = calloc(1, sizeof *h);
     if (!h) fatal("out of memory for the HTTP client");
-    struct transport_config config = {.loop = loop, .ca_bundle = ca_bundle};
+    struct transport_config config = {
+        .loop = loop, .ca_bundle = ca_bundle, .proxies = proxies_of_environment(NULL, NULL)};
     if (transport_open(&config, &h->transport, e)) {
         free(h);
         return -1;

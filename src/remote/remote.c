@@ -174,7 +174,7 @@ static const struct aws_backend_ops backend_ops = {call_start,          call_can
 int remote_attach(struct remote *r, struct loop *loop, struct remote_conn **ret, struct err *e) {
     struct remote_conn *c = calloc(1, sizeof *c);
     if (!c) fatal("out of memory");
-    struct transport_config t = {.loop = loop, .ca_bundle = r->settings.ca_bundle};
+    struct transport_config t = {.loop = loop, .ca_bundle = r->settings.ca_bundle, .proxies = r->settings.proxies};
     if (transport_open(&t, &c->transport, e)) {
         free(c);
         return -1;

@@ -259,6 +259,15 @@ static int read_ca_bundle(struct settings *s, const struct remote_config *c, str
     return access(s->ca_bundle, R_OK) ? bad(&f, "a file that can be read", e) : 0;
 }
 
+static const char *kept(struct settings *s, const char *v) {
+    return v ? arena_cstr(&s->arena, str_c(v)) : NULL;
+}
+
+static void read_proxies(struct settings *s) {
+    struct proxies p = proxies_of_environment(s->env.get, s->env.ud);
+    s->proxies = (struct proxies){kept(s, p.http), kept(s, p.https), kept(s, p.except)};
+}
+
 static void read_app_id(struct settings *s) {
     struct found f = lookup(s, "AWS_SDK_UA_APP_ID", "sdk_ua_app_id");
     s->app_id = f.value.n ? f.value.p : NULL;
@@ -317,6 +326,7 @@ int settings_read(const struct remote_config *c, struct settings *ret, struct er
         settings_free(&s);
         return -1;
     }
+    read_proxies(&s);
     read_app_id(&s);
     *ret = s;
     return 0;

@@ -4,6 +4,7 @@
 #define PERIGEE_REMOTE_SETTINGS_H
 #include "remote/profile.h"
 #include "remote/remote.h"
+#include "remote/transport.h"
 
 enum retry_mode { RETRY_STANDARD, RETRY_ADAPTIVE };
 enum checksum_mode { CHECKSUM_WHEN_SUPPORTED, CHECKSUM_WHEN_REQUIRED };
@@ -29,6 +30,7 @@ struct settings {
     enum retry_mode retry_mode;
     unsigned max_attempts; /* 0: the mode's own: 3, of DynamoDB 4 */
     enum checksum_mode request_checksum, response_checksum;
+    struct proxies proxies;
     const char *ca_bundle, *app_id;                      /* NULL: none */
     const char *access_key, *secret_key, *session_token; /* explicit ones; NULL: none */
     bool imds_disabled;

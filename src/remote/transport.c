@@ -512,7 +512,7 @@ static CURLM *open_multi(struct transport *t) {
 int transport_open(const struct transport_config *c, struct transport **ret, struct err *e) {
     struct transport *t = calloc(1, sizeof *t);
     if (!t) fatal("out of memory for the HTTP client");
-    if (transfer_owner_init(&t->owner, c->ca_bundle, c->proxy, c->no_proxy, e)) {
+    if (transfer_owner_init(&t->owner, c->ca_bundle, &c->proxies, e)) {
         free(t);
         return -1;
     }

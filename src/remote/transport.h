@@ -13,13 +13,21 @@
 #include "base/http.h"
 #include "loop/loop.h"
 
+/* URLs of the proxies for http and https, and the hosts that are spoken to without one ("a.example,.b.example,*").
+ * NULL or empty: none. */
+struct proxies {
+    const char *http, *https, *except;
+};
+/* http_proxy and https_proxy, else all_proxy; no_proxy; lower-case names before upper-case ones. get NULL: getenv.
+ * Views of what get gave. */
+struct proxies proxies_of_environment(const char *(*get)(void *ud, const char *name), void *ud);
+
 struct transport_config {
     struct loop *loop;
-    const char *ca_bundle;        /* PEM file; NULL: the system's */
-    const char *proxy, *no_proxy; /* URL; "": none; NULL: HTTPS_PROXY, HTTP_PROXY, NO_PROXY of the
-                                   * environment, in either case */
-    uint32_t per_host;            /* 0: 256 */
-    uint32_t connect_ms;          /* 0: 3000 */
+    const char *ca_bundle; /* PEM file; NULL: the system's */
+    struct proxies proxies;
+    uint32_t per_host;   /* 0: 256 */
+    uint32_t connect_ms; /* 0: 3000 */
 };
 struct transport;
 int transport_open(const struct transport_config *c, struct transport **ret, struct err *e);
@@ -78,7 +86,8 @@ size_t transport_running(const struct transport *t);
 /* The same for a thread that may block (credentials): returns when done. stop (may be NULL): polled, ends it with
  * EXCHANGE_TIMEOUT. connect_ms 0: 1000. */
 struct blocking_config {
-    const char *ca_bundle, *proxy, *no_proxy;
+    const char *ca_bundle;
+    struct proxies proxies;
     uint64_t connect_ms;
     const _Atomic bool *stop;
 };

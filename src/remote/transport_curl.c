@@ -22,14 +22,8 @@ static void global_init(void) {
     if (curl_global_init(CURL_GLOBAL_DEFAULT)) fatal("cannot initialise the HTTP client");
 }
 
-static const char *env2(const char *lower, const char *upper) {
-    const char *v = getenv(lower);
-    if (!v || !*v) v = getenv(upper);
-    return v ? v : "";
-}
-
 static char *copy(const char *s) {
-    char *p = strdup(s);
+    char *p = strdup(s ? s : "");
     if (!p) fatal("out of memory for a setting of the HTTP client");
     return p;
 }
@@ -45,8 +39,7 @@ static void choose_ca(struct transfer_owner *o, const char *ca_bundle) {
         o->ca_path = copy(v->capath);
 }
 
-int transfer_owner_init(struct transfer_owner *o, const char *ca_bundle, const char *proxy, const char *no_proxy,
-                        struct err *e) {
+int transfer_owner_init(struct transfer_owner *o, const char *ca_bundle, const struct proxies *proxies, struct err *e) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, global_init);
     *o = (struct transfer_owner){0};
@@ -54,9 +47,9 @@ int transfer_owner_init(struct transfer_owner *o, const char *ca_bundle, const c
     if (ca_bundle && access(ca_bundle, R_OK))
         return err_sys(e, ERR_CONFIG, errno, "cannot read the bundle of certificates %s", ca_bundle);
     choose_ca(o, ca_bundle);
-    o->proxy[0] = copy(proxy ? proxy : env2("http_proxy", "HTTP_PROXY"));
-    o->proxy[1] = copy(proxy ? proxy : env2("https_proxy", "HTTPS_PROXY"));
-    o->no_proxy = copy(no_proxy ? no_proxy : env2("no_proxy", "NO_PROXY"));
+    o->proxy[0] = copy(proxies->http);
+    o->proxy[1] = copy(proxies->https);
+    o->no_proxy = copy(proxies->except);
     return 0;
 }
 

@@ -22,9 +22,7 @@ struct transfer_owner {
     void (*requesting)(struct transfer *w, const char *ip, int port, int local_port);
     void (*closing)(struct transfer_owner *o, int fd); /* a socket that was opened; may be NULL */
 };
-/* proxy NULL: HTTPS_PROXY, HTTP_PROXY of the environment (either case); "": none. no_proxy likewise. */
-int transfer_owner_init(struct transfer_owner *o, const char *ca_bundle, const char *proxy, const char *no_proxy,
-                        struct err *e);
+int transfer_owner_init(struct transfer_owner *o, const char *ca_bundle, const struct proxies *proxies, struct err *e);
 void transfer_owner_free(struct transfer_owner *o);
 
 /* Why a callback ended the transfer. */

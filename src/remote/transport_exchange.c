@@ -3,6 +3,7 @@
 #include "remote/transport_curl.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_BODY = 64 << 20 };
@@ -135,4 +136,24 @@ bool exchange_check(struct exchange *x, struct str *ret_origin) {
     for (char c; end < x->url.n && (c = x->url.p[end]) != '/' && c != '?' && c != '#';) end++;
     *ret_origin = str_take(x->url, end);
     return true;
+}
+
+// ---- proxies ----
+
+static const char *variable(const char *(*get)(void *ud, const char *name), void *ud, const char *lower,
+                            const char *upper) {
+    const char *v = get ? get(ud, lower) : getenv(lower);
+    if (v && *v) return v;
+    v = get ? get(ud, upper) : getenv(upper);
+    return v && *v ? v : NULL;
+}
+
+struct proxies proxies_of_environment(const char *(*get)(void *ud, const char *name), void *ud) {
+    const char *all = variable(get, ud, "all_proxy", "ALL_PROXY");
+    struct proxies p = {.http = variable(get, ud, "http_proxy", "HTTP_PROXY"),
+                        .https = variable(get, ud, "https_proxy", "HTTPS_PROXY"),
+                        .except = variable(get, ud, "no_proxy", "NO_PROXY")};
+    if (!p.http) p.http = all;
+    if (!p.https) p.https = all;
+    return p;
 }

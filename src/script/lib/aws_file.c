@@ -85,7 +85,7 @@ static int split(struct str path, struct arena *a, const char **ret_dir, struct 
 }
 
 int aws_file_sink(lua_State *L, struct str path, struct aws_call *c, struct aws_sink *s, struct err *e) {
-    const char *dir;
+    const char *dir = NULL;
     struct stat st;
     char id[37];
     if (check_path(path, "ToFile", e) || split(path, &c->arena, &dir, s, e)) return -1;

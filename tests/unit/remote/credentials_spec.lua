@@ -541,9 +541,7 @@ describe("credentials", function()
         local s, url = server()
         config(SESSION:gsub("eu%-central%-1", region) .. PROFILE)
         token(CORP)
-        t.setenv("https_proxy", url)
-        local why = failure(open {})
-        t.setenv "https_proxy"
+        local why = failure(open { https_proxy = url })
         local portal = "portal.sso." .. region .. "." .. host
         assert.is_truthy(why:find("SSO: GET https://" .. portal .. "/federation/credentials: ", 1, true), why)
         assert.is_truthy(s:requests()[1]:find("CONNECT " .. portal .. ":443 ", 1, true))
@@ -646,9 +644,9 @@ describe("credentials", function()
     it("are got in a session, past any proxy", function()
       local s, url = server()
       imds(s, { body = imds_body(FAR) })
-      for _, name in ipairs { "http_proxy", "HTTP_PROXY", "all_proxy" } do t.setenv(name, "http://127.0.0.1:1") end
-      local c = open({ AWS_EC2_METADATA_SERVICE_ENDPOINT = url }):wait()
-      for _, name in ipairs { "http_proxy", "HTTP_PROXY", "all_proxy" } do t.setenv(name) end
+      local env = { AWS_EC2_METADATA_SERVICE_ENDPOINT = url }
+      for _, name in ipairs { "http_proxy", "HTTP_PROXY", "all_proxy" } do env[name] = "http://127.0.0.1:1" end
+      local c = open(env):wait()
       assert.same({ access_key = "ASIAIMDS", secret_key = SECRET, session_token = TOKEN, source = "IMDSv2 role app-role",
         expires_ms = 7226582400000 }, c)
       local r = s:requests()

@@ -213,6 +213,17 @@ describe("a failing service", function()
         assert.matches("^dynamodb GetItem: .*127%.0%.0%.1:1", c.message)
         assert.equal(4, c.attempts)
     end)
+
+    it("whose answer is lost is told apart from one that was never sent, where that matters", function()
+        local rig = serve({{act = "close"}}, {env = {AWS_MAX_ATTEMPTS = "1"}})
+        local put = '{"TableName":"T","Item":{"id":{"S":"1"}}}'
+        assert.matches("; it may have been carried out$", rig:start("dynamodb", "PutItem", put):wait().message)
+        assert.not_matches("carried out", get_item(rig).message)
+        rig = serve({}, {env = {AWS_MAX_ATTEMPTS = "1", AWS_ENDPOINT_URL = "http://127.0.0.1:1"}})
+        local c = rig:start("dynamodb", "PutItem", put):wait()
+        assert.equal("EndpointUnavailable", c.code)
+        assert.not_matches("carried out", c.message)
+    end)
 end)
 
 describe("an answer that comes twice", function()
@@ -352,6 +363,21 @@ describe("a deadline", function()
         assert.matches("last error: ServiceUnavailable: said ServiceUnavailable$", c.message)
         assert.equal(0, c.waited_ms)
         assert.equal(1, #seen)
+    end)
+
+    it("that nobody set is an hour for files, five minutes for all else: no answer drips for ever", function()
+        local rig = serve{ok()}
+        local function limit(...)
+            local c = rig:start(...)
+            local ms = c:limit_ms()
+            c:wait()
+            return ms
+        end
+        assert.equal(300000, limit("dynamodb", "GetItem", EMPTY_ITEM))
+        assert.equal(905000, limit("sqs", "ReceiveMessage", '{"QueueUrl":"http://x/1/q","WaitTimeSeconds":900}'))
+        assert.equal(3600000, limit("s3", "GetObject", '{"Bucket":"bucket","Key":"k"}', {result_file = temporary()}))
+        local left = limit("dynamodb", "GetItem", EMPTY_ITEM, {deadline_ms = "700000"})
+        assert.is_true(left > 300000 and left <= 700000)
     end)
 
     it("far away changes nothing", function()

@@ -190,6 +190,11 @@ ec2_metadata_v1_disabled = true
       refused("^AWS_CA_BUNDLE: '/nowhere' is not a file that can be read$", { AWS_CA_BUNDLE = "/nowhere" })
     end)
 
+    it("take proxies of the given environment", function()
+      local s = read { HTTPS_PROXY = "http://a:1", https_proxy = "http://b:2", ALL_PROXY = "http://c:3", NO_PROXY = "d,.e" }
+      assert.same({ "http://c:3", "http://b:2", "d,.e" }, { s.http_proxy, s.https_proxy, s.no_proxy })
+    end)
+
     it("that are bad name the variable or the line", function()
       refused("^AWS_USE_FIPS_ENDPOINT: 'yes' is not true or false$", { AWS_USE_FIPS_ENDPOINT = "yes" })
       refused("^AWS_USE_DUALSTACK_ENDPOINT: '0' is not true or false$", { AWS_USE_DUALSTACK_ENDPOINT = "0" })

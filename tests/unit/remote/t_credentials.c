@@ -201,6 +201,9 @@ static int l_settings(lua_State *L) { /* settings(env, explicit): a table, the l
     set_bool(L, "request_when_required", s->request_checksum == CHECKSUM_WHEN_REQUIRED);
     set_bool(L, "response_when_required", s->response_checksum == CHECKSUM_WHEN_REQUIRED);
     set_str(L, "ca_bundle", str_c(s->ca_bundle));
+    set_str(L, "http_proxy", str_c(s->proxies.http));
+    set_str(L, "https_proxy", str_c(s->proxies.https));
+    set_str(L, "no_proxy", str_c(s->proxies.except));
     set_str(L, "app_id", str_c(s->app_id));
     set_bool(L, "imds_disabled", s->imds_disabled);
     set_str(L, "imds_endpoint", s->imds_endpoint);
@@ -339,14 +342,6 @@ static int l_mono_ms(lua_State *L) {
     return 1;
 }
 
-static int l_setenv(lua_State *L) { /* of the process: what curl reads */
-    if (lua_isnoneornil(L, 2))
-        unsetenv(luaL_checkstring(L, 1));
-    else
-        setenv(luaL_checkstring(L, 1), luaL_checkstring(L, 2), 1);
-    return 0;
-}
-
 static int l_logged(lua_State *L) {
     struct box *b = box_of(L);
     pthread_mutex_lock(&b->lock);
@@ -470,9 +465,9 @@ static const luaL_Reg methods[] = {{"wait", l_wait},     {"get", l_get},
                                    {"now", l_now},       {"logged", l_logged},
                                    {"storm", l_storm},   {"imds_region", l_imds_region},
                                    {"close", l_close},   {NULL, NULL}};
-static const luaL_Reg functions[] = {
-    {"parse", l_parse},     {"where", l_where},      {"settings", l_settings}, {"open", l_open},     {"iso", l_iso},
-    {"mono_ms", l_mono_ms}, {"server", script_open}, {"setenv", l_setenv},     {"verify", l_verify}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"parse", l_parse},      {"where", l_where},   {"settings", l_settings},
+                                     {"open", l_open},        {"iso", l_iso},       {"mono_ms", l_mono_ms},
+                                     {"server", script_open}, {"verify", l_verify}, {NULL, NULL}};
 
 int luaopen_t_credentials(lua_State *L) {
     luaL_newmetatable(L, "t.credentials");

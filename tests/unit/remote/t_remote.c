@@ -7,12 +7,14 @@
  *     answer: {status=, headers={..}, body=, date = unix_ms | false, act = "reset" | "close" | "stall" | "truncate" |
  *       "twice"}
  *   c = r:start(service, action, params_json, {body=, body_file=, result_file=, deadline_ms=})
+ *   c:limit_ms(): of the attempt that is under way, as a whole
  *   c:wait() -> {ok, result, body, code, message, status, attempts, waited_ms, request_id}; c:done(); c:cancel()
  *   r:turn(ms) · r:presign{..} · r:presign_post(json, host) · r:describe() · r:identity() · r:queue_base()
  *   r:prepare() · r:detach() · r:close() · r:metrics() · r:server_clock(ms ahead) · r:server_secret(secret)
  *   r:hammer(threads, calls) -> succeeded, failed: workers of the same remote, all at once
  *   r:verify(method, target, headers, now_ms) -> payload hash | nil, message: as a server would check it */
 #include "t_remote.h"
+#include "remote/internal.h"
 #include "sign/sign.h"
 #include <fcntl.h>
 #include <stdlib.h>
@@ -270,7 +272,13 @@ static int call_is_done(lua_State *L) {
     return 1;
 }
 
-static int call_cancel(lua_State *L) {
+static int call_limit_ms(lua_State *L) {
+    const struct call *k = check_call(L)->call->state;
+    lua_pushinteger(L, k ? (lua_Integer)k->x.total_ms : 0);
+    return 1;
+}
+
+static int cancel_call(lua_State *L) {
     struct pending *p = check_call(L);
     struct aws_call *c = p->call;
     p->call = NULL;
@@ -451,8 +459,8 @@ int luaopen_t_remote(lua_State *L) {
                                    {"close", rig_gc},
                                    {"__gc", rig_gc},
                                    {NULL, NULL}};
-    static const luaL_Reg call[] = {
-        {"wait", call_wait}, {"done", call_is_done}, {"cancel", call_cancel}, {"__gc", call_gc}, {NULL, NULL}};
+    static const luaL_Reg call[] = {{"wait", call_wait},     {"done", call_is_done}, {"limit_ms", call_limit_ms},
+                                    {"cancel", cancel_call}, {"__gc", call_gc},      {NULL, NULL}};
     static const luaL_Reg functions[] = {{"open", open_rig}, {NULL, NULL}};
     metatable(L, REMOTE, rig);
     metatable(L, CALL, call);

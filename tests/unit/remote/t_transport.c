@@ -280,6 +280,13 @@ static int l_close(lua_State *L) {
     return 0;
 }
 
+/* Of the options, else of the environment. */
+static struct proxies proxies(lua_State *L, int idx) {
+    const char *one = field(L, idx, "proxy").p;
+    if (!one) return proxies_of_environment(NULL, NULL);
+    return (struct proxies){one, one, field(L, idx, "no_proxy").p};
+}
+
 static int l_open(lua_State *L) {
     struct err e;
     struct transport_config config = {0};
@@ -290,8 +297,7 @@ static int l_open(lua_State *L) {
     config.per_host = (uint32_t)number(L, 1, "per_host", 0);
     config.connect_ms = (uint32_t)number(L, 1, "connect_ms", 0);
     config.ca_bundle = field(L, 1, "ca_bundle").p;
-    config.proxy = field(L, 1, "proxy").p;
-    config.no_proxy = field(L, 1, "no_proxy").p;
+    config.proxies = proxies(L, 1);
     struct client *c = lua_newuserdatauv(L, sizeof *c, 0);
     *c = (struct client){0};
     luaL_setmetatable(L, "t.client");
@@ -332,7 +338,7 @@ static int l_blocking(lua_State *L) {
     struct request *r = new_request(L, 1);
     b.x = &r->x;
     b.c = (struct blocking_config){.ca_bundle = field(L, 2, "ca_bundle").p,
-                                   .proxy = field(L, 2, "proxy").p,
+                                   .proxies = proxies(L, 2),
                                    .connect_ms = number(L, 2, "connect_ms", 0),
                                    .stop = &b.stop};
     bool watched = lua_getfield(L, 2, "stop_when") == LUA_TFUNCTION;

@@ -960,6 +960,21 @@ describe("proxies", function()
     client = with
     assert.equal("CONNECT", fetch({ url = url() }).failure)
   end)
+
+  it("for all schemes serve those that have none of their own", function()
+    local url = serve { { "serve", OK } }
+    t.setenv("ALL_PROXY", "http://127.0.0.1:" .. server.closed_port())
+    local all = t.open {}
+    t.setenv("http_proxy", url())
+    local own = t.open {}
+    t.setenv("ALL_PROXY", nil)
+    t.setenv("http_proxy", nil)
+    client = all
+    assert.equal("CONNECT", fetch({ url = url() }).failure)
+    all:close()
+    client = own
+    assert.equal("hi", fetch({ url = "http://service.example/" }).body)
+  end)
 end)
 
 describe("a blocking exchange", function()
