@@ -32,7 +32,7 @@ describe(("%d orders while %.0f %% of all calls to AWS fail"):format(ORDERS, SHA
     set = peers.start(names)
     set:verify_sender "shop@example.com"
     proxy = peers.flaky({ dynamodb = set.url.dynamodb, sqs = set.url.elasticmq, s3 = fast and set.url.minio or set.url.moto,
-      sesv2 = set.url.moto, sts = set.url.moto }, ("--seed %d --once sesv2"):format(SEED))
+      sesv2 = set.url.moto, sts = set.url.moto }, ("--seed %d --stall 1 --once sesv2"):format(SEED))
     server = support.start { aws = true, bin = support.release, env = peers.environment(proxy.url), wait = 60,
       args = "--parameters SenderAddress=shop@example.com --template " .. template(dir) }
   end)
@@ -44,6 +44,7 @@ describe(("%d orders while %.0f %% of all calls to AWS fail"):format(ORDERS, SHA
   end)
 
   local customers, audit, counts, metrics
+  local n_events, doubled = 0, 0
   local function behind()
     return peers.environment { dynamodb = set.url.dynamodb, sqs = set.url.elasticmq, s3 = set.url.minio or set.url.moto }
   end
@@ -77,11 +78,17 @@ describe(("%d orders while %.0f %% of all calls to AWS fail"):format(ORDERS, SHA
     assert.equal(1, stories)
     local mails, events, subjects = json.decode((support.sh("curl -s %s/peer/mails", set.url.moto))), {}, {}
     for _, mail in ipairs(mails) do
-      assert.is_nil(events[mail.event], "mailed twice: " .. mail.event)
-      assert.is_nil(subjects[mail.subject], "mailed twice: " .. mail.subject)
+      if not events[mail.event] then
+        assert.is_nil(subjects[mail.subject], "two events of one kind: " .. mail.subject)
+        n_events = n_events + 1
+      end
       events[mail.event], subjects[mail.subject] = true, true
     end
-    assert.equal(2 * ORDERS, #mails)
+    assert.equal(2 * ORDERS, n_events)
+    -- A run that its Timeout stopped between a mail and its mark cannot know that the mail went out.
+    local stopped = tonumber(metrics:match "perigee_job_timeouts_total (%d+)")
+    doubled = #mails - n_events
+    assert.is_true(doubled <= stopped, ("%d mails twice, %d runs stopped"):format(doubled, stopped))
   end)
 
   it("are tried again no more often than the retry quota allows", function()
@@ -95,8 +102,8 @@ describe(("%d orders while %.0f %% of all calls to AWS fail"):format(ORDERS, SHA
     assert.is_true(retries > 0)
     assert.truthy(metrics:match "perigee_aws_retries_total [1-9]")
     print(("%d orders: %d requests of customers (%d again, %d replays); %d calls to AWS, %d failed, %d tried again (lowest bucket: %d tokens), " ..
-      "%d sent again by the transport; %d messages redriven"):format(ORDERS, customers.requests, customers.again, customers.replayed,
-      calls, failed, retries, lowest, resent, audit.redriven))
+      "%d sent again by the transport; %d messages redriven; %d mails twice"):format(ORDERS, customers.requests, customers.again, customers.replayed,
+      calls, failed, retries, lowest, resent, audit.redriven, doubled))
   end)
 end)
 
