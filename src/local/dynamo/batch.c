@@ -91,8 +91,8 @@ static struct json unprocessed(struct arena *a, const struct get_group *g, uint3
     return o;
 }
 
-static int get_group(struct local_tx *tx, struct arena *a, struct get_group *g, size_t *bytes, struct json *found,
-                     uint32_t *ret_done, struct err *e) {
+static int get_group(struct local_tx *tx, struct arena *a, struct get_group *g, size_t *bytes, struct usage *used,
+                     struct json *found, uint32_t *ret_done, struct err *e) {
     uint32_t i = 0;
     for (; i < g->keys->n && *bytes <= BATCH_BYTES; i++) {
         struct av *item;
@@ -100,19 +100,20 @@ static int get_group(struct local_tx *tx, struct arena *a, struct get_group *g, 
         if (get_one(tx, a, &g->gets[i], &item, &size, e)) return -1;
         *bytes += size;
         if (*bytes > BATCH_BYTES) break;
+        usage_read(used, g->gets[i].table, NULL, size, check_flag(g->p, "ConsistentRead"));
         if (item) json_push(a, found, av_item_to_json(a, item));
     }
     *ret_done = i;
     return 0;
 }
 
-static int get_groups(struct local_tx *tx, struct arena *a, struct get_group *groups, uint32_t n,
+static int get_groups(struct local_tx *tx, struct arena *a, struct get_group *groups, uint32_t n, struct usage *used,
                       struct json *responses, struct json *rest, struct err *e) {
     size_t bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct json found = json_make_arr();
         uint32_t done = 0;
-        if (get_group(tx, a, &groups[i], &bytes, &found, &done, e)) return -1;
+        if (get_group(tx, a, &groups[i], &bytes, used, &found, &done, e)) return -1;
         json_set_str(a, responses, groups[i].table, found);
         if (done < groups[i].keys->n) json_set_str(a, rest, groups[i].table, unprocessed(a, &groups[i], done));
     }
@@ -120,11 +121,13 @@ static int get_groups(struct local_tx *tx, struct arena *a, struct get_group *gr
 }
 
 int ddb_batch_get(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"RequestItems", P_OBJ}, {"ReturnConsumedCapacity", P_NONE}, {0}};
+    static const struct ddb_param params[] = {{"RequestItems", P_OBJ}, {"ReturnConsumedCapacity", P_STR}, {0}};
     struct arena *a = &c->arena;
     struct err *e = &c->err;
     const struct json *items;
-    if (check_params(&c->params, "BatchGetItem", params, e) || check_request_items(&c->params, &items, e)) return -1;
+    struct usage used;
+    if (check_params(&c->params, "BatchGetItem", params, e) || usage_open(a, &c->params, &used, e)) return -1;
+    if (check_request_items(&c->params, &items, e)) return -1;
     if (count(items, "Keys", GET_MAX, "BatchGetItem", e)) return -1;
     struct get_group *groups = ARENA_ARRAY(a, struct get_group, items->n);
     for (uint32_t i = 0; i < items->n; i++)
@@ -134,10 +137,11 @@ int ddb_batch_get(struct local_tx *tx, struct aws_call *c) {
         if ((i ? ddb_table_more : ddb_table)(tx, groups[i].table, &t, e) || bind_group(a, &groups[i], t, e)) return -1;
     }
     struct json responses = json_make_obj(), rest = json_make_obj();
-    if (get_groups(tx, a, groups, items->n, &responses, &rest, e)) return -1;
+    if (get_groups(tx, a, groups, items->n, &used, &responses, &rest, e)) return -1;
     c->result = json_make_obj();
     json_set(a, &c->result, "Responses", responses);
     json_set(a, &c->result, "UnprocessedKeys", rest);
+    usage_report(&used, true, &c->result);
     return 0;
 }
 
@@ -191,17 +195,26 @@ static int bind_requests(struct local_tx *tx, struct arena *a, struct ddb_write 
 
 int ddb_batch_write(struct local_tx *tx, struct aws_call *c) {
     static const struct ddb_param params[] = {
-        {"RequestItems", P_OBJ}, {"ReturnConsumedCapacity", P_NONE}, {"ReturnItemCollectionMetrics", P_NONE}, {0}};
+        {"RequestItems", P_OBJ}, {"ReturnConsumedCapacity", P_STR}, {"ReturnItemCollectionMetrics", P_STR}, {0}};
     struct ddb_write w[PUT_MAX];
     struct err *e = &c->err;
     const struct json *items;
     uint32_t n;
-    if (check_params(&c->params, "BatchWriteItem", params, e) || check_request_items(&c->params, &items, e)) return -1;
+    struct usage used;
+    bool sized;
+    if (check_params(&c->params, "BatchWriteItem", params, e) || usage_open(&c->arena, &c->params, &used, e)) return -1;
+    if (metrics_wanted(&c->params, &sized, e)) return -1;
+    if (check_request_items(&c->params, &items, e)) return -1;
     if (count(items, NULL, PUT_MAX, "BatchWriteItem", e)) return -1;
     if (parse_requests(&c->arena, items, w, &n, e) || bind_requests(tx, &c->arena, w, n, e)) return -1;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
+        w[i].want_old = used.wanted;
         if (write_prepare(tx, &c->arena, &w[i], e) || write_apply(tx, &c->arena, &w[i], e)) return -1;
+        usage_write(&used, &w[i]);
+    }
     c->result = json_make_obj();
     json_set(&c->arena, &c->result, "UnprocessedItems", json_make_obj());
+    if (sized && metrics_of_all(tx, &c->arena, w, n, &c->result, e)) return -1;
+    usage_report(&used, true, &c->result);
     return 0;
 }

@@ -304,7 +304,7 @@ struct ddb_write {
     struct av given; /* the Item of a Put, the Key of the others */
     struct expr *condition;
     struct update update;
-    bool want_old;       /* ReturnValues needs the old item */
+    bool want_old;       /* ReturnValues or the capacity report needs the old item */
     bool want_touched;   /* UPDATED_OLD, UPDATED_NEW */
     bool old_on_failure; /* ReturnValuesOnConditionCheckFailure=ALL_OLD */
     /* filled by write_prepare */
@@ -362,6 +362,35 @@ int check_enum(const struct json *p, const char *name, const char *const *set, i
 int check_required(const struct json *p, const char *name, const struct json **ret, struct err *e);
 bool check_flag(const struct json *p, const char *name);
 struct str clip(struct str s); /* at most 200 bytes, at a character's end: for messages */
+
+/* ==== capacity.c: what a request consumed ==== */
+
+struct table_usage {
+    const struct ddb_table *table;
+    int64_t halves, *index; /* of units; of each index */
+    bool *touched;
+};
+struct usage {
+    struct arena *a;
+    bool wanted, indexes;     /* by ReturnConsumedCapacity */
+    bool transaction, writes; /* set by the operation */
+    struct table_usage *tables;
+    size_t n;
+};
+int usage_open(struct arena *a, const struct json *p, struct usage *ret, struct err *e);
+/* x NULL: of the table itself. */
+void usage_read(struct usage *u, const struct ddb_table *t, const struct ddb_index *x, size_t bytes, bool consistent);
+/* w was prepared with want_usage. */
+void usage_write(struct usage *u, const struct ddb_write *w);
+void usage_report(struct usage *u, bool list, struct json *result);
+bool index_projects(const struct ddb_table *t, const struct ddb_index *x, struct str name);
+/* As AWS counts what the index holds of an item. */
+size_t index_size(const struct ddb_table *t, const struct ddb_index *x, const struct av *item);
+int metrics_wanted(const struct json *p, bool *ret, struct err *e);
+/* *ret null: the table has no local index. */
+int metrics_of(struct local_tx *tx, struct arena *a, const struct ddb_write *w, struct json *ret, struct err *e);
+int metrics_of_all(struct local_tx *tx, struct arena *a, const struct ddb_write *w, uint32_t n, struct json *result,
+                   struct err *e);
 
 /* ==== read.c ==== */
 

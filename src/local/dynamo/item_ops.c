@@ -7,7 +7,7 @@ static const char *const return_values[] = {"NONE", "ALL_OLD", "UPDATED_OLD", "A
 #define COMMON                                                                                                         \
     {"TableName", P_STR}, {"ConditionExpression", P_STR}, {"ExpressionAttributeNames", P_OBJ},                         \
         {"ExpressionAttributeValues", P_OBJ}, {"ReturnValues", P_STR}, {"ReturnValuesOnConditionCheckFailure", P_STR}, \
-        {"ReturnConsumedCapacity", P_NONE}, {"ReturnItemCollectionMetrics", P_NONE}, {"Expected", P_LEGACY},           \
+        {"ReturnConsumedCapacity", P_STR}, {"ReturnItemCollectionMetrics", P_STR}, {"Expected", P_LEGACY},             \
         {"ConditionalOperator", P_LEGACY}, {                                                                           \
         0                                                                                                              \
     }
@@ -33,24 +33,31 @@ static int write_one(struct local_tx *tx, struct aws_call *c, enum write_kind ki
     struct arena *a = &c->arena;
     struct err *e = &c->err;
     struct ddb_write w;
+    struct usage used;
+    struct json metrics = json_make_null();
+    bool sized;
     int rv;
     c->result = json_make_obj();
     if (check_params(&c->params, what, params, e)) return -1;
+    if (usage_open(a, &c->params, &used, e) || metrics_wanted(&c->params, &sized, e)) return -1;
     if (check_enum(&c->params, "ReturnValues", return_values, RV_NONE, &rv, e)) return -1;
     if (kind != W_UPDATE && rv > RV_ALL_OLD)
         return err_set(e, ERR_VALIDATION, "Return values set to invalid value: %s can return NONE or ALL_OLD, not %s",
                        what, return_values[rv]);
     if (write_parse(a, &c->params, kind, &w, e)) return -1;
     if (ddb_table(tx, w.table_name, &w.table, e) || write_bind(a, &w, e)) return -1;
-    w.want_old = rv == RV_ALL_OLD;
+    w.want_old = rv == RV_ALL_OLD || used.wanted;
     w.want_touched = rv == RV_UPDATED_OLD || rv == RV_UPDATED_NEW;
     if (write_prepare(tx, a, &w, e)) {
         if (e->code == ERR_DDB_CONDITION && w.old_on_failure && w.old)
             json_set(a, &c->result, "Item", av_item_to_json(a, w.old));
         return -1;
     }
-    if (write_apply(tx, a, &w, e)) return -1;
+    if (write_apply(tx, a, &w, e) || (sized && metrics_of(tx, a, &w, &metrics, e))) return -1;
     answer(c, &w, rv);
+    usage_write(&used, &w);
+    usage_report(&used, false, &c->result);
+    if (metrics.type == JSON_OBJ) json_set(a, &c->result, "ItemCollectionMetrics", metrics);
     return 0;
 }
 

@@ -13,11 +13,14 @@ struct reading {
     int64_t limit; /* 0: none */
     int select;
     bool index_only; /* only what the index projects is seen */
+    bool fetches;    /* items are looked up for what a local index does not project */
+    struct usage used;
     struct expr *keys, *filter;
     struct projection projection;
     /* result */
     struct json items, last;
     int64_t count, scanned;
+    size_t bytes; /* read, as AWS counts */
 };
 
 /* ==== parameters ==== */
@@ -97,12 +100,7 @@ static bool is_key(const struct ddb_attr *k, struct str name) {
 }
 
 static bool projected(const struct ddb_plan *q, struct str name) {
-    const struct ddb_index *x = q->index;
-    if (x->projection == PROJECT_ALL || is_key(&q->table->hash, name) || is_key(&q->table->range, name)) return true;
-    if (is_key(&x->hash, name) || is_key(&x->range, name)) return true;
-    for (size_t i = 0; i < x->n_include; i++)
-        if (str_eq(x->include[i], name)) return true;
-    return false;
+    return index_projects(q->table, q->index, name);
 }
 
 /* A global index has no other attributes than it projects; a local one reaches the table's when asked for more. */
@@ -111,7 +109,12 @@ static int check_index_select(struct reading *r, struct err *e) {
     if (!x || x->projection == PROJECT_ALL) return 0;
     struct str name = clip(x->name);
     r->index_only = x->global || r->select == SELECT_PROJECTED || r->select == SELECT_COUNT;
-    if (!x->global) return 0;
+    if (!x->global) {
+        r->fetches = !r->index_only && r->select == SELECT_ALL;
+        for (uint32_t i = 0; i < r->projection.n; i++)
+            if (!r->index_only && !projected(&r->plan, r->projection.paths[i].steps[0].name)) r->fetches = true;
+        return 0;
+    }
     if (r->select == SELECT_ALL)
         return err_set(
             e, ERR_VALIDATION,
@@ -212,6 +215,7 @@ static void take(struct reading *r, struct av *item) {
 static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
     size_t bytes = 0;
     struct av *last = NULL;
+    bool consistent = check_flag(r->p, "ConsistentRead");
     int row;
     while ((row = db_step(s, e)) == 1) {
         if (r->plan.segments && !plan_in_segment(&r->plan, db_bytes(s, 0))) continue;
@@ -223,6 +227,8 @@ static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
         bytes += av_item_size(&seen);
         bool full = bytes > PAGE_BYTES && last;
         if (!full) {
+            if (r->plan.index && r->fetches) usage_read(&r->used, r->plan.table, NULL, av_item_size(item), consistent);
+            r->bytes += r->plan.index ? index_size(r->plan.table, r->plan.index, item) : av_item_size(item);
             take(r, &seen);
             last = ARENA_NEW(r->a, struct av);
             *last = whole_key;
@@ -242,6 +248,7 @@ static int prepare(struct local_tx *tx, struct reading *r, struct err *e) {
     struct str name;
     struct ddb_table *t;
     struct av key;
+    if (usage_open(r->a, r->p, &r->used, e)) return -1;
     if (check_table_name(r->p, "TableName", &name, e) || (index && check_name(index->s, "IndexName", e))) return -1;
     if (read_whole(r->p, "Limit", 1, INT32_MAX, &r->limit, e) || (r->plan.scan && read_segments(r, e))) return -1;
     if (read_expressions(r, e) || read_select(r, e)) return -1;
@@ -264,13 +271,15 @@ static int run(struct local_tx *tx, struct aws_call *c, struct reading *r) {
     json_set(&c->arena, &c->result, "Count", json_make_i64(&c->arena, r->count));
     json_set(&c->arena, &c->result, "ScannedCount", json_make_i64(&c->arena, r->scanned));
     if (r->last.type == JSON_OBJ) json_set(&c->arena, &c->result, "LastEvaluatedKey", r->last);
+    usage_read(&r->used, r->plan.table, r->plan.index, r->bytes, check_flag(r->p, "ConsistentRead"));
+    usage_report(&r->used, false, &c->result);
     return 0;
 }
 
 #define COMMON                                                                                                         \
     {"TableName", P_STR}, {"IndexName", P_STR}, {"Select", P_STR}, {"Limit", P_NUM}, {"ConsistentRead", P_BOOL},       \
         {"ExclusiveStartKey", P_OBJ}, {"FilterExpression", P_STR}, {"ProjectionExpression", P_STR},                    \
-        {"ExpressionAttributeNames", P_OBJ}, {"ExpressionAttributeValues", P_OBJ}, {"ReturnConsumedCapacity", P_NONE}, \
+        {"ExpressionAttributeNames", P_OBJ}, {"ExpressionAttributeValues", P_OBJ}, {"ReturnConsumedCapacity", P_STR},  \
         {"AttributesToGet", P_LEGACY}, {"ConditionalOperator", P_LEGACY}, {                                            \
         0                                                                                                              \
     }

@@ -33,17 +33,22 @@ int ddb_get_item(struct local_tx *tx, struct aws_call *c) {
                                               {"ConsistentRead", P_BOOL},
                                               {"ProjectionExpression", P_STR},
                                               {"ExpressionAttributeNames", P_OBJ},
-                                              {"ReturnConsumedCapacity", P_NONE},
+                                              {"ReturnConsumedCapacity", P_STR},
                                               {"AttributesToGet", P_LEGACY},
                                               {0}};
     struct ddb_get g;
     struct av *item;
     size_t size;
+    struct usage used;
     struct err *e = &c->err;
-    if (check_params(&c->params, "GetItem", params, e) || get_parse(&c->arena, &c->params, &g, e)) return -1;
+    if (check_params(&c->params, "GetItem", params, e) || usage_open(&c->arena, &c->params, &used, e) ||
+        get_parse(&c->arena, &c->params, &g, e))
+        return -1;
     if (ddb_table(tx, g.table_name, &g.table, e) || key_of_key(&c->arena, g.table, &g.given, &g.key, e)) return -1;
     if (get_one(tx, &c->arena, &g, &item, &size, e)) return -1;
     c->result = json_make_obj();
     if (item) json_set(&c->arena, &c->result, "Item", av_item_to_json(&c->arena, item));
+    usage_read(&used, g.table, NULL, size, check_flag(&c->params, "ConsistentRead"));
+    usage_report(&used, false, &c->result);
     return 0;
 }

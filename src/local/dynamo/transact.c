@@ -153,24 +153,33 @@ static int prepare_actions(struct local_tx *tx, struct aws_call *c, struct ddb_w
 int ddb_transact_write(struct local_tx *tx, struct aws_call *c) {
     static const struct ddb_param params[] = {{"TransactItems", P_ARR},
                                               {"ClientRequestToken", P_STR},
-                                              {"ReturnConsumedCapacity", P_NONE},
-                                              {"ReturnItemCollectionMetrics", P_NONE},
+                                              {"ReturnConsumedCapacity", P_STR},
+                                              {"ReturnItemCollectionMetrics", P_STR},
                                               {0}};
     struct arena *a = &c->arena;
     struct err *e = &c->err;
     const struct json *items;
     struct ddb_token token;
+    struct usage used;
+    bool sized;
     c->result = json_make_obj();
-    if (check_params(&c->params, "TransactWriteItems", params, e) || check_items(&c->params, &items, e)) return -1;
+    if (check_params(&c->params, "TransactWriteItems", params, e) || usage_open(a, &c->params, &used, e)) return -1;
+    if (metrics_wanted(&c->params, &sized, e) || check_items(&c->params, &items, e)) return -1;
+    used.transaction = used.writes = true;
     if (token_check(tx, a, &c->params, &token, e)) return -1;
     if (token.replay) return 0;
     struct ddb_write *w = ARENA_ARRAY(a, struct ddb_write, items->n);
     struct reason *reasons = ARENA_ARRAY(a, struct reason, items->n);
     for (uint32_t i = 0; i < items->n; i++)
         if (parse_action(a, &items->items[i], &w[i], e)) return -1;
+    for (uint32_t i = 0; i < items->n; i++) w[i].want_old = used.wanted;
     if (bind_actions(tx, c, w, reasons, items->n) || prepare_actions(tx, c, w, reasons, items->n)) return -1;
-    for (uint32_t i = 0; i < items->n; i++)
+    for (uint32_t i = 0; i < items->n; i++) {
         if (write_apply(tx, a, &w[i], e)) return -1;
+        usage_write(&used, &w[i]);
+    }
+    usage_report(&used, true, &c->result);
+    if (sized && metrics_of_all(tx, a, w, items->n, &c->result, e)) return -1;
     return token_keep(tx, &token, e);
 }
 
@@ -204,13 +213,16 @@ static int bind_gets(struct local_tx *tx, struct aws_call *c, struct ddb_get *g,
 }
 
 int ddb_transact_get(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TransactItems", P_ARR}, {"ReturnConsumedCapacity", P_NONE}, {0}};
+    static const struct ddb_param params[] = {{"TransactItems", P_ARR}, {"ReturnConsumedCapacity", P_STR}, {0}};
     struct arena *a = &c->arena;
     struct err *e = &c->err;
     const struct json *items;
     struct json responses = json_make_arr();
     size_t bytes = 0;
-    if (check_params(&c->params, "TransactGetItems", params, e) || check_items(&c->params, &items, e)) return -1;
+    struct usage used;
+    if (check_params(&c->params, "TransactGetItems", params, e) || usage_open(a, &c->params, &used, e)) return -1;
+    if (check_items(&c->params, &items, e)) return -1;
+    used.transaction = true;
     struct ddb_get *g = ARENA_ARRAY(a, struct ddb_get, items->n);
     for (uint32_t i = 0; i < items->n; i++)
         if (parse_get(a, &items->items[i], &g[i], e)) return -1;
@@ -221,10 +233,12 @@ int ddb_transact_get(struct local_tx *tx, struct aws_call *c) {
         size_t size;
         if (get_one(tx, a, &g[i], &item, &size, e)) return -1;
         if ((bytes += size) > TRANSACTION_BYTES) return too_large(e);
+        usage_read(&used, g[i].table, NULL, size, true);
         if (item) json_set(a, &one, "Item", av_item_to_json(a, item));
         json_push(a, &responses, one);
     }
     c->result = json_make_obj();
     json_set(a, &c->result, "Responses", responses);
+    usage_report(&used, true, &c->result);
     return 0;
 }

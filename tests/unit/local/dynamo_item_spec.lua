@@ -59,7 +59,7 @@ describe("DynamoDB items", function()
     assert.truthy(refused { ProjectionExpression = "id," }:find("Invalid ProjectionExpression: Syntax error", 1, true))
     assert.are.equal("ExpressionAttributeNames can only be specified when using expressions", refused { ExpressionAttributeNames = { ["#a"] = "a" } })
     assert.truthy(refused { AttributesToGet = { "id" } }:find("legacy parameter AttributesToGet", 1, true))
-    assert.truthy(refused { ReturnConsumedCapacity = "TOTAL" }:find("ReturnConsumedCapacity 'TOTAL' is not supported", 1, true))
+    assert.truthy(refused { ReturnConsumedCapacity = "SOME" }:find("Member must satisfy enum value set: [INDEXES, TOTAL, NONE]", 1, true))
     assert.truthy(refused { Keys = {} }:find("GetItem has no parameter named 'Keys'", 1, true))
   end)
 
