@@ -406,8 +406,26 @@ static int verify(struct face *f, struct err *e) {
     return verify_v4(f, e) || check_scope(f, e) ? -1 : 0;
 }
 
+/* What only signs says nothing to the services. */
+static void drop_auth_params(struct face *f) {
+    static const char *const names[] = {"X-Amz-Algorithm", "X-Amz-Credential",     "X-Amz-Date",
+                                        "X-Amz-Expires",   "X-Amz-SignedHeaders",  "X-Amz-Signature",
+                                        "AWSAccessKeyId",  "X-Amz-Security-Token", "X-Amz-Content-Sha256"};
+    static const char *const v2[] = {"Signature", "Expires", "content-type", "content-md5"};
+    bool is_v2 = face_param(f, "AWSAccessKeyId").p != NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_query; i++) {
+        bool drop = false;
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) drop |= str_ieq(f->query[i].name, str_c(names[k]));
+        for (size_t k = 0; is_v2 && k < sizeof v2 / sizeof *v2; k++) drop |= str_is(f->query[i].name, v2[k]);
+        if (!drop) f->query[n++] = f->query[i];
+    }
+    f->n_query = n;
+}
+
 int face_authenticate(struct face *f, struct err *e) {
     if (verify(f, e)) return -1;
+    drop_auth_params(f);
     struct str hash = f->who.payload_hash;
     if (str_starts(hash, STR("STREAMING-"))) return decode_body(f, hash, e);
     return check_hash(f, hash, e);

@@ -49,8 +49,8 @@ void face_ses_error(struct face *f, const struct err *e);
 int face_json_check(struct face *f, struct err *e);
 
 /* Reads who signed, and whether body and signature agree; fills f->who, and body, content_encoding and trailers when
- * the body is aws-chunked. Errors: with the name and status (err_name_of, err_status_of)
- * that f->protocol has for them. */
+ * the body is aws-chunked; takes the parameters that only sign out of f->query. Errors: with the name and status
+ * (err_name_of, err_status_of) that f->protocol has for them. */
 int face_authenticate(struct face *f, struct err *e);
 
 /* -- what protocols share --------------------------------------------------------------------------------------------

@@ -1,0 +1,89 @@
+-- `perigee cloud`: the engine alone, over real sockets, by hand and by AWS's own client.
+local json = require "perigee.json"
+local sigv4 = require "perigee.sigv4"
+local support = require "e2e.support"
+
+describe("perigee cloud", function()
+  local server
+
+  setup(function() server = support.cloud { args = "--workers 2" } end)
+  teardown(function() server:stop() end)
+
+  local function curl(args, url) return (support.sh("curl -s --max-time 20 %s %s", args, support.quote(url or server.cloud .. "/"))) end
+
+  it("says where it listens, and is healthy there without a signature", function()
+    assert.matches("^perigee: ready cloud=http://127%.0%.0%.1:%d+\n$", server.ready)
+    assert.equal("ok", json.decode(curl "").status)
+  end)
+
+  it("answers a client that waits for 100 Continue without delay", function()
+    local port = server.cloud:match ":(%d+)"
+    local script = ([[
+import socket, time
+s = socket.create_connection(("127.0.0.1", %s))
+s.settimeout(10)
+s.sendall(b"PUT /bkt/key HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+first = s.recv(4096) # the body is sent only now: without the interim answer this waits for good
+s.sendall(b"hello")
+print(first.split(b"\r\n")[0].decode(), s.recv(4096).split(b"\r\n")[0].decode())
+]]):format(port)
+    assert.equal("HTTP/1.1 100 Continue HTTP/1.1 403 Forbidden\n", support.sh("python3 -c %s", support.quote(script)))
+  end)
+
+  it("sends head and body of an answer in one write", function()
+    local port = server.cloud:match ":(%d+)"
+    local script = ([[
+import socket
+s = socket.create_connection(("127.0.0.1", %s))
+s.settimeout(10)
+for i in range(20):
+    s.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: DynamoDB_20120810.ListTables\r\nContent-Length: 2\r\n\r\n{}")
+    data = s.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert b"400 Bad Request" in head and b"MissingAuthenticationToken" in body, data
+print("whole")
+]]):format(port)
+    assert.equal("whole\n", support.sh("python3 -c %s 2>&1", support.quote(script)))
+  end)
+
+  it("keeps what it acknowledged when it is killed", function()
+    local data = support.tmpdir()
+    local function call(s, target, body)
+      local text = json.encode(body)
+      local headers = { ["X-Amz-Target"] = "DynamoDB_20120810." .. target, ["Content-Type"] = "application/x-amz-json-1.0" }
+      local signed = assert(sigv4.sign { method = "POST", url = s.cloud .. "/", headers = headers, body = text, service = "dynamodb",
+        region = "us-east-1", credentials = { access_key_id = "perigee", secret_access_key = "perigee" } })
+      local args = { "-X POST --data-binary " .. support.quote(text) }
+      for name, value in pairs(signed.headers) do args[#args + 1] = "-H " .. support.quote(name .. ": " .. value) end
+      return json.decode(curl(table.concat(args, " "), s.cloud .. "/"))
+    end
+    local first = support.cloud { data = data }
+    call(first, "CreateTable", { TableName = "Orders", BillingMode = "PAY_PER_REQUEST",
+      AttributeDefinitions = { { AttributeName = "id", AttributeType = "S" } }, KeySchema = { { AttributeName = "id", KeyType = "HASH" } } })
+    assert.same({}, call(first, "PutItem", { TableName = "Orders", Item = { id = { S = "1" } } }))
+    first:kill()
+    local second = support.cloud { data = data }
+    assert.same({ Item = { id = { S = "1" } } }, call(second, "GetItem", { TableName = "Orders", Key = { id = { S = "1" } } }))
+    assert.matches("stopped", second:stop())
+    support.rmdir(data)
+  end)
+
+  it("takes anything unsigned only where it was told to, on loopback", function()
+    local open = support.cloud { args = "--no-verify" }
+    local body = curl("-X POST -H 'X-Amz-Target: DynamoDB_20120810.ListTables' -d '{}'", open.cloud .. "/")
+    assert.same({ TableNames = json.array {} }, json.decode(body))
+    assert.matches("takes any signature", open:stop())
+    local out, status = support.sh("%s cloud --memory --port 0 --host 0.0.0.0 --no-verify 2>&1", support.bin)
+    assert.equal(1, status)
+    assert.matches("%-%-no%-verify", out)
+  end)
+
+  it("refuses options that make no sense", function()
+    for args, why in pairs { ["--account 12"] = "12 digits", ["extra"] = "unexpected argument", ["--keys /nonexistent"] = "/nonexistent",
+      ["--log-level loud"] = "log%-level", ["--port 70000"] = "65535" } do
+      local out, status = support.sh("%s cloud --memory --port 0 %s 2>&1", support.bin, args)
+      assert.is_true(status == 1 or status == 2, args)
+      assert.matches(why, out)
+    end
+  end)
+end)
