@@ -237,6 +237,7 @@ static enum retry_class judge(struct call *k) {
         wire_response(k, &r);
         protocol_decode(&remote_of(k)->settings, c, &r);
     }
+    if (c->err.code) conceal(c->err.msg, k->credentials);
     return retry_classify(k->x.failure, &c->err, skew_of(k));
 }
 

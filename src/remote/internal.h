@@ -125,6 +125,9 @@ const char *call_download_why(const struct call *k);
 void call_download_discard(const struct call *k); /* what came is not the object: the file is emptied */
 void call_stream_free(struct call *k);
 
+/* conceal.c: blots out the session token, the secret key and signatures, wherever they stand in the text. */
+void conceal(char *text, const struct credentials *c);
+
 /* presign.c, describe.c */
 int remote_presign(struct aws_backend *b, const struct aws_presign *p, struct arena *a, struct str *ret_url,
                    int64_t *ret_expires_ms, struct err *e);

@@ -329,6 +329,44 @@ describe("the retry quota", function()
     end)
 end)
 
+describe("an error that quotes the request", function()
+    local token = "FwoGZXIvYXdzEBYaD" .. ("k7x+/"):rep(80)
+
+    local function quoting(status, make)
+        local rig = serve({function(request)
+            local parts = {}
+            for name, value in pairs(request.headers) do parts[#parts + 1] = name .. ": " .. value end
+            table.sort(parts)
+            return {status = status, body = make(table.concat(parts, ", "))}
+        end}, {session_token = token})
+        local c = get_item(rig)
+        assert.is_false(c.ok)
+        return c, rig:describe()
+    end
+
+    local function keeps_secrets(c, described)
+        for _, text in ipairs {c.message, described} do
+            assert.is_nil(text:find(token:sub(1, 10), 1, true), text)
+            assert.is_nil(text:find "Signature=%x%x%x%x%x%x%x%x", text)
+        end
+    end
+
+    it("shows neither session token nor signature, whoever sends it", function()
+        local c, described = quoting(403, function(all) return json.encode {__type = "a#OddException", message = all} end)
+        assert.matches("content%-type: application/x%-amz%-json%-1.0", c.message)
+        keeps_secrets(c, described)
+        keeps_secrets(quoting(403, function(all) return "<html>" .. all end))
+        keeps_secrets(quoting(400, function(all) return all:sub(-520) end))
+    end)
+
+    it("shows no beginning of a token that it cuts", function()
+        for cut = 0, 300, 7 do
+            local filler = ("x"):rep(900 - cut)
+            keeps_secrets(quoting(403, function() return json.encode {__type = "a#OddException", message = filler .. token} end))
+        end
+    end)
+end)
+
 describe("a deadline", function()
     it("cuts an attempt that stalls, and says so", function()
         local rig, seen = serve{{act = "stall"}}
@@ -338,6 +376,14 @@ describe("a deadline", function()
             c.message)
         assert.equal(1, c.attempts)
         assert.equal(1, #seen)
+    end)
+
+    it("leaves time for another attempt when the first one stalls", function()
+        local rig, seen = serve{{act = "stall"}, ok()}
+        local c = get_item(rig, {deadline_ms = "2400"})
+        assert.is_nil(c.code)
+        assert.equal(2, c.attempts)
+        assert.equal(2, #seen)
     end)
 
     it("that cuts the last try allowed is named as well", function()
