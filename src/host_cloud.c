@@ -80,6 +80,7 @@ static int open_local(struct cloud *c, const struct cloud_config *cfg, struct er
         .secret_key = cfg->config->secret_key,
         .keys = cfg->config->keys,
         .no_verify = cfg->config->no_verify,
+        .strict_ses = cfg->config->strict_ses,
         .clock = cfg->clock,
         .log = (struct log *)cfg->log,
         .metrics = cfg->metrics,

@@ -41,6 +41,7 @@
 
 #define DOOR_OPTIONS                                                                                                   \
     OPT("keys", CONF_STRING, keys, 0, 0, "FILE", "more keys that the cloud port takes: ID SECRET a line"),             \
+        OPT("strict-ses", CONF_BOOL, strict_ses, 0, 0, NULL, "mail from verified identities only"),                    \
         OPT("no-verify", CONF_BOOL, no_verify, 0, 0, NULL, "take any signature and none on the cloud port (loopback)")
 
 static const struct conf_option serve_options[] = {

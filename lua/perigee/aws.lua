@@ -109,6 +109,11 @@ local time = require "perigee.time"
 
 ---@class perigee.aws.SES
 ---@field send_email perigee.aws.Operation
+---@field create_email_identity perigee.aws.Operation
+---@field get_email_identity perigee.aws.Operation
+---@field list_email_identities perigee.aws.Operation
+---@field delete_email_identity perigee.aws.Operation
+---@field get_account perigee.aws.Operation
 
 ---@class perigee.aws.STS
 ---@field get_caller_identity perigee.aws.Operation

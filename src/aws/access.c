@@ -179,7 +179,20 @@ struct str aws_bare_address(struct str a) {
     return str_trim(a);
 }
 
+/* Of operations on one identity, and on none. */
+static void ses_identity(struct out *o, const struct aws_call *c, struct str action) {
+    struct str name = json_get_s(&c->params, "EmailIdentity");
+    if (c->op == AWS_SES_GetAccount || c->op == AWS_SES_ListEmailIdentities)
+        add(o, action, STR("*"));
+    else if (name.n)
+        add(o, action, make_arn(o, STR("ses"), STR("identity/"), name));
+}
+
 static void ses(struct out *o, const struct aws_call *c, struct str action) {
+    if (c->op != AWS_SES_SendEmail) {
+        ses_identity(o, c, action);
+        return;
+    }
     struct str from = aws_bare_address(json_get_s(&c->params, "FromEmailAddress"));
     ptrdiff_t at = str_chr(from, '@', 0);
     if (at < 0) return;

@@ -21,6 +21,7 @@ struct local_config {
     const char *region, *account;        /* NULL: "us-east-1", "000000000000" */
     const char *access_key, *secret_key; /* NULL: "perigee", "perigee" */
     const char *keys;                    /* a file with further pairs, "ID SECRET" a line; NULL: none */
+    bool strict_ses;                     /* mail only from verified identities */
     bool no_verify;                      /* the cloud port takes any signature and none */
     struct clock *clock;                 /* NULL: the system's */
     struct log *log;

@@ -192,6 +192,7 @@ int local_open(const struct local_config *c, struct local **ret, struct err *e) 
     l->metrics = c->metrics;
     l->pool = c->pool;
     l->no_verify = c->no_verify;
+    l->strict_ses = c->strict_ses;
     name_it(l, c);
     if (c->keys && face_keys_open(l, c->keys, e)) goto out;
     add_rows(l, dynamo_rows);

@@ -34,6 +34,7 @@ struct local {
     struct local_key *keys; /* beside access_key; set at open */
     size_t n_keys;
     struct arena key_arena;
+    bool strict_ses;
     bool no_verify; /* the cloud port takes any signature and none */
 };
 

@@ -236,6 +236,8 @@ static const struct face_doors {
     void (*refuse)(struct face *f, const struct err *e);
 } doors[FACE_PROTOCOLS] = {
     [FACE_JSON] = {face_json, face_json_error},
+    [FACE_QUERY] = {face_query, face_query_error},
+    [FACE_SES] = {face_ses, face_ses_error},
     [FACE_S3] = {face_s3, face_s3_error},
 };
 

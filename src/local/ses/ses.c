@@ -4,17 +4,18 @@
 #include <string.h>
 
 int ses_schema(struct db *db, struct err *e) {
-    return db_exec(
+    int rc = db_exec(
         db,
         "CREATE TABLE IF NOT EXISTS mail(id INTEGER PRIMARY KEY, message_id TEXT NOT NULL, sent_ms INTEGER NOT NULL,"
         " source TEXT NOT NULL, destinations TEXT NOT NULL, subject TEXT NOT NULL, raw BLOB NOT NULL)",
         e);
+    return rc ? rc : ses_identity_schema(db, e);
 }
 
 /* == addresses ======================================================================================================
  */
 
-static bool is_domain(struct str d) {
+bool ses_is_domain(struct str d) {
     bool dot = false;
     for (size_t i = 0; i < d.n; i++) {
         char c = d.p[i];
@@ -27,10 +28,10 @@ static bool is_domain(struct str d) {
 }
 
 /* RFC 5321 4.1.2, dot-string form; SES takes ASCII local parts only. */
-static bool is_address(struct str s) {
+bool ses_is_address(struct str s) {
     struct str bare = aws_bare_address(s);
     ptrdiff_t at = str_chr(bare, '@', 0);
-    if (at < 1 || at > 64 || !is_domain(str_from(bare, (size_t)at + 1)) || str_bad_utf8(s) >= 0 || s.n > 320)
+    if (at < 1 || at > 64 || !ses_is_domain(str_from(bare, (size_t)at + 1)) || str_bad_utf8(s) >= 0 || s.n > 320)
         return false;
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f) return false;
@@ -50,7 +51,7 @@ static int check_addresses(const struct json *list, const char *what, struct jso
         return err_set(e, ERR_SES_BAD_REQUEST, "%s is %s, not an array", what, json_type_name(list->type));
     for (uint32_t i = 0; i < list->n; i++) {
         struct str s = json_str(&list->items[i]);
-        if (!is_address(s))
+        if (!ses_is_address(s))
             return err_set(e, ERR_SES_BAD_REQUEST, "%s: \"%.*s\" is no mail address", what, STR_ARG(str_take(s, 100)));
         if (all) json_push(a, all, json_make_str(aws_bare_address(s)));
     }
@@ -115,7 +116,7 @@ static int add_header_addresses(struct arena *a, struct str value, const char *w
         struct str one = str_trim(str_n(value.p + start, i - start));
         start = i + 1;
         if (!one.n) continue;
-        if (!is_address(one))
+        if (!ses_is_address(one))
             return err_set(e, ERR_SES_BAD_REQUEST, "header %s: \"%.*s\" is no mail address", what,
                            STR_ARG(str_take(one, 100)));
         json_push(a, all, json_make_str(aws_bare_address(one)));
@@ -188,7 +189,7 @@ static int send_email(struct local_tx *tx, struct aws_call *c) {
         return -1;
     if (params_str(&c->params, "FromEmailAddress", ERR_SES_BAD_REQUEST, &m.from, e)) return -1;
     if (read_destination(c, &m, &all, e) || read_content(c, &m, &all, &raw, e)) goto out;
-    if (!is_address(m.from)) {
+    if (!ses_is_address(m.from)) {
         err_set(e, ERR_SES_BAD_REQUEST, "FromEmailAddress: \"%.*s\" is no mail address",
                 STR_ARG(str_take(m.from, 100)));
         goto out;
@@ -197,7 +198,7 @@ static int send_email(struct local_tx *tx, struct aws_call *c) {
         err_set(e, ERR_SES_BAD_REQUEST, "the message has no recipient: Destination is empty");
         goto out;
     }
-    if (insert(tx, a, &m, &all, buf_view(&raw), e)) goto out;
+    if (ses_check_sender(tx, a, m.from, e) || insert(tx, a, &m, &all, buf_view(&raw), e)) goto out;
     json_set(a, &c->result, "MessageId", json_make_str(m.message_id));
     rc = 0;
 out:
@@ -205,7 +206,13 @@ out:
     return rc;
 }
 
-const struct local_row ses_rows[] = {{AWS_SES_SendEmail, send_email}, {0, NULL}};
+const struct local_row ses_rows[] = {{AWS_SES_SendEmail, send_email},
+                                     {AWS_SES_CreateEmailIdentity, ses_create_identity},
+                                     {AWS_SES_GetEmailIdentity, ses_get_identity},
+                                     {AWS_SES_ListEmailIdentities, ses_list_identities},
+                                     {AWS_SES_DeleteEmailIdentity, ses_delete_identity},
+                                     {AWS_SES_GetAccount, ses_get_account},
+                                     {0, NULL}};
 
 /* == the mailbox ====================================================================================================
  */

@@ -1,4 +1,4 @@
-/* ses (private to local/): ses.c checks and stores; mime.c writes the message. */
+/* ses (private to local/): ses.c checks and stores; mime.c writes the message; identity.c: who may send. */
 #ifndef PERIGEE_LOCAL_SES_H
 #define PERIGEE_LOCAL_SES_H
 #include "local/params.h"
@@ -17,5 +17,13 @@ struct ses_mail {
 void ses_mime_write(struct buf *b, const struct ses_mail *m);
 /* The value of a header of a MIME message, unfolded, RFC 2047 words decoded; STR_NONE when there is none. */
 struct str ses_mime_header(struct arena *a, struct str raw, const char *name);
+
+bool ses_is_domain(struct str d);
+bool ses_is_address(struct str s); /* with or without a name */
+
+int ses_identity_schema(struct db *db, struct err *e);
+/* Where senders must be verified: ERR_SES_REJECTED when neither the address nor a domain of it is an identity. */
+int ses_check_sender(struct local_tx *tx, struct arena *a, struct str address, struct err *e);
+local_fn ses_create_identity, ses_get_identity, ses_list_identities, ses_delete_identity, ses_get_account;
 
 #endif

@@ -243,27 +243,3 @@ int sqs_purge(struct local_tx *tx, struct aws_call *c) {
     db_bind_i64(s, 2, tx->now_ms);
     return db_run(s, e) ? -1 : 0;
 }
-
-/* == the older protocol's names =====================================================================================
- */
-
-/* API Reference, "Common errors" and each action's; what is not listed has one name in both. */
-const char *sqs_query_code(const char *name) {
-    static const char *const names[][2] = {
-        {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"},
-        {"QueueNameExists", "QueueAlreadyExists"},
-        {"MessageNotInflight", "AWS.SimpleQueueService.MessageNotInflight"},
-        {"EmptyBatchRequest", "AWS.SimpleQueueService.EmptyBatchRequest"},
-        {"TooManyEntriesInBatchRequest", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"},
-        {"BatchEntryIdsNotDistinct", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"},
-        {"InvalidBatchEntryId", "AWS.SimpleQueueService.InvalidBatchEntryId"},
-        {"BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong"},
-        {"PurgeQueueInProgress", "AWS.SimpleQueueService.PurgeQueueInProgress"},
-        {"UnsupportedOperation", "AWS.SimpleQueueService.UnsupportedOperation"},
-        {"UnknownOperationException", "InvalidAction"},
-        {"SerializationException", "MalformedQueryString"},
-        {"AccessDeniedException", "AccessDenied"}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (str_is(str_c(name), names[i][0])) return names[i][1];
-    return name;
-}

@@ -34,8 +34,6 @@ int sqs_lookup(struct local_tx *tx, struct arena *a, struct str name, struct sqs
 /* The queue of an ARN of this account; 0: there is none. */
 int sqs_lookup_arn(struct local_tx *tx, struct arena *a, struct str arn, struct sqs_queue *ret, struct err *e);
 struct str sqs_arn(struct local_tx *tx, struct arena *a, struct str queue_name);
-/* The error name of the older Query protocol: "AWS.SimpleQueueService.NonExistentQueue" of QueueDoesNotExist. */
-const char *sqs_query_code(const char *name);
 
 /* Settings (settings.c). */
 void sqs_settings_default(struct sqs_queue *q);

@@ -103,6 +103,9 @@ static int open_engine(lua_State *L) {
     lua_getfield(L, 1, "now");
     if (!lua_isnil(L, -1)) atomic_store(&e->clock.frozen_ms, luaL_checkinteger(L, -1));
     struct local_config c = {.dir = dir.p, .clock = &e->clock, .log = &e->log, .metrics = &e->metrics};
+    lua_getfield(L, 1, "strict_ses");
+    c.strict_ses = lua_toboolean(L, -1);
+    lua_pop(L, 1);
     c.keys = field(L, 1, "keys").p;
     lua_getfield(L, 1, "no_verify");
     c.no_verify = lua_toboolean(L, -1);
