@@ -62,6 +62,8 @@ local time = require "perigee.time"
 ---@field query_pages perigee.aws.Pages
 ---@field scan_pages perigee.aws.Pages
 ---@field list_tables_pages perigee.aws.Pages
+---@field batch_write_all fun(self: table, params: table): boolean?, perigee.Error?
+---@field batch_get_all fun(self: table, params: table): { Responses: table<string, table[]> }?, perigee.Error?
 ---@field wait_until_table_exists perigee.aws.Waiter
 ---@field wait_until_table_not_exists perigee.aws.Waiter
 
@@ -142,13 +144,15 @@ local aws = {
   ---@type fun(text: string|number): perigee.aws.Number
   number = core.number,
   --- value -> {S=...} and back: the shapes that aws.call speaks.
+  ---@type fun(value: any): table
   marshal = core.marshal,
+  ---@type fun(attribute: table): any
   unmarshal = core.unmarshal,
   --- call(service, Action, params[, body]): any operation of any service that docs/lua.md lists, in AWS's own JSON
   --- shapes, nothing marshalled. What the backend does not have is an error ("NotImplemented").
   ---@type fun(service: string, action: string, params: table?, body: string?): table?, perigee.Error?
   call = core.call,
-  --- identity() -> { region, account, partition }
+  ---@type fun(): { region: string, account: string, partition: string }
   identity = core.identity,
   --- describe(): the backend's settings, counters and last error. In `perigee run` and `perigee test` only.
   ---@type fun(): table

@@ -31,7 +31,11 @@ return {
   --- {name = {S=..}} -> {name = value}.
   ---@type fun(item: table<string, table>): table<string, any>
   unmarshal_item = core.unmarshal_item,
+  --- As in perigee.aws.
+  ---@type fun(values: any[]): perigee.aws.Set
   set = core.set,
+  ---@type fun(bytes: string): perigee.aws.Binary
   binary = core.binary,
+  ---@type fun(text: string|number): perigee.aws.Number
   number = core.number,
 }
