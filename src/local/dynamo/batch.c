@@ -48,7 +48,7 @@ static const struct ddb_param keys_params[] = {{"Keys", P_ARR},
                                                {"ConsistentRead", P_BOOL},
                                                {"ProjectionExpression", P_STR},
                                                {"ExpressionAttributeNames", P_OBJ},
-                                               {"AttributesToGet", P_LEGACY},
+                                               {"AttributesToGet", P_ARR},
                                                {0}};
 
 struct get_group {

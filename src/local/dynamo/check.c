@@ -17,7 +17,6 @@ const struct json *param(const struct json *obj, const char *name) {
 static bool has_kind(const struct json *v, enum param_kind kind) {
     switch (kind) {
     case P_STR:
-    case P_NONE:
         return v->type == JSON_STR;
     case P_NUM:
         return v->type == JSON_NUM;
@@ -33,19 +32,12 @@ static bool has_kind(const struct json *v, enum param_kind kind) {
 }
 
 static int check_param(const struct ddb_param *p, const char *what, const struct json *v, struct err *e) {
-    static const char *const wanted[] = {[P_STR] = "string", [P_NUM] = "number", [P_BOOL] = "boolean",
-                                         [P_OBJ] = "map",    [P_ARR] = "list",   [P_NONE] = "string"};
-    if (p->kind == P_LEGACY)
-        return err_set(e, ERR_VALIDATION, "%s: the legacy parameter %s is not supported; use an expression instead",
-                       what, p->name);
+    static const char *const wanted[] = {
+        [P_STR] = "string", [P_NUM] = "number", [P_BOOL] = "boolean", [P_OBJ] = "map", [P_ARR] = "list"};
     if (p->kind == P_ABSENT) return err_set(e, ERR_VALIDATION, "%s: the parameter %s is not supported", what, p->name);
     if (!has_kind(v, p->kind))
         return err_set(e, ERR_SERIALIZATION, "%s: %s must be a %s, not a JSON %s", what, p->name, wanted[p->kind],
                        json_type_name(v->type));
-    if (p->kind == P_NONE && !str_is(v->s, "NONE")) {
-        struct str s = clip(v->s);
-        return err_set(e, ERR_VALIDATION, "%s: %s '%.*s' is not supported; only NONE is", what, p->name, STR_ARG(s));
-    }
     return 0;
 }
 

@@ -267,6 +267,7 @@ struct update_action {
 struct update {
     struct update_action *actions;
     uint32_t n;
+    bool legacy; /* made of AttributeUpdates: other messages */
 };
 int expr_update(struct arena *a, struct expr_names *x, struct str text, struct update *ret, struct err *e);
 struct projection {
@@ -284,6 +285,16 @@ struct str path_str(struct arena *a, const struct path *p); /* "[a, [0], b]" */
 /* Message of overlap, or NULL; which: "overlap" / "conflict" text chosen inside. */
 const char *path_clash(const struct path *a, const struct path *b);
 struct av project(struct arena *a, const struct projection *p, const struct av *item);
+
+/* ==== legacy.c: parameters older than expressions ==== */
+
+/* Mixing with expressions, ConditionalOperator; `filter`: the parameter it belongs to, may be NULL. */
+int legacy_check(struct arena *a, const struct json *p, const char *filter, struct err *e);
+/* Expected, QueryFilter, ScanFilter; *ret NULL: there are none. */
+int legacy_conditions(struct arena *a, const struct json *p, const char *member, struct expr **ret, struct err *e);
+int legacy_keys(struct arena *a, const struct json *p, struct expr **ret, struct err *e);
+int legacy_updates(struct arena *a, const struct json *p, struct update *ret, struct err *e);
+int legacy_projection(struct arena *a, const struct json *p, struct projection *ret, struct err *e);
 
 /* ==== update.c ==== */
 
@@ -344,8 +355,6 @@ enum param_kind {
     P_BOOL,
     P_OBJ,
     P_ARR,
-    P_LEGACY, /* known to AWS, refused here: superseded by expressions */
-    P_NONE,   /* accepted as "NONE" only */
     P_ABSENT, /* known to AWS, refused here */
 };
 struct ddb_param {

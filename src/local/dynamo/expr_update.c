@@ -123,7 +123,7 @@ int expr_update(struct arena *a, struct expr_names *x, struct str text, struct u
         if (parse_section(u)) return -1;
     } while (u->p.tok != T_END);
     if (parse_end(&u->p)) return -1;
-    *ret = (struct update){u->actions, u->n};
+    *ret = (struct update){u->actions, u->n, false};
     return 0;
 }
 

@@ -7,14 +7,14 @@ static const char *const return_values[] = {"NONE", "ALL_OLD", "UPDATED_OLD", "A
 #define COMMON                                                                                                         \
     {"TableName", P_STR}, {"ConditionExpression", P_STR}, {"ExpressionAttributeNames", P_OBJ},                         \
         {"ExpressionAttributeValues", P_OBJ}, {"ReturnValues", P_STR}, {"ReturnValuesOnConditionCheckFailure", P_STR}, \
-        {"ReturnConsumedCapacity", P_STR}, {"ReturnItemCollectionMetrics", P_STR}, {"Expected", P_LEGACY},             \
-        {"ConditionalOperator", P_LEGACY}, {                                                                           \
+        {"ReturnConsumedCapacity", P_STR}, {"ReturnItemCollectionMetrics", P_STR}, {"Expected", P_OBJ},                \
+        {"ConditionalOperator", P_STR}, {                                                                              \
         0                                                                                                              \
     }
 static const struct ddb_param put_params[] = {{"Item", P_OBJ}, COMMON};
 static const struct ddb_param delete_params[] = {{"Key", P_OBJ}, COMMON};
 static const struct ddb_param update_params[] = {
-    {"Key", P_OBJ}, {"UpdateExpression", P_STR}, {"AttributeUpdates", P_LEGACY}, COMMON};
+    {"Key", P_OBJ}, {"UpdateExpression", P_STR}, {"AttributeUpdates", P_OBJ}, COMMON};
 
 static void attributes(struct aws_call *c, const struct av *item) {
     if (item && item->n) json_set(&c->arena, &c->result, "Attributes", av_item_to_json(&c->arena, item));

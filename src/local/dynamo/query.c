@@ -64,8 +64,10 @@ static int read_expressions(struct reading *r, struct err *e) {
     const struct json *keys = r->plan.scan ? NULL : param(r->p, "KeyConditionExpression");
     const struct json *filter = param(r->p, "FilterExpression"), *projection = param(r->p, "ProjectionExpression");
     struct expr_names x;
-    bool any = keys || filter || projection;
-    if (!r->plan.scan && !keys)
+    bool any = keys || filter || projection, old_keys = !r->plan.scan && param(r->p, "KeyConditions");
+    const char *old_filter = r->plan.scan ? "ScanFilter" : "QueryFilter";
+    if (legacy_check(r->a, r->p, old_filter, e)) return -1;
+    if (!r->plan.scan && !keys && !old_keys)
         return err_set(
             e, ERR_VALIDATION,
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.");
@@ -73,7 +75,10 @@ static int read_expressions(struct reading *r, struct err *e) {
     if (filter && expr_condition(r->a, &x, "FilterExpression", filter->s, &r->filter, e)) return -1;
     if (projection && expr_projection(r->a, &x, projection->s, &r->projection, e)) return -1;
     if (keys && expr_condition(r->a, &x, "KeyConditionExpression", keys->s, &r->keys, e)) return -1;
-    return expr_unused(&x, e);
+    if (expr_unused(&x, e)) return -1;
+    if (!filter && legacy_conditions(r->a, r->p, old_filter, &r->filter, e)) return -1;
+    if (legacy_projection(r->a, r->p, &r->projection, e)) return -1;
+    return old_keys ? legacy_keys(r->a, r->p, &r->keys, e) : 0;
 }
 
 static int read_select(struct reading *r, struct err *e) {
@@ -81,7 +86,8 @@ static int read_select(struct reading *r, struct err *e) {
     int dflt = projection ? SELECT_SPECIFIC : index ? SELECT_PROJECTED : SELECT_ALL;
     if (check_enum(r->p, "Select", selects, dflt, &r->select, e)) return -1;
     if (projection && r->select != SELECT_SPECIFIC)
-        return err_set(e, ERR_VALIDATION, "Cannot specify the ProjectionExpression when choosing to get %s",
+        return err_set(e, ERR_VALIDATION, "Cannot specify the %s when choosing to get %s",
+                       param(r->p, "AttributesToGet") ? "AttributesToGet" : "ProjectionExpression",
                        r->select == SELECT_COUNT ? "only the Count" : selects[r->select]);
     if (!projection && r->select == SELECT_SPECIFIC)
         return err_set(
@@ -139,16 +145,16 @@ static void keep_projected(const struct ddb_plan *q, struct av *item) {
     item->n = n;
 }
 
-static int check_filter(const struct ddb_plan *q, const struct expr *x, struct err *e) {
+static int check_filter(const struct ddb_plan *q, const char *what, const struct expr *x, struct err *e) {
     if (x->op == EX_PATH) {
         struct str name = x->path.steps[0].name, shown = clip(name);
         if (is_key(q->hash, name) || is_key(q->range, name))
             return err_set(e, ERR_VALIDATION,
-                           "Filter Expression can only contain non-primary key attributes: Primary key attribute: %.*s",
+                           "%s can only contain non-primary key attributes: Primary key attribute: %.*s", what,
                            STR_ARG(shown));
     }
     for (uint32_t i = 0; i < x->n; i++)
-        if (check_filter(q, x->args[i], e)) return -1;
+        if (check_filter(q, what, x->args[i], e)) return -1;
     return 0;
 }
 
@@ -256,7 +262,8 @@ static int prepare(struct local_tx *tx, struct reading *r, struct err *e) {
         return e->code == ERR_VALIDATION ? err_wrap(e, "The provided starting key is invalid") : -1;
     if (ddb_table(tx, name, &t, e) || plan_target(&r->plan, t, r->p, e) || check_index_select(r, e)) return -1;
     if (!r->plan.scan && plan_keys(r->a, &r->plan, r->keys, e)) return -1;
-    if (!r->plan.scan && r->filter && check_filter(&r->plan, r->filter, e)) return -1;
+    const char *what = param(r->p, "QueryFilter") ? "QueryFilter" : "Filter Expression";
+    if (!r->plan.scan && r->filter && check_filter(&r->plan, what, r->filter, e)) return -1;
     return start && plan_start(r->a, &r->plan, &key, e) ? -1 : 0;
 }
 
@@ -280,15 +287,15 @@ static int run(struct local_tx *tx, struct aws_call *c, struct reading *r) {
     {"TableName", P_STR}, {"IndexName", P_STR}, {"Select", P_STR}, {"Limit", P_NUM}, {"ConsistentRead", P_BOOL},       \
         {"ExclusiveStartKey", P_OBJ}, {"FilterExpression", P_STR}, {"ProjectionExpression", P_STR},                    \
         {"ExpressionAttributeNames", P_OBJ}, {"ExpressionAttributeValues", P_OBJ}, {"ReturnConsumedCapacity", P_STR},  \
-        {"AttributesToGet", P_LEGACY}, {"ConditionalOperator", P_LEGACY}, {                                            \
+        {"AttributesToGet", P_ARR}, {"ConditionalOperator", P_STR}, {                                                  \
         0                                                                                                              \
     }
 
 int ddb_query(struct local_tx *tx, struct aws_call *c) {
     static const struct ddb_param params[] = {{"KeyConditionExpression", P_STR},
                                               {"ScanIndexForward", P_BOOL},
-                                              {"KeyConditions", P_LEGACY},
-                                              {"QueryFilter", P_LEGACY},
+                                              {"KeyConditions", P_OBJ},
+                                              {"QueryFilter", P_OBJ},
                                               COMMON};
     struct reading r = {.a = &c->arena, .p = &c->params, .items = json_make_arr()};
     if (check_params(&c->params, "Query", params, &c->err)) return -1;
@@ -298,7 +305,7 @@ int ddb_query(struct local_tx *tx, struct aws_call *c) {
 
 int ddb_scan(struct local_tx *tx, struct aws_call *c) {
     static const struct ddb_param params[] = {
-        {"Segment", P_NUM}, {"TotalSegments", P_NUM}, {"ScanFilter", P_LEGACY}, COMMON};
+        {"Segment", P_NUM}, {"TotalSegments", P_NUM}, {"ScanFilter", P_OBJ}, COMMON};
     struct reading r = {.a = &c->arena, .p = &c->params, .items = json_make_arr(), .plan.scan = true};
     if (check_params(&c->params, "Scan", params, &c->err)) return -1;
     return run(tx, c, &r);

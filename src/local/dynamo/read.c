@@ -15,9 +15,10 @@ int get_projection(struct arena *a, const struct json *p, struct projection *ret
     const struct json *text = param(p, "ProjectionExpression");
     struct expr_names x;
     *ret = (struct projection){0};
+    if (legacy_check(a, p, NULL, e)) return -1;
     if (expr_names(a, p, text ? NULL : "ProjectionExpression is null", &x, e)) return -1;
     if (text && expr_projection(a, &x, text->s, ret, e)) return -1;
-    return expr_unused(&x, e);
+    return expr_unused(&x, e) || legacy_projection(a, p, ret, e) ? -1 : 0;
 }
 
 int get_parse(struct arena *a, const struct json *p, struct ddb_get *g, struct err *e) {
@@ -34,7 +35,7 @@ int ddb_get_item(struct local_tx *tx, struct aws_call *c) {
                                               {"ProjectionExpression", P_STR},
                                               {"ExpressionAttributeNames", P_OBJ},
                                               {"ReturnConsumedCapacity", P_STR},
-                                              {"AttributesToGet", P_LEGACY},
+                                              {"AttributesToGet", P_ARR},
                                               {0}};
     struct ddb_get g;
     struct av *item;

@@ -6,13 +6,16 @@
 
 struct applying {
     struct arena *a;
+    bool legacy;
     const struct av *old;
     struct av *next;
     struct err *e;
 };
 
 static int wrong_operand(struct applying *u) {
-    return err_set(u->e, ERR_VALIDATION, "An operand in the update expression has an incorrect data type");
+    return err_set(u->e, ERR_VALIDATION,
+                   u->legacy ? "Type mismatch for attribute to update"
+                             : "An operand in the update expression has an incorrect data type");
 }
 
 static int wrong_path(struct applying *u) {
@@ -171,7 +174,7 @@ static int by_last_index(const void *l, const void *r) {
 }
 
 static struct update own_copy(struct arena *a, const struct update *u) {
-    struct update c = {arena_alloc(a, u->n * sizeof *c.actions), u->n};
+    struct update c = {arena_alloc(a, u->n * sizeof *c.actions), u->n, u->legacy};
     for (uint32_t i = 0; i < u->n; i++) {
         struct path p = u->actions[i].path;
         c.actions[i] = u->actions[i];
@@ -215,7 +218,7 @@ static struct av touched(struct arena *a, const struct update *u, bool removed_t
 
 int update_apply(struct arena *a, const struct update *u, const struct av *old, struct av *next, struct av *ret_new,
                  struct av *ret_old, struct err *e) {
-    struct applying ap = {a, old, next, e};
+    struct applying ap = {a, u->legacy, old, next, e};
     struct update all = own_copy(a, u);
     if (ret_old) *ret_old = touched(a, &all, true, old);
     for (uint32_t i = 0; i < all.n; i++)

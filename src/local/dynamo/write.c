@@ -16,7 +16,9 @@ static int parse_expressions(struct arena *a, const struct json *p, struct ddb_w
     if (expr_names(a, p, no_expressions(w->kind, p), &x, e)) return -1;
     if (update && expr_update(a, &x, update->s, &w->update, e)) return -1;
     if (condition && expr_condition(a, &x, "ConditionExpression", condition->s, &w->condition, e)) return -1;
-    return expr_unused(&x, e);
+    if (expr_unused(&x, e)) return -1;
+    if (!condition && legacy_conditions(a, p, "Expected", &w->condition, e)) return -1;
+    return !update && w->kind == W_UPDATE ? legacy_updates(a, p, &w->update, e) : 0;
 }
 
 int write_parse(struct arena *a, const struct json *p, enum write_kind kind, struct ddb_write *w, struct err *e) {
@@ -27,6 +29,7 @@ int write_parse(struct arena *a, const struct json *p, enum write_kind kind, str
     *w = (struct ddb_write){.kind = kind};
     if (check_table_name(p, "TableName", &w->table_name, e) || check_required(p, member, &given, e)) return -1;
     if (check_enum(p, "ReturnValuesOnConditionCheckFailure", failure, 0, &on_failure, e)) return -1;
+    if (legacy_check(a, p, "Expected", e)) return -1;
     if (av_item_from_json(a, given, member, &w->given, e)) return -1;
     w->old_on_failure = on_failure == 1;
     return parse_expressions(a, p, w, e);

@@ -58,7 +58,6 @@ describe("DynamoDB items", function()
     assert.truthy(refused { ProjectionExpression = "m, m.p" }:find("Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [m], path two: [m, p]", 1, true))
     assert.truthy(refused { ProjectionExpression = "id," }:find("Invalid ProjectionExpression: Syntax error", 1, true))
     assert.are.equal("ExpressionAttributeNames can only be specified when using expressions", refused { ExpressionAttributeNames = { ["#a"] = "a" } })
-    assert.truthy(refused { AttributesToGet = { "id" } }:find("legacy parameter AttributesToGet", 1, true))
     assert.truthy(refused { ReturnConsumedCapacity = "SOME" }:find("Member must satisfy enum value set: [INDEXES, TOTAL, NONE]", 1, true))
     assert.truthy(refused { Keys = {} }:find("GetItem has no parameter named 'Keys'", 1, true))
   end)
@@ -174,16 +173,7 @@ describe("DynamoDB items", function()
     assert.are.same({ id = S "a", v = N(1) }, get "a")
   end)
 
-  it("refuse legacy and unknown parameters by name", function()
-    for action, names in pairs {
-      PutItem = { "Expected", "ConditionalOperator" }, UpdateItem = { "AttributeUpdates", "Expected" }, DeleteItem = { "Expected" },
-      Query = { "KeyConditions", "QueryFilter", "AttributesToGet" }, Scan = { "ScanFilter" },
-    } do
-      for _, name in ipairs(names) do
-        local msg = db:message(action, { TableName = "Orders", [name] = { x = "y" } })
-        assert.truthy(msg:find(action .. ": the legacy parameter " .. name .. " is not supported", 1, true), msg)
-      end
-    end
+  it("refuse unknown parameters by name", function()
     assert.are.equal("PutItem has no parameter named 'Itme'", db:message("PutItem", { TableName = "Orders", Itme = {} }))
     local e = db:fail("PutItem", { TableName = 1, Item = { id = S "a" } })
     assert.are.equal("SerializationException", e.name)
