@@ -6,6 +6,7 @@
 enum {
     OWN_HEADERS = 16,
     IDLE_MS = 60 * 1000,
+    IDLE_LEAST_MS = 1000,
     WHOLE_MS = 5 * 60 * 1000, /* of an attempt without a deadline */
     FILE_MS = 60 * 60 * 1000, /* of one that carries a file */
     LONG_POLL_MORE_MS = 5000,
@@ -93,12 +94,18 @@ static int headers_of(struct call *k, struct str path, struct err *e) {
     return 0;
 }
 
-/* A long poll answers after its waiting time; nothing may cut it before. */
+/* With a deadline, an attempt in which nothing moves gives up half of what is left to the next one. A long poll answers
+ * after its waiting time; nothing may cut it before. */
 static uint64_t idle_ms(const struct call *k) {
     int64_t wait_s = 0;
+    uint64_t left = call_remaining_ms(k);
     if (k->aws->row->flags & AWS_LONG) json_i64(json_get(&k->aws->params, "WaitTimeSeconds"), &wait_s);
-    uint64_t wait = wait_s > 0 && wait_s < 3600 ? (uint64_t)wait_s * 1000 + LONG_POLL_MORE_MS : 0;
-    return wait > IDLE_MS ? wait : IDLE_MS;
+    if (wait_s > 0 && wait_s < 3600) {
+        uint64_t wait = (uint64_t)wait_s * 1000 + LONG_POLL_MORE_MS;
+        return wait > IDLE_MS ? wait : IDLE_MS;
+    }
+    if (k->attempt >= k->max_attempts || left / 2 >= IDLE_MS) return IDLE_MS;
+    return left / 2 > IDLE_LEAST_MS ? left / 2 : IDLE_LEAST_MS;
 }
 
 /* An answer that comes byte by byte must end some time. */

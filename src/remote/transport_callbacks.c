@@ -57,8 +57,10 @@ static int on_request(void *ud, char *ip, char *local_ip, int port, int local_po
     struct transfer *w = ud;
     (void)local_ip;
     if (!w->x) return CURL_PREREQFUNC_ABORT;
+    bool connected = w->connecting_ms;
     w->connecting_ms = 0;
     moved(w);
+    if (connected && w->owner->connecting) w->owner->connecting(w);
     if (++w->attempts > 1) {
         w->verdict = w->answered ? TRANSFER_CUT : !w->opened || w->attempts > 2 ? TRANSFER_AGAIN : TRANSFER_NONE;
         if (w->verdict) return CURL_PREREQFUNC_ABORT;

@@ -16,7 +16,7 @@ struct transfer_owner {
     char *no_proxy;            /* never NULL */
     uint64_t connect_ms;
     uint64_t now_ms;                            /* monotonic; the owner sets it before it calls into curl */
-    void (*connecting)(struct transfer *w);     /* a name is being resolved or a socket opened; may be NULL */
+    void (*connecting)(struct transfer *w);     /* begins or ends: other limits hold now; may be NULL */
     void (*opened)(struct transfer *w, int fd); /* a socket for a connection; may be NULL */
     /* A request is about to go out over the connection with these addresses; may be NULL. */
     void (*requesting)(struct transfer *w, const char *ip, int port, int local_port);

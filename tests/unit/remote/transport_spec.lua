@@ -450,6 +450,12 @@ describe("time limits:", function()
     assert.same({ "TIMEOUT", "nothing came from " .. same_port() .. " for 60 ms" }, { a.failure, a.why })
   end)
 
+  it("nothing moves, also when that ends before connecting had to", function()
+    local url = serve { { "read" }, { "stall" } }
+    local a = fetch { url = url(), idle_ms = 60, total_ms = 2500 }
+    assert.same({ "TIMEOUT", "nothing came from " .. same_port() .. " for 60 ms" }, { a.failure, a.why })
+  end)
+
   it("nobody reads what is sent", function()
     local url = serve { { "gate" } }
     local a = fetch { method = "PUT", url = url(), body = ("x"):rep(16 << 20), idle_ms = 60 }
