@@ -40,10 +40,12 @@ local function timed(service, action, params)
 end
 
 -- The call did not reach a service that speaks to us.
-local UNREACHED = { EndpointUnavailable = true, RequestTimeout = true, InvalidServiceResponse = true, CredentialsUnavailable = true,
+local UNREACHED = { EndpointUnavailable = true, RequestTimeout = true, InvalidServiceResponse = true,
+  CredentialsUnavailable = true,
   ConfigurationError = true }
-local REFUSED = { InvalidClientTokenId = true, UnrecognizedClientException = true, InvalidAccessKeyId = true, SignatureDoesNotMatch = true,
-  ExpiredToken = true, ExpiredTokenException = true, InvalidSignatureException = true, IncompleteSignature = true, InvalidToken = true }
+local REFUSED = { InvalidClientTokenId = true, UnrecognizedClientException = true, InvalidAccessKeyId = true,
+  SignatureDoesNotMatch = true, InvalidSignatureException = true, IncompleteSignature = true,
+  ExpiredToken = true, ExpiredTokenException = true, InvalidToken = true }
 local DENIED = { AccessDenied = true, AccessDeniedException = true, UnauthorizedOperation = true, AuthorizationError = true,
   Forbidden = true, ["403"] = true }
 
@@ -85,7 +87,8 @@ local function check_identity(r, options)
   if REFUSED[err.code] then
     r:fail("identity: STS refuses these credentials (%s): %s", err.code, why(err))
   elseif not options.account then
-    r:warn("identity: STS did not say who we are (%s); serve goes on under account 000000000000, --account N says which", why(err))
+    r:warn("identity: STS did not say who we are (%s); serve goes on under account 000000000000, --account N says which",
+      why(err))
   end
 end
 
@@ -176,7 +179,8 @@ local function check_resource(r, template, kind, resource, options)
     if options.create then
       r:warn("%s: %s %s is missing; serve --create makes it", at, kind, resource.name)
     else
-      r:fail("%s: %s %s is missing: sam deploy, or name it (--stack NAME, --resources %s=name), or serve --create", at, kind, resource.name,
+      r:fail("%s: %s %s is missing: sam deploy, or name it (--stack NAME, --resources %s=name), or serve --create",
+        at, kind, resource.name,
         resource.logical_id)
     end
   elseif denied(err) then
@@ -210,7 +214,8 @@ end
 local ACTIONS = {
   "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:Scan",
   "dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem", "dynamodb:DescribeTable",
-  "sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes", "sqs:GetQueueUrl",
+  "sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes",
+  "sqs:GetQueueUrl",
   "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "ses:SendEmail", "ses:SendRawEmail",
 }
 
@@ -246,7 +251,9 @@ local function needs_of(template, partition, region, account)
   local needs = {}
   for _, f in ipairs(template.functions) do
     for _, s in ipairs(f.statements) do
-      if not s.deny and not is_lambdas_own(s) then needs[#needs + 1] = { who = f.name, actions = expanded(s.actions), resources = s.resources } end
+      if not s.deny and not is_lambdas_own(s) then
+        needs[#needs + 1] = { who = f.name, actions = expanded(s.actions), resources = s.resources }
+      end
     end
   end
   for _, feed in ipairs(template.feeds) do
@@ -279,9 +286,12 @@ local function simulate(principal, need)
     local out, err = aws.call("iam", "SimulatePrincipalPolicy",
       { PolicySourceArn = principal, ActionNames = need.actions, ResourceArns = need.resources, Marker = marker })
     if not out then return nil, err end
-    if type(out.EvaluationResults) ~= "table" then return nil, { code = "InvalidServiceResponse", message = "IAM's simulator gave no results" } end
+    if type(out.EvaluationResults) ~= "table" then
+      return nil, { code = "InvalidServiceResponse", message = "IAM's simulator gave no results" }
+    end
     for _, row in ipairs(out.EvaluationResults) do
-      verdicts[#verdicts + 1] = { action = row.EvalActionName, resource = row.EvalResourceName, allowed = row.EvalDecision == "allowed",
+      verdicts[#verdicts + 1] = { action = row.EvalActionName, resource = row.EvalResourceName,
+        allowed = row.EvalDecision == "allowed",
         how = row.EvalDecision }
     end
     marker = (out.IsTruncated == true or out.IsTruncated == "true") and out.Marker or nil
@@ -299,7 +309,8 @@ local function random_key(template, name)
       for _, k in ipairs(t.create.KeySchema) do
         local kind = types[k.AttributeName]
         local id = "perigee-doctor-" .. crypto.uuid()
-        key[k.AttributeName] = kind == "N" and { N = "-9007199254740993" } or kind == "B" and { B = crypto.base64(id) } or { S = id }
+        key[k.AttributeName] = kind == "N" and { N = "-9007199254740993" } or kind == "B" and { B = crypto.base64(id) }
+          or { S = id }
         first = first or k.AttributeName
       end
       return key, first, t, types
@@ -332,8 +343,10 @@ local function query(name, index, template)
     index, first = found.IndexName, found.KeySchema[1].AttributeName
   end
   local kind = types[first]
-  local value = kind == "N" and { N = "-9007199254740993" } or kind == "B" and { B = "AA==" } or { S = "perigee-doctor-" .. crypto.uuid() }
-  local out, err = aws.call("dynamodb", "Query", { TableName = name, IndexName = index, KeyConditionExpression = "#k = :v", Limit = 1,
+  local value = kind == "N" and { N = "-9007199254740993" } or kind == "B" and { B = "AA==" }
+    or { S = "perigee-doctor-" .. crypto.uuid() }
+  local out, err = aws.call("dynamodb", "Query", { TableName = name, IndexName = index, KeyConditionExpression = "#k = :v",
+    Limit = 1,
     ExpressionAttributeNames = { ["#k"] = first }, ExpressionAttributeValues = { [":v"] = value } })
   return out ~= nil, err
 end
@@ -372,7 +385,9 @@ local TRIES = {
       ExpressionAttributeValues = { [":d"] = { S = "x" } } })
   end,
   ["sqs:GetQueueUrl"] = function(at) return read("sqs", "GetQueueUrl", { QueueName = at.name }) end,
-  ["sqs:GetQueueAttributes"] = function(at) return read("sqs", "GetQueueAttributes", { QueueUrl = at.url, AttributeNames = { "QueueArn" } }) end,
+  ["sqs:GetQueueAttributes"] = function(at)
+    return read("sqs", "GetQueueAttributes", { QueueUrl = at.url, AttributeNames = { "QueueArn" } })
+  end,
   ["sqs:DeleteMessage"] = function(at) return bogus_receipt("DeleteMessage", { QueueUrl = at.url }) end,
   ["sqs:ChangeMessageVisibility"] = function(at)
     return bogus_receipt("ChangeMessageVisibility", { QueueUrl = at.url, VisibilityTimeout = 0 })
@@ -414,7 +429,7 @@ local function note(list, who)
   if not list[who] then list[who], list[#list + 1] = true, who end
 end
 
-local function verdict_of(known, need, action, resource)
+local function verdict_of(known, action, resource)
   for _, v in ipairs(known) do
     if v.action:lower() == action:lower() and v.resource == resource then return v.allowed end
   end
@@ -431,7 +446,7 @@ local function judge(template, needs, principal)
       for _, action in ipairs(need.actions) do
         local name = action .. " on " .. resource
         if not rows[name] then
-          local allowed = known and verdict_of(known, need, action, resource)
+          local allowed = known and verdict_of(known, action, resource)
           if not known then allowed = try(template, action, resource) end
           rows[name] = { name = name, action = action, resource = resource, allowed = allowed, who = {} }
           order[#order + 1] = rows[name]
@@ -462,7 +477,9 @@ local function check_permissions(r, template, me)
       group[#group + 1] = row.resource:match "([^:]+)$"
     end
   end
-  if allowed > 0 then r:ok("permissions: %d are there, %s", allowed, simulated and "says IAM's simulator" or "as harmless calls show") end
+  if allowed > 0 then
+    r:ok("permissions: %d are there, %s", allowed, simulated and "says IAM's simulator" or "as harmless calls show")
+  end
   for _, group in ipairs(untold) do
     r:warn("permission: cannot tell about %s on %s (no harmless call shows it)", group.action, table.concat(group, ", "))
   end
@@ -501,7 +518,8 @@ local function check_port(r, host, options, name)
   local port = math.tointeger(tonumber(options[name]))
   if not port or port <= 0 then return end
   local free, err = host.try_port(options.host or "127.0.0.1", port)
-  if free then r:ok("--%s: %d is free on %s", name, port, options.host) else r:fail("--%s: %s; choose another", name, why(err)) end
+  if not free then return r:fail("--%s: %s; choose another", name, why(err)) end
+  r:ok("--%s: %d is free on %s", name, port, options.host)
 end
 
 local function check_data(r, host, options)
@@ -560,7 +578,8 @@ function doctor.run(options, host, write)
     check_port(r, host, options, "cloud-port")
     check_data(r, host, options)
   end
-  write(r.failed == 0 and "perigee serve would work\n" or ("%d thing%s to repair\n"):format(r.failed, r.failed == 1 and "" or "s"))
+  write(r.failed == 0 and "perigee serve would work\n"
+    or ("%d thing%s to repair\n"):format(r.failed, r.failed == 1 and "" or "s"))
   return r.failed == 0 and 0 or 1
 end
 

@@ -151,8 +151,8 @@ function Fetched:json() return json.decode(self.body) end
 
 local core -- loaded at the first fetch: the rest of this module needs no host
 
----Sends one HTTP request and waits for its answer, whatever its status. Redirects are not followed, nothing is sent twice (but over
----a kept connection that turns out to be dead), and no header is added but Host and Content-Length.
+---Sends one HTTP request and waits for its answer, whatever its status. Redirects are not followed, nothing is sent twice
+---(but over a kept connection that turns out to be dead), and no header is added but Host and Content-Length.
 ---@param url string http:// or https://
 ---@param options perigee.FetchOptions?
 ---@return perigee.Fetched? answer

@@ -199,6 +199,17 @@ describe("a form for uploads", function()
         assert.equal(NOW + 600000, expires)
     end)
 
+    it("carries the session token, bound by the policy", function()
+        local form = json.decode((at(nil, {session_token = "T/+="}):presign_post('{"Bucket":"bucket","Key":"k"}')))
+        assert.equal("T/+=", form.fields["x-amz-security-token"])
+        local policy = assert(io.popen("printf %s " .. form.fields.policy .. " | base64 -d")):read "a"
+        local bound
+        for _, condition in ipairs(json.decode(policy).conditions) do
+            bound = bound or condition["x-amz-security-token"] or (condition[2] == "$x-amz-security-token" and condition[3])
+        end
+        assert.equal("T/+=", bound)
+    end)
+
     it("is reachable as links are", function()
         local rig = at("http://127.0.0.1:9000")
         local form = json.decode((rig:presign_post('{"Bucket":"bucket","Key":"k"}', "shop.example.com")))

@@ -7,7 +7,7 @@ local EMPTY_ITEM = '{"TableName":"T","Key":{"id":{"S":"1"}}}'
 -- Opens the client on a server that gives `answers` one after another (the last one again and again), and keeps what
 -- it received in `seen`. An answer is a table or a function of (request, number).
 local function serve(answers, options)
-    local seen, rig = {}, nil
+    local seen = {}
     local o = {region = "eu-west-1", access_key = "AKIDEXAMPLE0001", secret_key = "SECRET", env = {}}
     for k, v in pairs(options or {}) do o[k] = v end
     o.handler = function(request)
@@ -16,7 +16,7 @@ local function serve(answers, options)
         if type(a) == "function" then a = a(request, #seen) end
         return a
     end
-    rig = assert(remote.open(o))
+    local rig = assert(remote.open(o))
     finally(function() rig:close() end)
     return rig, seen
 end
