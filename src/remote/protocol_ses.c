@@ -26,13 +26,13 @@ static bool is_known(struct str name) {
 
 static const struct way {
     enum aws_op op;
-    const char *method, *path, *query, *known; /* a path that ends in "/" is followed by EmailIdentity */
-} ways[] = {{AWS_SES_CreateEmailIdentity, "POST", "/v2/email/identities", "",
+    const char *method, *path, *known; /* a path that ends in "/" is followed by EmailIdentity */
+} ways[] = {{AWS_SES_CreateEmailIdentity, "POST", "/v2/email/identities",
              "EmailIdentity Tags DkimSigningAttributes ConfigurationSetName"},
-            {AWS_SES_GetEmailIdentity, "GET", "/v2/email/identities/", "", "EmailIdentity"},
-            {AWS_SES_DeleteEmailIdentity, "DELETE", "/v2/email/identities/", "", "EmailIdentity"},
-            {AWS_SES_ListEmailIdentities, "GET", "/v2/email/identities", "NextToken PageSize", "NextToken PageSize"},
-            {AWS_SES_GetAccount, "GET", "/v2/email/account", "", ""}};
+            {AWS_SES_GetEmailIdentity, "GET", "/v2/email/identities/", "EmailIdentity"},
+            {AWS_SES_DeleteEmailIdentity, "DELETE", "/v2/email/identities/", "EmailIdentity"},
+            {AWS_SES_ListEmailIdentities, "POST", "/v2/email/list-identities", "NextToken PageSize"},
+            {AWS_SES_GetAccount, "GET", "/v2/email/account", ""}};
 
 static const struct way *way_of(enum aws_op op) {
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
@@ -54,22 +54,6 @@ static int check_members(const struct aws_call *c, const struct way *w, struct e
     return 0;
 }
 
-/* In the order of w->query, which is the signature's. */
-static void set_query(struct aws_call *c, struct arena *a, const struct way *w, struct wire_request *r) {
-    struct buf b = BUF_MAX(16384);
-    for (struct str rest = str_c(w->query); rest.n;) {
-        struct str name = str_cut(&rest, ' ');
-        const struct json *v = json_get_str(&c->params, name);
-        if (!json_is(v, JSON_STR) && !json_is(v, JSON_NUM)) continue;
-        if (b.n) buf_byte(&b, '&');
-        url_encode(&b, name, false);
-        buf_byte(&b, '=');
-        url_encode(&b, v->s, false);
-    }
-    r->raw_query = arena_str(a, buf_view(&b));
-    buf_free(&b);
-}
-
 static int encode_way(struct aws_call *c, struct arena *a, const struct way *w, struct wire_request *r, struct err *e) {
     struct str name = json_get_s(&c->params, "EmailIdentity"), path = str_c(w->path);
     struct buf b = BUF_MAX(WIRE_BODY_MAX);
@@ -85,7 +69,6 @@ static int encode_way(struct aws_call *c, struct arena *a, const struct way *w, 
     }
     r->path = arena_str(a, buf_view(&b));
     buf_clear(&b);
-    if (*w->query) set_query(c, a, w, r);
     if (str_is(r->method, "POST")) json_write(&b, &c->params);
     bool posts = b.n > 0;
     if (wire_take(a, &b, "the request", &r->body, e)) return -1;

@@ -1,7 +1,7 @@
 /* SES version 2: REST with JSON. Source: Amazon SES API v2 Reference.
  *
- * POST /v2/email/outbound-emails · POST, GET /v2/email/identities · GET, DELETE /v2/email/identities/NAME ·
- * GET /v2/email/account */
+ * POST /v2/email/outbound-emails · POST, GET /v2/email/identities · POST /v2/email/list-identities (what SDKs of 2025
+ * call) · GET, DELETE /v2/email/identities/NAME · GET /v2/email/account */
 #include "local/face/face.h"
 
 enum { DEPTH_MAX = 64 };
@@ -11,12 +11,11 @@ enum { DEPTH_MAX = 64 };
 static const struct way {
     const char *method, *path; /* behind the prefix; a last "/" is followed by the identity */
     enum aws_op op;
-} ways[] = {{"POST", "outbound-emails", AWS_SES_SendEmail},
-            {"POST", "identities", AWS_SES_CreateEmailIdentity},
-            {"GET", "identities", AWS_SES_ListEmailIdentities},
-            {"GET", "identities/", AWS_SES_GetEmailIdentity},
-            {"GET", "account", AWS_SES_GetAccount},
-            {"DELETE", "identities/", AWS_SES_DeleteEmailIdentity}};
+} ways[] = {
+    {"POST", "outbound-emails", AWS_SES_SendEmail},           {"POST", "identities", AWS_SES_CreateEmailIdentity},
+    {"GET", "identities", AWS_SES_ListEmailIdentities},       {"GET", "identities/", AWS_SES_GetEmailIdentity},
+    {"POST", "list-identities", AWS_SES_ListEmailIdentities}, {"GET", "account", AWS_SES_GetAccount},
+    {"DELETE", "identities/", AWS_SES_DeleteEmailIdentity}};
 
 /* == answers ========================================================================================================
  */

@@ -350,6 +350,27 @@ describe("SESv2", function()
         assert.same(mail, json.decode(r.body))
     end)
 
+    it("has identities and the account behind their own paths", function()
+        local rows = { CreateEmailIdentity = { "POST", "/v2/email/identities", '{"EmailIdentity":"a@b.c"}' },
+            GetEmailIdentity = { "GET", "/v2/email/identities/a%40b.c", "" },
+            DeleteEmailIdentity = { "DELETE", "/v2/email/identities/a%40b.c", "" } }
+        for action, want in pairs(rows) do
+            local r = encoded("ses", action, { EmailIdentity = "a@b.c" })
+            assert.same(want, { r.method, r.path, r.body })
+        end
+        local r = encoded("ses", "ListEmailIdentities", { PageSize = 5 })
+        assert.same({ "POST", "/v2/email/list-identities", '{"PageSize":5}' }, { r.method, r.path, r.body })
+        r = encoded("ses", "GetAccount", "{}")
+        assert.same({ "GET", "/v2/email/account", "" }, { r.method, r.path, r.body })
+        assert.same({}, result("ses", "DeleteEmailIdentity", 200, ""))
+        assert.same({ EmailIdentities = {} }, result("ses", "ListEmailIdentities", 200, '{"EmailIdentities":[]}'))
+        for action, params in pairs { GetEmailIdentity = "{}", ListEmailIdentities = { Filter = "x" } } do
+            local none, err = t.encode(call("ses", action, params))
+            assert.is_nil(none)
+            assert.equal("BadRequestException", err.name)
+        end
+    end)
+
     it("refuses parameters and operations that it has not, by name", function()
         local r, err = t.encode(call("ses", "SendEmail", { Subject = "x" }))
         assert.is_nil(r)
