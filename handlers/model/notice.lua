@@ -41,9 +41,13 @@ local function send(event, order, receipt)
   }
 end
 
+-- What sending takes, and writing down that it was sent: who is stopped in between sends again.
+local TIME_MS = 2000
+
 ---One mail per event, when there is a sender, an address and something to say. See idempotency.once for what a crash can do.
 function notice.send(event, order, receipt, context)
   if (os.getenv "SENDER_ADDRESS" or "") == "" or not order.email or not SUBJECTS[event.type] then return end
+  if context:remaining() < TIME_MS then error("too little time is left to send a mail: the next delivery does") end
   local _, err = idempotency.once("mail/" .. event.id, context:remaining() + 1000, function()
     return send(event, order, receipt)
   end)

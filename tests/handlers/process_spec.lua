@@ -34,6 +34,15 @@ describe("events", function()
     assert.matches("application/pdf", box[1].Raw, 1, true)
   end)
 
+  it("with hardly any time left send no mail that could not be written down", function()
+    app:close()
+    app = testing.app { template = support.project(function(text) return (text:gsub("    Timeout: 10", "    Timeout: 1")) end),
+      parameters = { SenderAddress = "shop@example.org" } }
+    local id = support.created(app, { email = "ada@example.org" })
+    app:drain()
+    assert.same({}, app:mailbox())
+  end)
+
   it("of a payment ship the order, mark the receipt PAID and mail it", function()
     local id = support.created(app, { email = "ada@example.org" })
     app:drain()
