@@ -36,7 +36,7 @@ describe("events", function()
 
   it("with hardly any time left send no mail that could not be written down", function()
     app:close()
-    app = testing.app { template = support.project(function(text) return (text:gsub("    Timeout: 10", "    Timeout: 1")) end),
+    app = testing.app { template = support.project(function(text) return (text:gsub("Handler: process.order\n", "%0      Timeout: 1\n")) end),
       parameters = { SenderAddress = "shop@example.org" } }
     local id = support.created(app, { email = "ada@example.org" })
     app:drain()
