@@ -45,14 +45,8 @@ find_node() {
   node=
   export NODE_NO_WARNINGS=1 NODE_PATH=$PWD/build/peers/node/node_modules
   command -v node >/dev/null || { say "no node: its signers and SDK are left out" && return; }
-  if [ ! -d "$NODE_PATH/@aws-sdk/client-dynamodb" ]; then
-    mkdir -p build/peers/node
-    timeout 170 npm install --prefix build/peers/node --no-audit --no-fund --loglevel=error aws4@1.13.2 \
-      @smithy/signature-v4@5.7.5 @smithy/node-http-handler@4 @aws-sdk/client-dynamodb@3.1162.0 >build/peers/node.log 2>&1 || {
-      say "npm could not install the SDK: left out, see build/peers/node.log"
-      return
-    }
-  fi
+  tests/peers/install.sh node
+  if [ ! -d "$NODE_PATH/@aws-sdk/client-dynamodb" ]; then return; fi
   node=node
   say "node $(node --version), client-dynamodb $(node -p 'require("@aws-sdk/client-dynamodb/package.json").version')"
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs other people's servers and clients that speak AWS's protocols into build/peers, for the tests that hold ours
 # against them. Each is optional: what cannot be installed is named in one line, and the tests that need it are pending.
-# Usage: install.sh [minio]    minio is built from source, which takes minutes; everything else in less than three.
+# Usage: install.sh [minio|node|bench]    minio is built from source, which takes minutes; everything else in less than three.
+# node: only the SDK for JavaScript; bench: servers from npm that benchmarks hold ours against, beside it.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit
 here=tests/peers
@@ -13,19 +14,35 @@ missing() { echo "peers: no $1: $2" >&2; }
 stale() { [ "$(cat "$1/.made-from" 2>/dev/null)" != "$(sha256sum <"$2")" ]; }
 made() { sha256sum <"$2" >"$1/.made-from"; }
 
-python_peers() {
-  local log=$peers/venv.log
-  stale $peers/venv $here/requirements.txt || return 0
-  rm -rf $peers/venv
-  if ! python3 -m venv $peers/venv >$log 2>&1; then
-    missing "moto, botocore" "python3 -m venv failed, see $log"
-  elif ! timeout 170 $peers/venv/bin/pip install --disable-pip-version-check --timeout 20 --retries 2 -q -r $here/requirements.txt >>$log 2>&1; then
-    missing "moto, botocore" "pip could not install them, see $log"
+python_peers() { # NAME DIRECTORY REQUIREMENTS
+  local log=$peers/$2.log
+  stale "$peers/$2" "$here/$3" || return 0
+  rm -rf "${peers:?}/$2"
+  if ! python3 -m venv "$peers/$2" >"$log" 2>&1; then
+    missing "$1" "python3 -m venv failed, see $log"
+  elif ! timeout 170 "$peers/$2/bin/pip" install --disable-pip-version-check --timeout 20 --retries 2 -q -r "$here/$3" >>"$log" 2>&1; then
+    missing "$1" "pip could not install them, see $log"
   else
-    made $peers/venv $here/requirements.txt
+    made "$peers/$2" "$here/$3"
     return 0
   fi
-  rm -rf $peers/venv
+  rm -rf "${peers:?}/$2"
+}
+
+node_peers() { # NAME DIRECTORY PACKAGES
+  local log=$peers/$2.log
+  stale "$peers/$2" "$3" || return 0
+  rm -rf "${peers:?}/$2"
+  if ! command -v npm >/dev/null; then
+    missing "$1" "npm is not installed"
+  elif ! mkdir -p "$peers/$2" || ! cp "$3" "$peers/$2/package.json" ||
+    ! timeout 170 npm install --prefix "$peers/$2" --no-audit --no-fund --loglevel=error >"$log" 2>&1; then
+    missing "$1" "npm could not install it, see $log"
+  else
+    made "$peers/$2" "$3"
+    return 0
+  fi
+  rm -rf "${peers:?}/$2"
 }
 
 java_major() { java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'; }
@@ -63,14 +80,18 @@ minio_peer() {
 mkdir -p $peers/bin
 case "${1:-}" in
   "")
-    python_peers &
+    python_peers "moto, botocore" venv requirements.txt &
+    python_peers "AWS command line" awscli requirements_cli.txt &
+    node_peers "SDK for JavaScript" node $here/package.json &
     maven_peer "DynamoDB Local" dynamodb &
     maven_peer ElasticMQ elasticmq &
     wait
     ;;
   minio) minio_peer ;;
+  node) node_peers "SDK for JavaScript" node $here/package.json ;;
+  bench) node_peers "dynalite, s3rver" bench bench/package.json ;;
   *)
-    echo "usage: install.sh [minio]" >&2
+    echo "usage: install.sh [minio|node|bench]" >&2
     exit 2
     ;;
 esac

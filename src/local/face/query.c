@@ -144,7 +144,16 @@ static void write_result(struct buf *b, const struct query *q, struct aws_call *
         write_plain(b, &c->result);
 }
 
-/* "<ActionResponse xmlns=..><ActionResult>..</ActionResult><ResponseMetadata>..": without a result no element. */
+/* SQS's actions whose answer has no members have no result element; an empty list has one. */
+static bool has_result(const struct face *f) {
+    static const char *const none[] = {"ChangeMessageVisibility", "DeleteMessage", "DeleteQueue", "PurgeQueue",
+                                       "SetQueueAttributes",      "TagQueue",      "UntagQueue"};
+    for (size_t i = 0; f->service == AWS_SQS && i < sizeof none / sizeof *none; i++)
+        if (str_is(f->action, none[i])) return false;
+    return true;
+}
+
+/* "<ActionResponse xmlns=..><ActionResult>..</ActionResult><ResponseMetadata>..". */
 static void done(struct aws_call *c, void *ud) {
     struct query *q = ud;
     struct face *f = q->f;
@@ -163,7 +172,7 @@ static void done(struct aws_call *c, void *ud) {
     http_response_init(&res, 200);
     buf_printf(&res.body, "<?xml version=\"1.0\"?>\n<%.*sResponse xmlns=\"%s\">", STR_ARG(f->action),
                namespace_of(f->service));
-    if (body.n || f->service != AWS_SQS) {
+    if (has_result(f)) {
         buf_printf(&res.body, "<%.*sResult>", STR_ARG(f->action));
         buf_str(&res.body, buf_view(&body));
         buf_printf(&res.body, "</%.*sResult>", STR_ARG(f->action));
