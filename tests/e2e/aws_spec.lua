@@ -58,6 +58,19 @@ local function on(names, endpoints, links_unchecked)
     assert.equal("Ada", order.json.customer_name)
     assert.equal(200, receipt.status)
   end)
+
+  it("stops without waiting for its polls of 20 s, and loses no message", function()
+    local first = start()
+    for i = 1, 10 do assert.equal(200, first:post("/orders", { orderId = "stop-" .. i, customerName = "Ada" }).status) end
+    local began = os.time()
+    local log = first:stop()
+    assert.is_true(os.time() - began < 15, log)
+    local second = start()
+    for i = 1, 10 do
+      support.eventually(60, "a receipt of stop-" .. i, function() return second:get("/receipt/stop-" .. i).status == 200 end)
+    end
+    assert.is_nil((log .. second:stop()):find(peers.SECRET, 1, true))
+  end)
 end
 
 describe("perigee serve --aws on moto", function()
