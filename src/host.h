@@ -175,6 +175,7 @@ struct perigee {
     bool embedded;
 };
 
+enum local_control host_control(const struct perigee_config *c);
 /* no_verify is refused off loopback, and said in the log. */
 int host_check_verify(const struct perigee_config *c, const struct log *log, struct err *e);
 int host_check_account(const struct perigee_config *c, struct err *e); /* 12 digits */

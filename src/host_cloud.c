@@ -40,10 +40,16 @@ int cloud_check(const struct perigee_config *c, struct err *e) {
             "--public-cloud-url is the embedded engine's: with --aws presigned links begin with S3's address");
     if (!c->access_key != !c->secret_key)
         return err_set(e, ERR_CONFIG, "--access-key-id and --secret-access-key go together");
-    if (c->keys || c->no_verify)
+    if (c->keys || c->no_verify || c->control)
         return err_set(e, ERR_CONFIG, "--%s is the embedded engine's: it does not go with --aws",
-                       c->keys ? "keys" : "no-verify");
+                       c->keys        ? "keys"
+                       : c->no_verify ? "no-verify"
+                                      : "control");
     return host_check_account(c, e);
+}
+
+enum local_control host_control(const struct perigee_config *c) {
+    return c->control ? LOCAL_CONTROL_ON : c->development ? LOCAL_CONTROL_LOOPBACK : LOCAL_CONTROL_OFF;
 }
 
 int host_check_account(const struct perigee_config *c, struct err *e) {
@@ -80,6 +86,7 @@ static int open_local(struct cloud *c, const struct cloud_config *cfg, struct er
         .secret_key = cfg->config->secret_key,
         .keys = cfg->config->keys,
         .no_verify = cfg->config->no_verify,
+        .control = host_control(cfg->config),
         .strict_ses = cfg->config->strict_ses,
         .clock = cfg->clock,
         .log = (struct log *)cfg->log,

@@ -147,6 +147,7 @@ static int open_engine(struct engine_host *h, struct err *e) {
         .secret_key = c->secret_key,
         .keys = c->keys,
         .no_verify = c->no_verify,
+        .control = host_control(c),
         .strict_ses = c->strict_ses,
         .clock = c->clock,
         .log = &h->log,

@@ -40,7 +40,8 @@
     OPT("scratch", CONF_STRING, scratch, 0, 0, "DIR", "where temporary files go ($TMPDIR, else /tmp)")
 
 #define DOOR_OPTIONS                                                                                                   \
-    OPT("keys", CONF_STRING, keys, 0, 0, "FILE", "more keys that the cloud port takes: ID SECRET a line"),             \
+    OPT("control", CONF_BOOL, control, 0, 0, NULL, "let tests move clock and faults: /_perigee/cloud/ (cloud port)"),  \
+        OPT("keys", CONF_STRING, keys, 0, 0, "FILE", "more keys that the cloud port takes: ID SECRET a line"),         \
         OPT("strict-ses", CONF_BOOL, strict_ses, 0, 0, NULL, "mail from verified identities only"),                    \
         OPT("no-verify", CONF_BOOL, no_verify, 0, 0, NULL, "take any signature and none on the cloud port (loopback)")
 

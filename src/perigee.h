@@ -36,6 +36,7 @@ struct perigee_config {
     const char *public_cloud_url;
     const char *keys; /* a file with further pairs of keys that the cloud port takes; NULL: none */
     bool strict_ses;  /* the engine sends mail from verified identities only */
+    bool control;     /* /_perigee/cloud/ for whoever reaches the cloud port; with development: for loopback clients */
     bool no_verify;   /* the cloud port takes any signature and none; on loopback only */
     /* AWS, or what speaks its protocols, instead of the embedded engine: no data directory, no cloud port. */
     bool aws;

@@ -16,6 +16,9 @@
 #include "base/metric.h"
 #include "base/now.h"
 
+/* /_perigee/cloud/ on the cloud port: for loopback clients, or for whoever reaches the port. */
+enum local_control { LOCAL_CONTROL_OFF, LOCAL_CONTROL_LOOPBACK, LOCAL_CONTROL_ON };
+
 struct local_config {
     const char *dir; /* NULL: a private directory in memory (/dev/shm, else TMPDIR), removed at close, not synced */
     const char *region, *account;        /* NULL: "us-east-1", "000000000000" */
@@ -23,6 +26,7 @@ struct local_config {
     const char *keys;                    /* a file with further pairs, "ID SECRET" a line; NULL: none */
     bool strict_ses;                     /* mail only from verified identities */
     bool no_verify;                      /* the cloud port takes any signature and none */
+    enum local_control control;
     struct clock *clock;                 /* NULL: the system's */
     struct log *log;
     struct metrics *metrics; /* may be NULL */

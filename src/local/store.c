@@ -187,7 +187,9 @@ int local_open(const struct local_config *c, struct local **ret, struct err *e) 
     struct local *l = calloc(1, sizeof *l);
     if (!l) fatal("out of memory");
     l->lock_fd = -1;
-    l->clock = c->clock;
+    l->clock = c->clock ? c->clock : &l->own_clock;
+    l->control = c->control;
+    l->injected = faults_new();
     l->log = c->log;
     l->metrics = c->metrics;
     l->pool = c->pool;
@@ -222,6 +224,7 @@ void local_close(struct local *l) {
     if (l->in_memory && l->dir && fs_remove_tree(l->dir, &e))
         log_event(l->log, LOG_WARN, "store: private directory stays behind", "ss", "dir", l->dir, "error", e.msg);
     face_keys_close(l);
+    faults_free(l->injected);
     free(l->dir);
     free(l->region);
     free(l->account);

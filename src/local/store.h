@@ -36,6 +36,9 @@ struct local {
     struct arena key_arena;
     bool strict_ses;
     bool no_verify; /* the cloud port takes any signature and none */
+    enum local_control control;
+    struct clock own_clock;
+    struct faults *injected; /* see face/control.h */
 };
 
 struct local_conn {
@@ -107,6 +110,11 @@ int meta_set(struct db *db, const char *name, struct str value, struct err *e);
 bool local_file_fault(struct local *l);
 
 extern const struct local_row sts_rows[];
+
+struct faults *faults_new(void);
+void faults_free(struct faults *x);
+/* true, and c->err filled, when an injected fault strikes this call. */
+bool faults_strike(struct faults *x, struct aws_call *c);
 
 /* Reads l->keys from a file; errors name its lines. */
 int face_keys_open(struct local *l, const char *path, struct err *e);

@@ -1,7 +1,7 @@
 /* The cloud port: tells services and protocols apart, then hands over to the one that is meant.
  *
  * In order: X-Amz-Target, the service of the credential scope, the host's first label, the path, Action; else S3. */
-#include "local/face/face.h"
+#include "local/face/control.h"
 #include <string.h>
 
 enum { MAX_QUERY = 2000, MAX_FORM = 20000 };
@@ -290,6 +290,7 @@ static void answer(struct face *f) {
         send_health(f);
         return;
     }
+    if (face_control(f)) return;
     f->form = is_browser_form(f);
     if (!rc && f->protocol == FACE_JSON) rc = face_json_check(f, &e);
     if (!rc && !f->form) rc = face_authenticate(f, &e);

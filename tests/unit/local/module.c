@@ -1,6 +1,6 @@
 /* t.local: an engine with one loop and one connection, driven from specs.
  *
- *   e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify = true }   -> engine |
+ *   e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify = true, control = 0..2 }   -> engine |
  * nil, error name, message e:call(service, action, params_json [, body [, file]])  -> result_json, result_body | nil,
  * error_json; file: a path whose bytes are the body of PutObject, or that GetObject writes to h = e:start(service,
  * action, params_json [, body]); h:done(); h:wait() -> as e:call; h:cancel() e:turn(ms) · e:now() · e:clock_set(ms) ·
@@ -109,7 +109,9 @@ static int open_engine(lua_State *L) {
     c.keys = field(L, 1, "keys").p;
     lua_getfield(L, 1, "no_verify");
     c.no_verify = lua_toboolean(L, -1);
-    lua_pop(L, 1);
+    lua_getfield(L, 1, "control");
+    c.control = luaL_optinteger(L, -1, 0);
+    lua_pop(L, 2);
     int rc = pool_open(2, 0, &e->pool, &err);
     c.pool = e->pool;
     if (!rc) rc = loop_open(&e->loop, &err);

@@ -1,0 +1,160 @@
+/* /_perigee/cloud/: what tests do to the engine from outside. */
+#include "local/face/control.h"
+#include "local/writer.h"
+#include <string.h>
+
+#define ROOT "/_perigee/cloud"
+
+/* == answers ========================================================================================================
+ */
+
+static void send_json(struct face *f, int status, const struct json *v) {
+    struct http_response res;
+    http_response_init(&res, status);
+    face_set(&res, "Content-Type", STR("application/json"));
+    face_set(&res, "Cache-Control", STR("no-store"));
+    json_write(&res.body, v);
+    buf_byte(&res.body, '\n');
+    face_send(f, &res);
+}
+
+static void send_error(struct face *f, int status, const struct err *e) {
+    struct http_response res;
+    http_response_init(&res, status);
+    http_error(&res, status, err_name_of(e), "%s", e->msg);
+    face_send(f, &res);
+}
+
+/* == the clock ======================================================================================================
+ */
+
+static void tell_clock(struct face *f) {
+    struct arena *a = f->r->arena;
+    struct clock *c = f->conn->local->clock;
+    struct json v = json_make_obj();
+    int64_t frozen = atomic_load(&c->frozen_ms);
+    char iso[25];
+    now_iso(clock_ms(c), iso);
+    json_set(a, &v, "now", json_make_str(arena_str(a, str_c(iso))));
+    json_set(a, &v, "now_ms", json_make_i64(a, clock_ms(c)));
+    json_set(a, &v, "offset_ms", json_make_i64(a, atomic_load(&c->offset_ms)));
+    json_set(a, &v, "frozen", json_make_bool(frozen != 0));
+    send_json(f, 200, &v);
+}
+
+/* {"now": "2026-11-22T09:00:00Z"}, {"advance_ms": n}, {"freeze": bool}, in this order; {"reset": true} alone: the
+ * system's time again. */
+static int move_clock(struct clock *c, const struct json *doc, struct err *e) {
+    int64_t now, advance = 0, year_10000 = 253402300800000;
+    bool freeze = atomic_load(&c->frozen_ms) != 0, reset = false;
+    const struct json *at = json_get(doc, "now"), *by = json_get(doc, "advance_ms"), *hold = json_get(doc, "freeze");
+    if (json_get(doc, "reset") && (!json_bool(json_get(doc, "reset"), &reset) || !reset || doc->n > 1))
+        return err_set(e, ERR_VALIDATION, "clock: reset goes alone, and is true");
+    if (hold && !json_bool(hold, &freeze)) return err_set(e, ERR_VALIDATION, "clock: freeze is neither true nor false");
+    now = clock_ms(c);
+    if (at && !now_parse_iso(json_str(at), &now))
+        return err_set(e, ERR_VALIDATION, "clock: now is not like \"2026-11-22T09:00:00Z\"");
+    if (by && (!json_i64(by, &advance) || advance > year_10000 || advance < -year_10000))
+        return err_set(e, ERR_VALIDATION, "clock: advance_ms is not a number of milliseconds");
+    now += advance;
+    if (now < 1 || now >= year_10000) return err_set(e, ERR_VALIDATION, "clock: that is out of the years 1970 to 9999");
+    if (!reset && !at && !by && !hold)
+        return err_set(e, ERR_VALIDATION, "clock: there are now, advance_ms, freeze and reset");
+    atomic_store(&c->frozen_ms, reset || !freeze ? 0 : now);
+    atomic_store(&c->offset_ms, reset || freeze ? 0 : now - clock_ms(NULL));
+    return 0;
+}
+
+static int clock_door(struct face *f, const struct json *doc, struct err *e) {
+    struct local *l = f->conn->local;
+    if (doc && move_clock(l->clock, doc, e)) return -1;
+    if (doc) writer_poke(l->writer);
+    tell_clock(f);
+    return 0;
+}
+
+/* == mail, faults ===================================================================================================
+ */
+
+static int mailbox_door(struct face *f, const struct json *doc, struct err *e) {
+    struct json v;
+    if (doc) return err_set(e, ERR_S3_METHOD, "mailbox: there is only GET");
+    if (local_mailbox(f->conn, f->r->arena, &v, e)) return -1;
+    send_json(f, 200, &v);
+    return 0;
+}
+
+static int faults_door(struct face *f, const struct json *doc, struct err *e) {
+    struct json v;
+    if (doc && faults_set(f->conn->local->injected, doc, e)) return -1;
+    faults_get(f->conn->local->injected, f->r->arena, &v);
+    send_json(f, 200, &v);
+    return 0;
+}
+
+/* == all ============================================================================================================
+ */
+
+static const struct door {
+    const char *name;
+    int (*fn)(struct face *f, const struct json *doc, struct err *e); /* doc: of POST and PUT, else NULL */
+} control_doors[] = {{"clock", clock_door}, {"mailbox", mailbox_door}, {"faults", faults_door}};
+
+static void tell_all(struct face *f) {
+    struct arena *a = f->r->arena;
+    struct json v = json_make_obj(), names = json_make_arr();
+    for (size_t i = 0; i < sizeof control_doors / sizeof *control_doors; i++)
+        json_push(a, &names, json_make_str(arena_printf(a, ROOT "/%s", control_doors[i].name)));
+    json_set(a, &v, "control", names);
+    send_json(f, 200, &v);
+}
+
+static struct str host_without_port(struct str host) {
+    struct str rest = host;
+    if (host.n && host.p[0] == '[') return str_take(host, (size_t)(str_chr(host, ']', 0) + 1));
+    return str_cut(&rest, ':');
+}
+
+static bool is_loopback_name(struct str host) {
+    struct str name = host_without_port(host);
+    return str_ieq(name, STR("localhost")) || str_starts(name, STR("127.")) || str_is(name, "[::1]");
+}
+
+/* Nothing is signed here, so that no web page may come in: not from another origin, nor under a name of its own that
+ * leads to this machine. */
+static int may_enter(const struct face *f, struct err *e) {
+    const struct local *l = f->conn->local;
+    struct str host = http_header(f->r, "host"), origin = http_header(f->r, "origin");
+    if (l->control == LOCAL_CONTROL_OFF) return err_set(e, ERR_S3_DENIED, "the control is off: start with --control");
+    if (origin.p && (!str_starts(origin, STR("http://")) || !str_ieq(str_from(origin, 7), host)))
+        return err_set(e, ERR_S3_DENIED, "web pages of other origins may not control the engine");
+    if (l->control == LOCAL_CONTROL_ON) return 0;
+    if (f->r->loopback && is_loopback_name(host)) return 0;
+    return err_set(e, ERR_S3_DENIED, "without --control only this machine, as localhost, may control the engine");
+}
+
+static int read_doc(struct face *f, struct json *doc, struct err *e) {
+    if (json_parse(f->r->arena, f->r->body.n ? f->r->body : STR("{}"), NULL, doc, e)) return -1;
+    return json_is(doc, JSON_OBJ) ? 0 : err_set(e, ERR_SYNTAX, "the body is not a JSON object");
+}
+
+static int enter(struct face *f, struct str name, struct err *e) {
+    struct json doc;
+    bool reads = str_is(f->r->method, "GET"), writes = str_is(f->r->method, "POST") || str_is(f->r->method, "PUT");
+    if (!reads && !writes) return err_set(e, ERR_S3_METHOD, "there are GET, POST and PUT");
+    if (writes && read_doc(f, &doc, e)) return -1;
+    for (size_t i = 0; i < sizeof control_doors / sizeof *control_doors; i++)
+        if (str_is(name, control_doors[i].name)) return control_doors[i].fn(f, writes ? &doc : NULL, e);
+    if (name.n || writes)
+        return err_set(e, ERR_SES_NOT_FOUND, "there is no " ROOT "/%.*s", STR_ARG(str_take(name, 64)));
+    tell_all(f);
+    return 0;
+}
+
+bool face_control(struct face *f) {
+    struct str rest = str_from(f->r->path, sizeof ROOT - 1);
+    struct err e = {0};
+    if (!str_starts(f->r->path, STR(ROOT)) || (rest.n && rest.p[0] != '/')) return false;
+    if (may_enter(f, &e) || enter(f, str_from(rest, 1), &e)) send_error(f, err_status_of(&e), &e);
+    return true;
+}
