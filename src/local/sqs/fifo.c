@@ -1,14 +1,12 @@
 /* FIFO queues: message groups, deduplication, sequence numbers.
  *
  * A message is deliverable when it is visible and no message of its group is in flight (received and not visible yet).
- * One that is only delayed does not stop its group. */
+ * One that is only delayed does not stop its group. The table sqs_groups says of each group that has messages when that
+ * is worth another look: never later than it is, perhaps earlier, which the look itself mends. */
 #include "base/crypto.h"
-#include "base/map.h"
 #include "local/sqs/sqs.h"
 
-/* "looks through the first 120k messages to determine available message groups" is AWS's window; a group whose backlog
- * fills it hides the groups behind it. */
-enum { WINDOW = 120000, MAX_TOKEN = 128 };
+enum { MAX_TOKEN = 128, GROUPS_A_LOOK = 20 };
 
 /* == what is sent ===================================================================================================
  */
@@ -127,72 +125,107 @@ int sqs_fifo_dedup(struct local_tx *tx, struct arena *a, const struct sqs_queue 
 /* == groups =========================================================================================================
  */
 
-enum group_state { UNKNOWN, FREE, BLOCKED };
-static char free_mark, blocked_mark;
-
-struct picking {
-    struct local_tx *tx;
-    struct arena *a;
-    int64_t queue;
-    struct map groups; /* to &free_mark or &blocked_mark */
-};
-
-static enum group_state known(const struct picking *p, struct str group) {
-    const void *mark = map_get(&p->groups, group);
-    return !mark ? UNKNOWN : mark == &free_mark ? FREE : BLOCKED;
-}
-
-static void learn(struct picking *p, struct str group, enum group_state state) {
-    map_put(&p->groups, arena_str(p->a, group), state == FREE ? &free_mark : &blocked_mark);
-}
-
-/* Something of the group may be in flight behind what is visible. */
-static int look(struct picking *p, struct str group, enum group_state *ret, struct err *e) {
+/* 1: *ret is set; 0: no row; -1. */
+static int time_of(struct local_tx *tx, const char *sql, int64_t queue, struct str group, int64_t *ret, struct err *e) {
     struct db_stmt *s = NULL;
-    if (db_stmt(p->tx->db,
-                "SELECT 1 FROM messages WHERE queue=?1 AND grp=?2 AND visible_at>?3 AND receives>0 AND seq>0 LIMIT 1",
+    if (db_stmt(tx->db, sql, &s, e)) return -1;
+    db_bind_i64(s, 1, queue);
+    db_bind_text(s, 2, group);
+    db_bind_i64(s, 3, tx->now_ms);
+    int rc = db_step(s, e);
+    if (rc == 1) *ret = db_i64(s, 0);
+    db_done(s);
+    return rc;
+}
+
+/* When the last message in flight is visible again; else when the first message is visible. */
+static int ready_time(struct local_tx *tx, int64_t queue, struct str group, int64_t *ret, struct err *e) {
+    int rc = time_of(tx,
+                     "SELECT visible_at FROM messages WHERE queue=?1 AND grp=?2 AND visible_at>?3 AND receives>0 AND "
+                     "seq IS NOT NULL ORDER BY visible_at DESC LIMIT 1",
+                     queue, group, ret, e);
+    if (rc) return rc;
+    return time_of(tx,
+                   "SELECT visible_at FROM messages WHERE queue=?1 AND grp=?2 AND ?3 AND seq IS NOT NULL ORDER BY "
+                   "visible_at LIMIT 1",
+                   queue, group, ret, e);
+}
+
+int sqs_group_changed(struct local_tx *tx, int64_t queue, struct str group, struct err *e) {
+    struct db_stmt *s = NULL;
+    int64_t ready = 0;
+    int rc = ready_time(tx, queue, group, &ready, e);
+    if (rc < 0) return -1;
+    if (db_stmt(tx->db,
+                rc ? "INSERT INTO sqs_groups(queue,grp,ready_at) VALUES(?1,?2,?3) ON CONFLICT(queue,grp) DO UPDATE SET "
+                     "ready_at=?3"
+                   : "DELETE FROM sqs_groups WHERE queue=?1 AND grp=?2",
                 &s, e))
         return -1;
-    db_bind_i64(s, 1, p->queue);
+    db_bind_i64(s, 1, queue);
     db_bind_text(s, 2, group);
-    db_bind_i64(s, 3, p->tx->now_ms);
-    int rc = db_step(s, e);
-    db_done(s);
-    if (rc < 0) return -1;
-    *ret = rc ? BLOCKED : FREE;
-    learn(p, group, *ret);
-    return 0;
+    if (rc) db_bind_i64(s, 3, ready);
+    return db_run(s, e) ? -1 : 0;
 }
 
-/* 1: the row may be delivered. */
-static int judge(struct picking *p, struct str group, int64_t visible_at, int64_t receives, struct err *e) {
-    enum group_state state = known(p, group);
-    bool visible = visible_at <= p->tx->now_ms;
-    if (!visible && receives && state != BLOCKED) learn(p, group, BLOCKED);
-    if (!visible || state == BLOCKED) return 0;
-    if (state == UNKNOWN && look(p, group, &state, e)) return -1;
-    return state == FREE;
-}
-
-int sqs_fifo_pick(struct local_tx *tx, int64_t queue, int64_t limit, int64_t *ret_ids, int *ret_n, struct err *e) {
-    struct arena a = {0};
-    struct picking p = {.tx = tx, .a = &a, .queue = queue};
+static int ready_groups(struct local_tx *tx, struct arena *a, int64_t queue, struct str *ret, int *ret_n,
+                        struct err *e) {
     struct db_stmt *s = NULL;
-    int n = 0, rc = 0;
-    if (db_stmt(tx->db,
-                "SELECT id, grp, visible_at, receives FROM messages WHERE queue=?1 AND seq>0 ORDER BY seq LIMIT ?2", &s,
-                e))
+    int rc, n = 0;
+    if (db_stmt(tx->db, "SELECT grp FROM sqs_groups WHERE queue=?1 AND ready_at<=?2 ORDER BY ready_at, grp LIMIT ?3",
+                &s, e))
         return -1;
     db_bind_i64(s, 1, queue);
-    db_bind_i64(s, 2, WINDOW);
-    while (n < limit && (rc = db_step(s, e)) == 1) {
-        rc = judge(&p, db_bytes(s, 1), db_i64(s, 2), db_i64(s, 3), e);
-        if (rc < 0) break;
-        if (rc) ret_ids[n++] = db_i64(s, 0);
-    }
+    db_bind_i64(s, 2, tx->now_ms);
+    db_bind_i64(s, 3, GROUPS_A_LOOK);
+    while ((rc = db_step(s, e)) == 1) ret[n++] = arena_str(a, db_bytes(s, 0));
     db_done(s);
-    map_free(&p.groups);
-    arena_free(&a);
     *ret_n = n;
-    return rc < 0 ? -1 : 0;
+    return rc;
+}
+
+static int add_visible(struct local_tx *tx, int64_t queue, struct str group, int64_t limit, int64_t *ids, int *n,
+                       struct err *e) {
+    struct db_stmt *s = NULL;
+    int rc;
+    if (db_stmt(tx->db,
+                "SELECT id FROM messages WHERE queue=?1 AND grp=?2 AND seq IS NOT NULL AND visible_at<=?3 ORDER BY seq "
+                "LIMIT ?4",
+                &s, e))
+        return -1;
+    db_bind_i64(s, 1, queue);
+    db_bind_text(s, 2, group);
+    db_bind_i64(s, 3, tx->now_ms);
+    db_bind_i64(s, 4, limit - *n);
+    while ((rc = db_step(s, e)) == 1) ids[(*n)++] = db_i64(s, 0);
+    db_done(s);
+    return rc;
+}
+
+/* 1: of this group there is something; 0: not yet, and the table knows better now. */
+static int look(struct local_tx *tx, int64_t queue, struct str group, struct err *e) {
+    int64_t ready = 0;
+    int rc = ready_time(tx, queue, group, &ready, e);
+    if (rc < 0) return -1;
+    if (rc && ready <= tx->now_ms) return 1;
+    return sqs_group_changed(tx, queue, group, e) ? -1 : 0;
+}
+
+/* "SQS first attempts to return as many messages with the same message group ID as possible." */
+int sqs_fifo_pick(struct local_tx *tx, struct arena *a, int64_t queue, int64_t limit, int64_t *ret_ids, int *ret_n,
+                  struct err *e) {
+    struct str groups[GROUPS_A_LOOK];
+    int n = 0, n_groups = 0;
+    for (bool again = true; again && n < limit;) {
+        again = false;
+        n = 0;
+        if (ready_groups(tx, a, queue, groups, &n_groups, e)) return -1;
+        for (int i = 0; i < n_groups && n < limit; i++) {
+            int rc = look(tx, queue, groups[i], e);
+            if (rc < 0 || (rc && add_visible(tx, queue, groups[i], limit, ret_ids, &n, e))) return -1;
+            again |= !rc;
+        }
+    }
+    *ret_n = n;
+    return 0;
 }

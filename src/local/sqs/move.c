@@ -218,6 +218,7 @@ enum { STEP_MAX = 500 };
 struct moving {
     int64_t id;
     struct str source; /* where it came from, an ARN; may be empty */
+    struct str group;  /* of FIFO queues */
 };
 
 /* Messages that are in flight or delayed are left. */
@@ -226,14 +227,16 @@ static int pick(struct local_tx *tx, struct arena *a, const struct task *t, int6
     struct db_stmt *s = NULL;
     int rc, n = 0;
     if (db_stmt(tx->db,
-                "SELECT id, coalesce(source,'') FROM messages WHERE queue=?1 AND visible_at<=?2 ORDER BY visible_at, "
+                "SELECT id, coalesce(source,''), coalesce(grp,'') FROM messages WHERE queue=?1 AND visible_at<=?2 "
+                "ORDER BY visible_at, "
                 "receives, id LIMIT ?3",
                 &s, e))
         return -1;
     db_bind_i64(s, 1, t->source);
     db_bind_i64(s, 2, tx->now_ms);
     db_bind_i64(s, 3, limit);
-    while ((rc = db_step(s, e)) == 1) ret[n++] = (struct moving){db_i64(s, 0), arena_str(a, db_bytes(s, 1))};
+    while ((rc = db_step(s, e)) == 1)
+        ret[n++] = (struct moving){db_i64(s, 0), arena_str(a, db_bytes(s, 1)), arena_str(a, db_bytes(s, 2))};
     db_done(s);
     *ret_n = n;
     return rc;
@@ -271,7 +274,10 @@ static int move_one(struct local_tx *tx, struct arena *a, const struct task *t, 
     if (rc < 0) return -1;
     *ret_why = "AWS.SimpleQueueService.NonExistentQueue";
     if (!rc || to.id == t->source) return 0;
-    return move_row(tx, &to, m->id, e) ? -1 : 1;
+    if (move_row(tx, &to, m->id, e)) return -1;
+    if (to.fifo && (sqs_group_changed(tx, t->source, m->group, e) || sqs_group_changed(tx, to.id, m->group, e)))
+        return -1;
+    return 1;
 }
 
 static int save(struct local_tx *tx, const struct task *t, const char *status, const char *reason, struct err *e) {

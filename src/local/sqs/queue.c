@@ -238,6 +238,9 @@ int sqs_purge(struct local_tx *tx, struct aws_call *c) {
     if (db_stmt(tx->db, "DELETE FROM messages WHERE queue=?1", &s, e)) return -1;
     db_bind_i64(s, 1, q.id);
     if (db_run(s, e)) return -1;
+    if (db_stmt(tx->db, "DELETE FROM sqs_groups WHERE queue=?1", &s, e)) return -1;
+    db_bind_i64(s, 1, q.id);
+    if (db_run(s, e)) return -1;
     if (db_stmt(tx->db, "UPDATE queues SET purged_ms=?2 WHERE id=?1", &s, e)) return -1;
     db_bind_i64(s, 1, q.id);
     db_bind_i64(s, 2, tx->now_ms);

@@ -4,6 +4,7 @@
 
 struct taken {
     int64_t queue, id[SQS_BATCH], receives[SQS_BATCH];
+    struct str group[SQS_BATCH]; /* of FIFO queues, else empty */
     int n;
 };
 
@@ -47,6 +48,13 @@ static int drop(struct local_tx *tx, int64_t id, struct err *e) {
     return db_run(s, e) ? -1 : 0;
 }
 
+/* After m left queue `from`, perhaps for `to`. */
+static int regroup(struct local_tx *tx, const struct sqs_message *m, int64_t from, int64_t to, struct err *e) {
+    if (!m->seq) return 0;
+    if (sqs_group_changed(tx, from, m->group, e)) return -1;
+    return to ? sqs_group_changed(tx, to, m->group, e) : 0;
+}
+
 /* Same message id, same counts; this attempt does not count. "For standard queues [...] the enqueue timestamp is
  * unchanged. For FIFO queues, the enqueue timestamp resets", and the dead-letter queue gives its own sequence number.
  */
@@ -75,9 +83,10 @@ static int bury(struct local_tx *tx, struct arena *a, const struct receiving *r,
 /* 1: m is to be delivered; 0: it went elsewhere; -1. */
 static int sort_out(struct local_tx *tx, struct arena *a, const struct receiving *r, const struct sqs_message *m,
                     struct err *e) {
-    if (m->sent_at + r->q.retention * 1000 <= tx->now_ms) return drop(tx, m->id, e);
-    if (r->q.dlq && m->receives > r->q.max_receives) return bury(tx, a, r, m, e);
-    return 1;
+    bool old = m->sent_at + r->q.retention * 1000 <= tx->now_ms;
+    if (!old && !(r->q.dlq && m->receives > r->q.max_receives)) return 1;
+    if (old ? drop(tx, m->id, e) : bury(tx, a, r, m, e)) return -1;
+    return regroup(tx, m, r->q.id, old ? 0 : r->q.dlq, e);
 }
 
 /* == answering ======================================================================================================
@@ -135,6 +144,7 @@ static int answer(struct local_tx *tx, struct arena *a, const struct receiving *
     if (add_attributes(a, r, m, &row, e)) return -1;
     json_push(a, messages, row);
     r->taken->id[r->taken->n] = m->id;
+    r->taken->group[r->taken->n] = m->seq ? m->group : STR_NONE;
     r->taken->receives[r->taken->n++] = m->receives;
     return 0;
 }
@@ -158,12 +168,15 @@ static int fill(struct local_tx *tx, struct arena *a, struct receiving *r, struc
 /* == waiting and giving back ========================================================================================
  */
 
-static int next_visible(struct local_tx *tx, int64_t queue, int64_t *ret, struct err *e) {
+static int next_visible(struct local_tx *tx, const struct sqs_queue *q, int64_t *ret, struct err *e) {
     struct db_stmt *s = NULL;
-    if (db_stmt(tx->db, "SELECT visible_at FROM messages WHERE queue=?1 AND visible_at>?2 ORDER BY visible_at LIMIT 1",
+    if (db_stmt(tx->db,
+                q->fifo
+                    ? "SELECT ready_at FROM sqs_groups WHERE queue=?1 AND ready_at>?2 ORDER BY ready_at LIMIT 1"
+                    : "SELECT visible_at FROM messages WHERE queue=?1 AND visible_at>?2 ORDER BY visible_at LIMIT 1",
                 &s, e))
         return -1;
-    db_bind_i64(s, 1, queue);
+    db_bind_i64(s, 1, q->id);
     db_bind_i64(s, 2, tx->now_ms);
     int rc = db_step(s, e);
     *ret = rc == 1 ? db_i64(s, 0) : 0;
@@ -186,6 +199,7 @@ static int give_back(struct local_op *op, struct local_tx *tx, struct err *e) {
         db_bind_i64(s, 2, t->receives[i]);
         db_bind_i64(s, 3, tx->now_ms);
         if (db_run(s, e)) return -1;
+        if (t->group[i].p && sqs_group_changed(tx, t->queue, t->group[i], e)) return -1;
     }
     local_touch(tx, t->queue);
     return 0;
@@ -205,7 +219,7 @@ int sqs_receive(struct local_tx *tx, struct aws_call *c) {
         return err_set(&c->err, ERR_SQS_OVER_LIMIT, "Too many messages in flight: %d in queue %.*s", SQS_MAX_IN_FLIGHT,
                        STR_ARG(r.q.name));
     if (!r.wait) return 0;
-    if (next_visible(tx, r.q.id, &due, &c->err)) return -1;
+    if (next_visible(tx, &r.q, &due, &c->err)) return -1;
     local_park(tx, r.q.id, due, r.wait * 1000);
     return 0;
 }

@@ -104,8 +104,9 @@ static int send_one(struct local_tx *tx, struct aws_call *c, const struct sqs_qu
     int repeated = q->fifo ? sqs_fifo_dedup(tx, a, q, &m.fifo, e) : 0;
     if (repeated < 0 || (!repeated && insert(tx, q, &m, e))) return -1;
     told(a, entry, &m, ret);
-    if (!repeated) local_touch(tx, q->id);
-    return 0;
+    if (repeated) return 0;
+    local_touch(tx, q->id);
+    return q->fifo ? sqs_group_changed(tx, q->id, m.fifo.group, e) : 0;
 }
 
 int sqs_send(struct local_tx *tx, struct aws_call *c) {

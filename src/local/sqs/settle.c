@@ -19,37 +19,54 @@ static void bind_handle(struct db_stmt *s, const struct sqs_handle *h) {
 
 #define THAT_RECEIVING " WHERE id=?1 AND receives=?2 AND message_id=?3 AND queue=?4"
 
-/* Of a FIFO queue: a message that is visible again belongs to nobody, its group goes on without the old handle. */
-static int check_held(struct local_tx *tx, const struct sqs_handle *h, struct str text, struct err *e) {
+/* 1: the message of that receiving is there, its group and visibility are set; 0; -1. */
+static int find(struct local_tx *tx, struct arena *a, const struct sqs_handle *h, struct str *ret_group,
+                int64_t *ret_visible_at, struct err *e) {
     struct db_stmt *s = NULL;
-    if (db_stmt(tx->db, "SELECT visible_at FROM messages" THAT_RECEIVING, &s, e)) return -1;
+    if (db_stmt(tx->db, "SELECT grp, visible_at FROM messages" THAT_RECEIVING, &s, e)) return -1;
     bind_handle(s, h);
     int rc = db_step(s, e);
-    bool expired = rc == 1 && db_i64(s, 0) <= tx->now_ms;
+    if (rc == 1) {
+        *ret_group = arena_str(a, db_bytes(s, 0));
+        *ret_visible_at = db_i64(s, 1);
+    }
     db_done(s);
-    if (rc < 0) return -1;
-    if (!expired) return 0;
-    return err_set(e, ERR_SQS_PARAMETER,
-                   "Value %.*s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
-                   STR_ARG(text));
+    return rc;
+}
+
+static int remove_row(struct local_tx *tx, const struct sqs_handle *h, struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(tx->db, "DELETE FROM messages" THAT_RECEIVING, &s, e)) return -1;
+    bind_handle(s, h);
+    return db_run(s, e) ? -1 : 0;
+}
+
+/* A message of a FIFO queue that is visible again belongs to nobody: its group may have gone on without the handle. */
+static int delete_fifo(struct local_tx *tx, struct arena *a, const struct sqs_handle *h, struct str text,
+                       struct err *e) {
+    struct str group;
+    int64_t visible_at = 0;
+    int rc = find(tx, a, h, &group, &visible_at, e);
+    if (rc != 1) return rc;
+    if (visible_at <= tx->now_ms)
+        return err_set(e, ERR_SQS_PARAMETER,
+                       "Value %.*s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
+                       STR_ARG(text));
+    if (remove_row(tx, h, e) || sqs_group_changed(tx, h->queue, group, e)) return -1;
+    local_touch(tx, h->queue);
+    return 0;
 }
 
 static int delete_one(struct local_tx *tx, struct aws_call *c, const struct sqs_queue *q, const struct json *entry,
                       struct json *ret, struct err *e) {
     struct sqs_handle h;
-    struct db_stmt *s = NULL;
     struct str text = json_get_s(entry, "ReceiptHandle");
     (void)ret;
     if (params_only(entry, entry == &c->params ? "QueueUrl ReceiptHandle" : "Id ReceiptHandle", "DeleteMessage",
                     ERR_SQS_PARAMETER, e))
         return -1;
     if (read_handle(tx, c, q, entry, &h, e)) return -1;
-    if (q->fifo && check_held(tx, &h, text, e)) return -1;
-    if (db_stmt(tx->db, "DELETE FROM messages" THAT_RECEIVING, &s, e)) return -1;
-    bind_handle(s, &h);
-    if (db_run(s, e)) return -1;
-    if (q->fifo) local_touch(tx, q->id); /* its group goes on */
-    return 0;
+    return q->fifo ? delete_fifo(tx, &c->arena, &h, text, e) : remove_row(tx, &h, e);
 }
 
 /* Why nothing was changed: the message is visible, or gone. */
@@ -64,6 +81,13 @@ static int not_changed(struct local_tx *tx, const struct sqs_handle *h, struct e
     return err_set(e, ERR_SQS_PARAMETER,
                    "Value for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not "
                    "available for visibility timeout change.");
+}
+
+static int regroup(struct local_tx *tx, struct arena *a, const struct sqs_handle *h, struct err *e) {
+    struct str group;
+    int64_t visible_at;
+    int rc = find(tx, a, h, &group, &visible_at, e);
+    return rc == 1 ? sqs_group_changed(tx, h->queue, group, e) : rc;
 }
 
 static int change_one(struct local_tx *tx, struct aws_call *c, const struct sqs_queue *q, const struct json *entry,
@@ -86,7 +110,7 @@ static int change_one(struct local_tx *tx, struct aws_call *c, const struct sqs_
     if (db_run(s, e)) return -1;
     if (!db_changes(tx->db)) return not_changed(tx, &h, e);
     local_touch(tx, q->id);
-    return 0;
+    return q->fifo ? regroup(tx, &c->arena, &h, e) : 0;
 }
 
 static int batch(struct local_tx *tx, struct aws_call *c, const char *what, sqs_entry_fn *fn) {

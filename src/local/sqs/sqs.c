@@ -55,9 +55,11 @@ static const struct added {
 static const char indexes[] =
     "DROP INDEX IF EXISTS messages_visible;"
     "CREATE INDEX IF NOT EXISTS messages_ready ON messages(queue, visible_at, receives);"
-    "CREATE INDEX IF NOT EXISTS messages_order ON messages(queue, seq, grp, visible_at, receives) WHERE seq IS NOT "
-    "NULL;"
+    "CREATE INDEX IF NOT EXISTS messages_in_group ON messages(queue, grp, seq, visible_at) WHERE seq IS NOT NULL;"
     "CREATE INDEX IF NOT EXISTS messages_group ON messages(queue, grp, visible_at, receives) WHERE seq IS NOT NULL;"
+    "CREATE TABLE IF NOT EXISTS sqs_groups(queue INTEGER NOT NULL, grp TEXT NOT NULL, ready_at INTEGER NOT NULL,"
+    " PRIMARY KEY(queue, grp)) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS sqs_groups_ready ON sqs_groups(queue, ready_at);"
     "CREATE TABLE IF NOT EXISTS sqs_dedup(queue INTEGER NOT NULL, grp TEXT NOT NULL, dedup TEXT NOT NULL,"
     " message_id TEXT NOT NULL, seq INTEGER NOT NULL, until_ms INTEGER NOT NULL, UNIQUE(queue, grp, dedup));"
     "CREATE INDEX IF NOT EXISTS sqs_dedup_until ON sqs_dedup(until_ms);"
@@ -109,6 +111,8 @@ static const char expired[] = "DELETE FROM messages WHERE id IN (SELECT m.id FRO
 static const char orphans[] =
     "DELETE FROM messages WHERE ?1 AND id IN (SELECT m.id FROM queues q CROSS JOIN messages m "
     "ON m.queue=q.id WHERE q.gone=1 LIMIT ?2)";
+static const char groups[] = "DELETE FROM sqs_groups WHERE (queue, grp) IN (SELECT g.queue, g.grp FROM queues q CROSS "
+                             "JOIN sqs_groups g ON g.queue=q.id WHERE ?1 AND q.gone=1 LIMIT ?2)";
 static const char forgotten[] =
     "DELETE FROM sqs_dedup WHERE rowid IN (SELECT rowid FROM sqs_dedup WHERE until_ms<=?1 LIMIT ?2)";
 static const char gone[] = "DELETE FROM queues WHERE ?1 AND ?2 AND gone=1 AND NOT EXISTS (SELECT 1 FROM messages WHERE "
@@ -117,6 +121,7 @@ static const char gone[] = "DELETE FROM queues WHERE ?1 AND ?2 AND gone=1 AND NO
 int sqs_sweep(struct local_tx *tx, int max, bool *ret_more, struct err *e) {
     *ret_more = false;
     if (delete_some(tx, expired, max, ret_more, e) || delete_some(tx, orphans, max, ret_more, e)) return -1;
+    if (delete_some(tx, groups, max, ret_more, e)) return -1;
     if (delete_some(tx, forgotten, max, ret_more, e) || delete_some(tx, gone, max, ret_more, e)) return -1;
     return sqs_move_step(tx, max, ret_more, e);
 }

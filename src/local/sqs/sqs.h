@@ -58,9 +58,12 @@ int sqs_fifo_dedup(struct local_tx *tx, struct arena *a, const struct sqs_queue 
 /* The next sequence number of a queue. */
 int sqs_fifo_sequence(struct local_tx *tx, int64_t queue, int64_t *ret, struct err *e);
 struct str sqs_fifo_number(struct arena *a, int64_t seq); /* as clients see it: 20 digits */
-/* Ids of up to `limit` messages that may be delivered now, in order of sending: visible, and of groups of which
- * nothing is in flight. */
-int sqs_fifo_pick(struct local_tx *tx, int64_t queue, int64_t limit, int64_t *ret_ids, int *ret_n, struct err *e);
+/* To be called when messages of a group came, went, or changed their visibility. */
+int sqs_group_changed(struct local_tx *tx, int64_t queue, struct str group, struct err *e);
+/* Ids of up to `limit` messages that may be delivered now, each group's in order of sending: visible, and of groups of
+ * which nothing is in flight. a is for scratch. */
+int sqs_fifo_pick(struct local_tx *tx, struct arena *a, int64_t queue, int64_t limit, int64_t *ret_ids, int *ret_n,
+                  struct err *e);
 
 /* Taking (take.c). What one row says, copied out of the statement. */
 struct sqs_message {

@@ -121,9 +121,12 @@ static int take_fifo(struct local_tx *tx, struct arena *a, int64_t queue, int64_
                      struct sqs_message *ret, int *ret_n, struct err *e) {
     int64_t ids[SQS_BATCH];
     int n = 0;
-    if (sqs_fifo_pick(tx, queue, limit, ids, &n, e)) return -1;
-    for (int i = 0; i < n; i++)
+    if (sqs_fifo_pick(tx, a, queue, limit, ids, &n, e)) return -1;
+    for (int i = 0; i < n; i++) {
         if (take_one(tx, a, ids[i], until, &ret[i], e)) return -1;
+        bool last = i == 0 || !str_eq(ret[i].group, ret[i - 1].group);
+        if (last && sqs_group_changed(tx, queue, ret[i].group, e)) return -1;
+    }
     *ret_n = n;
     return 0;
 }
