@@ -247,7 +247,7 @@ s3api() {
   want 'None' $s put-object-tagging --bucket clib --key copy --tagging 'TagSet=[{Key=a,Value=b}]' --query VersionId
   want 'a b' $s get-object-tagging --bucket clib --key copy --query 'TagSet[].[Key,Value]'
   want '*' $s delete-object-tagging --bucket clib --key copy
-  want 'a/b c+ü.txt copy' $s list-objects-v2 --bucket clib --query 'Contents[].Key' || want 'a/b c+ü.txt' $s list-objects-v2 --bucket clib --query 'Contents[].Key'
+  want 'a/b c+ü.txt?( copy)' $s list-objects-v2 --bucket clib --query 'Contents[].Key'
   want 'a/' $s list-objects-v2 --bucket clib --delimiter / --query 'CommonPrefixes[].Prefix'
   want '*a/b c+ü.txt*' $s list-objects --bucket clib --query 'Contents[].Key'
   if want '?*' $s create-multipart-upload --bucket clib --key big --query UploadId; then
