@@ -8,8 +8,9 @@
 enum { HEAD_MAX = 64 * 1024, BODY_MAX = 64 * 1024 * 1024, MESSAGE_MAX = 8 * 1024 };
 
 struct str http_header(const struct http_request *r, const char *name) {
+    struct str wanted = str_c(name);
     for (size_t i = 0; i < r->n_headers; i++)
-        if (str_ieq(r->headers[i].name, str_c(name))) return r->headers[i].value;
+        if (str_ieq(r->headers[i].name, wanted)) return r->headers[i].value;
     return STR_NONE;
 }
 
