@@ -96,6 +96,7 @@ local time = require "perigee.time"
 ---@field presigned_post fun(self: table, options: perigee.aws.Form): perigee.aws.SignedForm?, integer|perigee.Error
 ---@field list_objects_v2_pages perigee.aws.Pages
 ---@field list_buckets_pages perigee.aws.Pages
+---@field list_parts_pages perigee.aws.Pages
 ---@field wait_until_bucket_exists perigee.aws.Waiter
 ---@field wait_until_bucket_not_exists perigee.aws.Waiter
 ---@field wait_until_object_exists perigee.aws.Waiter
@@ -108,6 +109,27 @@ local time = require "perigee.time"
 ---@field head_object perigee.aws.Operation
 ---@field delete_object perigee.aws.Operation
 ---@field list_objects_v2 perigee.aws.Operation
+---@field delete_bucket perigee.aws.Operation
+---@field get_bucket_location perigee.aws.Operation
+---@field put_bucket_versioning perigee.aws.Operation
+---@field get_bucket_versioning perigee.aws.Operation
+---@field put_bucket_lifecycle_configuration perigee.aws.Operation
+---@field get_bucket_lifecycle_configuration perigee.aws.Operation
+---@field delete_bucket_lifecycle perigee.aws.Operation
+---@field copy_object perigee.aws.Operation
+---@field delete_objects perigee.aws.Operation
+---@field list_objects perigee.aws.Operation
+---@field list_object_versions perigee.aws.Operation
+---@field put_object_tagging perigee.aws.Operation
+---@field get_object_tagging perigee.aws.Operation
+---@field delete_object_tagging perigee.aws.Operation
+---@field create_multipart_upload perigee.aws.Operation
+---@field upload_part perigee.aws.Operation
+---@field upload_part_copy perigee.aws.Operation
+---@field complete_multipart_upload perigee.aws.Operation
+---@field abort_multipart_upload perigee.aws.Operation
+---@field list_parts perigee.aws.Operation
+---@field list_multipart_uploads perigee.aws.Operation
 
 ---@class perigee.aws.SES
 ---@field send_email perigee.aws.Operation
@@ -267,6 +289,7 @@ local tokens = {
   s3 = {
     ListObjectsV2 = { "NextContinuationToken", "ContinuationToken" },
     ListBuckets = { "ContinuationToken", "ContinuationToken" },
+    ListParts = { "NextPartNumberMarker", "PartNumberMarker" },
   },
 }
 

@@ -1,6 +1,7 @@
 /* Which IAM actions on which ARNs a call needs (Service Authorization Reference, one section a service). */
 #include "aws/access.h"
 #include "base/crypto.h"
+#include "base/url.h"
 #include <string.h>
 
 struct out {
@@ -143,33 +144,98 @@ static void sqs(struct out *o, const struct aws_call *c, struct str action) {
     add(o, without_batch(action), make_arn(o, STR("sqs"), STR(""), name));
 }
 
+/* Where the IAM action is not named like the operation (Actions, resources, and condition keys for Amazon S3). */
+static const char *s3_action(struct str operation) {
+    static const char *const names[][2] = {{"CompleteMultipartUpload", "PutObject"},
+                                           {"CopyObject", "PutObject"},
+                                           {"CreateMultipartUpload", "PutObject"},
+                                           {"DeleteBucketLifecycle", "PutLifecycleConfiguration"},
+                                           {"DeleteObjects", "DeleteObject"},
+                                           {"GetBucketLifecycleConfiguration", "GetLifecycleConfiguration"},
+                                           {"HeadBucket", "ListBucket"},
+                                           {"HeadObject", "GetObject"},
+                                           {"ListBuckets", "ListAllMyBuckets"},
+                                           {"ListMultipartUploads", "ListBucketMultipartUploads"},
+                                           {"ListObjects", "ListBucket"},
+                                           {"ListObjectsV2", "ListBucket"},
+                                           {"ListObjectVersions", "ListBucketVersions"},
+                                           {"ListParts", "ListMultipartUploadParts"},
+                                           {"PutBucketLifecycleConfiguration", "PutLifecycleConfiguration"},
+                                           {"UploadPart", "PutObject"},
+                                           {"UploadPartCopy", "PutObject"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(operation, names[i][0])) return names[i][1];
+    return NULL;
+}
+
+/* Reading, deleting and tagging one version is another action than the current one. */
+static struct str s3_version_action(struct str action) {
+    static const char *const names[][2] = {{"s3:GetObject", "s3:GetObjectVersion"},
+                                           {"s3:DeleteObject", "s3:DeleteObjectVersion"},
+                                           {"s3:GetObjectTagging", "s3:GetObjectVersionTagging"},
+                                           {"s3:PutObjectTagging", "s3:PutObjectVersionTagging"},
+                                           {"s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(action, names[i][0])) return str_c(names[i][1]);
+    return action;
+}
+
+/* key.n == 0: of the bucket itself. */
+static void add_s3(struct out *o, struct str action, struct str bucket, struct str key) {
+    add(o, action,
+        arena_printf(o->a, "arn:%.*s:s3:::%.*s%s%.*s", STR_ARG(o->id->partition), STR_ARG(bucket), key.n ? "/" : "",
+                     STR_ARG(key)));
+}
+
+/* "bucket/key?versionId=id", encoded. */
+static void s3_source(struct out *o, struct str source) {
+    ptrdiff_t at = str_find(source, STR("?versionId="), 0);
+    struct str key = at < 0 ? source : str_take(source, (size_t)at), bucket;
+    if (key.n && key.p[0] == '/') key = str_from(key, 1);
+    if (url_decode(o->a, key, false, &key, NULL)) return;
+    bucket = str_cut(&key, '/');
+    if (bucket.n && key.n) add_s3(o, at < 0 ? STR("s3:GetObject") : STR("s3:GetObjectVersion"), bucket, key);
+}
+
+static void s3_many(struct out *o, struct str bucket, const struct json *objects) {
+    for (uint32_t i = 0; json_is(objects, JSON_ARR) && i < objects->n; i++) {
+        const struct json *one = &objects->items[i];
+        bool version = json_get_s(one, "VersionId").n;
+        add_s3(o, version ? STR("s3:DeleteObjectVersion") : STR("s3:DeleteObject"), bucket, json_get_s(one, "Key"));
+    }
+}
+
+static bool s3_is_of_object(const struct aws_call *c) {
+    static const enum aws_op ops[] = {
+        AWS_S3_PutObject,        AWS_S3_CopyObject,          AWS_S3_GetObject,
+        AWS_S3_HeadObject,       AWS_S3_DeleteObject,        AWS_S3_PutObjectTagging,
+        AWS_S3_GetObjectTagging, AWS_S3_DeleteObjectTagging, AWS_S3_CreateMultipartUpload,
+        AWS_S3_UploadPart,       AWS_S3_UploadPartCopy,      AWS_S3_CompleteMultipartUpload,
+        AWS_S3_ListParts,        AWS_S3_AbortMultipartUpload};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (c->op == ops[i]) return true;
+    return false;
+}
+
 static void s3(struct out *o, const struct aws_call *c, struct str action) {
     struct str bucket = json_get_s(&c->params, "Bucket"), key = json_get_s(&c->params, "Key");
-    bool object = false;
-    switch (c->op) {
-    case AWS_S3_ListBuckets:
-        add(o, STR("s3:ListAllMyBuckets"), STR("*"));
+    const char *other = s3_action(str_c(c->row->action));
+    bool object = s3_is_of_object(c);
+    if (other) action = arena_printf(o->a, "s3:%s", other);
+    if (json_get_s(&c->params, "VersionId").n) action = s3_version_action(action);
+    if (c->op == AWS_S3_ListBuckets) {
+        add(o, action, STR("*"));
         return;
-    case AWS_S3_HeadBucket:
-    case AWS_S3_ListObjectsV2:
-        action = STR("s3:ListBucket");
-        break;
-    case AWS_S3_HeadObject:
-        action = STR("s3:GetObject");
-        object = true;
-        break;
-    case AWS_S3_PutObject:
-    case AWS_S3_GetObject:
-    case AWS_S3_DeleteObject:
-        object = true;
-        break;
-    default:
-        break;
     }
     if (!bucket.n || (object && !key.n)) return;
-    add(o, action,
-        arena_printf(o->a, "arn:%.*s:s3:::%.*s%s%.*s", STR_ARG(o->id->partition), STR_ARG(bucket), object ? "/" : "",
-                     STR_ARG(object ? key : STR(""))));
+    if (c->op == AWS_S3_DeleteObjects) {
+        s3_many(o, bucket, json_get(json_get(&c->params, "Delete"), "Objects"));
+        return;
+    }
+    add_s3(o, action, bucket, object ? key : STR_NONE);
+    s3_source(o, json_get_s(&c->params, "CopySource"));
+    if (c->op != AWS_S3_PutObjectTagging && json_get_s(&c->params, "Tagging").n)
+        add_s3(o, STR("s3:PutObjectTagging"), bucket, key);
 }
 
 struct str aws_bare_address(struct str a) {
@@ -219,24 +285,6 @@ void access_list(const struct aws_identity *id, struct arena *a, const struct aw
 
 /* == operations without a row =======================================================================================
  */
-
-/* Where the IAM action is not named like the operation (Actions, resources, and condition keys for Amazon S3). */
-static const char *s3_action(struct str operation) {
-    static const char *const names[][2] = {{"AbortMultipartUpload", "AbortMultipartUpload"},
-                                           {"CompleteMultipartUpload", "PutObject"},
-                                           {"CopyObject", "PutObject"},
-                                           {"CreateMultipartUpload", "PutObject"},
-                                           {"DeleteObjects", "DeleteObject"},
-                                           {"ListMultipartUploads", "ListBucketMultipartUploads"},
-                                           {"ListObjects", "ListBucket"},
-                                           {"ListObjectVersions", "ListBucketVersions"},
-                                           {"ListParts", "ListMultipartUploadParts"},
-                                           {"UploadPart", "PutObject"},
-                                           {"UploadPartCopy", "PutObject"}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (str_is(operation, names[i][0])) return names[i][1];
-    return NULL;
-}
 
 static bool any(const struct str *patterns, size_t n, struct str text, bool ignore_case) {
     for (size_t i = 0; i < n; i++)

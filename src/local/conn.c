@@ -105,7 +105,7 @@ static enum aws_started start(struct aws_backend *b, struct aws_call *c) {
         return AWS_DONE;
     }
     if (faults_strike(conn->local->injected, c)) return AWS_DONE;
-    if (c->op == AWS_S3_PutObject) return s3_put_start(conn, c);
+    if (s3_makes_file(c->op)) return s3_put_start(conn, c);
     if (c->op == AWS_S3_GetObject && c->result_fd >= 0) return get_to_file(conn, c);
     if (row->flags & AWS_WRITE) return write_later(conn, c);
     read_now(conn, c);

@@ -8,6 +8,7 @@
  * wrote, the group is rolled back and run again, each operation under a savepoint; so operations start from scratch
  * when run. */
 #include "local/writer.h"
+#include "local/s3/s3.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,17 +259,18 @@ static void take_due_waiters(struct writer *w, struct list *group, bool stopping
 /* == housekeeping ===================================================================================================
  */
 
-static int sweep_services(struct writer *w, bool *ret_more, struct err *e) {
+static int sweep_services(struct writer *w, struct s3_bin *bin, bool *ret_more, struct err *e) {
     struct local_tx tx = {
         .db = w->db, .now_ms = clock_ms(w->local->clock), .local = w->local, .id = w->local->id, .writable = true};
-    bool more[2] = {false, false};
+    bool more[3] = {false, false, false};
     memcpy(tx.service, w->service, sizeof tx.service);
     if (db_begin(w->db, e)) return -1;
     int rc = dynamo_sweep(&tx, SWEEP_ROWS, &more[0], e);
     if (!rc) rc = sqs_sweep(&tx, SWEEP_ROWS, &more[1], e);
+    if (!rc) rc = s3_sweep(&tx, bin, SWEEP_ROWS, &more[2], e);
     memcpy(w->service, tx.service, sizeof tx.service);
     if (!rc) rc = db_commit(w->db, e);
-    *ret_more = more[0] || more[1];
+    *ret_more = more[0] || more[1] || more[2];
     return rc;
 }
 
@@ -282,7 +284,11 @@ static void sweep(struct writer *w) {
     list_init(&woken);
     w->group = &woken;
     arm_faults(w, false);
-    int rc = sweep_services(w, &w->sweep_again, &e);
+    struct arena a = {0};
+    struct s3_bin bin = {.a = &a};
+    int rc = sweep_services(w, &bin, &w->sweep_again, &e);
+    if (!rc) s3_bin_empty(&bin);
+    arena_free(&a);
     if (rc) {
         db_rollback(w->db);
         forget_services(w);

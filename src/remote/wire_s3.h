@@ -14,7 +14,7 @@ enum s3_operation {
     S3_LIST = 128,
     S3_READ = S3_GET | S3_HEAD,
 };
-enum s3_operation s3_operation(enum aws_op op);
+enum s3_operation s3_operation(enum aws_op op); /* 0: only the engine has it */
 
 enum s3_type { S3_TEXT, S3_INT, S3_BOOL, S3_DATE /* RFC 9110 5.6.7 */, S3_ISO };
 struct s3_member {

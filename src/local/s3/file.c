@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 /* Sharded by the last, random characters of the id. */
-static const char *shard(struct local *l, struct arena *a, struct str bucket, struct str id) {
+static const char *shard(const struct local *l, struct arena *a, struct str bucket, struct str id) {
     return arena_printf(a, "%s/s3/%.*s/%.*s", l->dir, STR_ARG(bucket), STR_ARG(str_from(id, S3_ID - 2))).p;
 }
 
-const char *s3_path(struct local *l, struct arena *a, struct str bucket, struct str id) {
+const char *s3_path(const struct local *l, struct arena *a, struct str bucket, struct str id) {
     return arena_printf(a, "%s/%.*s", shard(l, a, bucket, id), STR_ARG(id)).p;
 }
 
@@ -106,7 +106,11 @@ void s3_file_remove(const char *path) {
 static int known_ids(struct db *db, struct arena *a, struct map *ids, struct err *e) {
     struct db_stmt *s = NULL;
     int rc;
-    if (db_stmt(db, "SELECT object_id FROM objects", &s, e)) return -1;
+    if (db_stmt(db,
+                "SELECT object_id FROM objects UNION ALL SELECT object_id FROM object_versions UNION ALL SELECT "
+                "object_id FROM parts",
+                &s, e))
+        return -1;
     while ((rc = db_step(s, e)) == 1) {
         struct str id = arena_str(a, db_bytes(s, 0));
         map_put(ids, id, (void *)id.p);

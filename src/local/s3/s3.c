@@ -1,5 +1,6 @@
-/* The table of S3 operations, the tables in the store, buckets, and what all objects' operations check. */
+/* The table of S3 operations, the tables in the store, and what all operations check. */
 #include "local/s3/s3.h"
+#include "base/crypto.h"
 #include <string.h>
 
 const struct s3_header s3_headers[S3_HEADERS] = {{"CacheControl", "cache-control"},
@@ -7,56 +8,87 @@ const struct s3_header s3_headers[S3_HEADERS] = {{"CacheControl", "cache-control
                                                  {"ContentEncoding", "content-encoding"},
                                                  {"ContentLanguage", "content-language"},
                                                  {"Expires", "expires"}};
-const struct s3_header s3_checksums[S3_CHECKSUMS] = {{"ChecksumCRC32", "x-amz-checksum-crc32"},
-                                                     {"ChecksumSHA1", "x-amz-checksum-sha1"},
-                                                     {"ChecksumSHA256", "x-amz-checksum-sha256"}};
+const struct s3_header s3_checksums[S3_CHECKSUMS] = {[S3_CRC32] = {"ChecksumCRC32", "x-amz-checksum-crc32"},
+                                                     [S3_CRC32C] = {"ChecksumCRC32C", "x-amz-checksum-crc32c"},
+                                                     [S3_CRC64NVME] = {"ChecksumCRC64NVME", "x-amz-checksum-crc64nvme"},
+                                                     [S3_SHA1] = {"ChecksumSHA1", "x-amz-checksum-sha1"},
+                                                     [S3_SHA256] = {"ChecksumSHA256", "x-amz-checksum-sha256"}};
+
+/* == tables =========================================================================================================
+ */
+
+/* Columns that came after the first release of the tables. */
+static const struct {
+    const char *table, *column, *type;
+} later_columns[] = {
+    {"objects", "version_id", "TEXT NOT NULL DEFAULT ''"}, {"objects", "tags", "TEXT NOT NULL DEFAULT ''"},
+    {"objects", "parts", "TEXT NOT NULL DEFAULT ''"},      {"buckets", "versioning", "TEXT NOT NULL DEFAULT ''"},
+    {"buckets", "lifecycle", "TEXT NOT NULL DEFAULT ''"},  {"buckets", "swept_day", "INTEGER NOT NULL DEFAULT 0"},
+    {"buckets", "swept_key", "TEXT NOT NULL DEFAULT ''"}};
+
+static int add_column(struct db *db, size_t i, struct err *e) {
+    struct db_stmt *s = NULL;
+    struct buf sql = BUF_MAX(300);
+    if (db_stmt(db, "SELECT 1 FROM pragma_table_info(?1) WHERE name=?2", &s, e)) return -1;
+    db_bind_text(s, 1, str_c(later_columns[i].table));
+    db_bind_text(s, 2, str_c(later_columns[i].column));
+    int rc = db_step(s, e);
+    db_done(s);
+    if (rc) return rc == 1 ? 0 : -1;
+    buf_printf(&sql, "ALTER TABLE %s ADD COLUMN %s %s", later_columns[i].table, later_columns[i].column,
+               later_columns[i].type);
+    rc = db_exec(db, buf_cstr(&sql), e);
+    buf_free(&sql);
+    return rc;
+}
 
 int s3_schema(struct db *db, struct err *e) {
-    return db_exec(
+    int rc = db_exec(
         db,
         "CREATE TABLE IF NOT EXISTS buckets(name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS objects(bucket TEXT NOT NULL, key TEXT NOT NULL, object_id TEXT NOT NULL,"
         " size INTEGER NOT NULL, etag TEXT NOT NULL, modified_ms INTEGER NOT NULL, content_type TEXT NOT NULL,"
         " headers TEXT NOT NULL, metadata TEXT NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY(bucket, key))"
-        " WITHOUT ROWID",
+        " WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS object_versions(bucket TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL,"
+        " object_id TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL, modified_ms INTEGER NOT NULL,"
+        " content_type TEXT NOT NULL, headers TEXT NOT NULL, metadata TEXT NOT NULL, checksums TEXT NOT NULL,"
+        " version_id TEXT NOT NULL, tags TEXT NOT NULL, parts TEXT NOT NULL, marker INTEGER NOT NULL,"
+        " PRIMARY KEY(bucket, key, seq)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS uploads(bucket TEXT NOT NULL, key TEXT NOT NULL, upload_id TEXT NOT NULL,"
+        " created_ms INTEGER NOT NULL, content_type TEXT NOT NULL, headers TEXT NOT NULL, metadata TEXT NOT NULL,"
+        " tags TEXT NOT NULL, algorithm TEXT NOT NULL, type TEXT NOT NULL, done TEXT NOT NULL,"
+        " PRIMARY KEY(bucket, key, upload_id)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS parts(upload_id TEXT NOT NULL, number INTEGER NOT NULL, object_id TEXT NOT NULL,"
+        " size INTEGER NOT NULL, etag TEXT NOT NULL, modified_ms INTEGER NOT NULL, checksums TEXT NOT NULL,"
+        " PRIMARY KEY(upload_id, number)) WITHOUT ROWID",
         e);
+    for (size_t i = 0; !rc && i < sizeof later_columns / sizeof *later_columns; i++) rc = add_column(db, i, e);
+    return rc;
 }
 
 /* == checks =========================================================================================================
  */
 
-/* Amazon S3 User Guide, "Bucket naming rules". */
-static int check_bucket_name(struct str name, struct err *e) {
-    bool ok = name.n >= 3 && name.n <= 63;
-    size_t digits = 0;
-    for (size_t i = 0; ok && i < name.n; i++) {
-        char c = name.p[i];
-        bool alnum = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        digits += (c >= '0' && c <= '9') || c == '.';
-        ok = alnum || ((c == '-' || c == '.') && i > 0 && i + 1 < name.n && !(c == '.' && name.p[i - 1] == '.'));
-    }
-    if (ok && !(digits == name.n && str_chr(name, '.', 0) >= 0)) return 0;
-    return err_set(e, ERR_S3_BAD_NAME,
-                   "The specified bucket is not valid: \"%.*s\" must be 3 to 63 lower-case letters, digits, "
-                   "dots and hyphens, and begin and end with a letter or digit",
-                   STR_ARG(str_take(name, 80)));
-}
-
-static int bucket_exists(struct local_tx *tx, struct str name, struct err *e) {
+int s3_bucket_row(struct local_tx *tx, struct arena *a, struct str name, struct s3_bucket *ret, struct err *e) {
     struct db_stmt *s = NULL;
-    if (db_stmt(tx->db, "SELECT 1 FROM buckets WHERE name=?1", &s, e)) return -1;
+    if (db_stmt(tx->db, "SELECT versioning FROM buckets WHERE name=?1", &s, e)) return -1;
     db_bind_text(s, 1, name);
     int rc = db_step(s, e);
+    if (rc == 1) {
+        struct str v = db_bytes(s, 0);
+        *ret = (struct s3_bucket){arena_str(a, name), str_is(v, "Enabled"), str_is(v, "Suspended")};
+    }
     db_done(s);
-    return rc;
+    if (rc) return rc == 1 ? 0 : -1;
+    return err_set(e, ERR_S3_NO_BUCKET, "The specified bucket does not exist: %.*s", STR_ARG(str_take(name, 80)));
 }
 
 int s3_bucket_of(struct local_tx *tx, struct aws_call *c, struct str *ret, struct err *e) {
+    struct s3_bucket row;
     if (params_str(&c->params, "Bucket", ERR_S3_ARGUMENT, ret, e)) return -1;
     if (!ret->n) return err_set(e, ERR_S3_ARGUMENT, "the parameter Bucket is missing");
-    int rc = bucket_exists(tx, *ret, e);
-    if (rc) return rc == 1 ? 0 : -1;
-    return err_set(e, ERR_S3_NO_BUCKET, "The specified bucket does not exist: %.*s", STR_ARG(str_take(*ret, 80)));
+    return s3_bucket_row(tx, &c->arena, *ret, &row, e);
 }
 
 int s3_key_of(struct aws_call *c, struct str *ret, struct err *e) {
@@ -78,86 +110,64 @@ bool s3_etag_listed(struct str list, struct str etag) {
     return false;
 }
 
-/* == rows ===========================================================================================================
+struct str s3_json_text(struct arena *a, const struct json *v) {
+    struct buf b = BUF_MAX(8 << 20);
+    json_write(&b, v);
+    struct str s = arena_str(a, buf_view(&b));
+    buf_free(&b);
+    return s;
+}
+
+struct json s3_time(struct arena *a, int64_t unix_ms) {
+    char *when = arena_alloc(a, 25);
+    now_iso(unix_ms, when);
+    return json_make_c(when);
+}
+
+struct str s3_owner_id(struct local_tx *tx, struct arena *a) {
+    uint8_t sha[32];
+    char *hex = arena_alloc(a, 64);
+    crypto_sha256(tx->id.account, sha);
+    crypto_hex_to(hex, sha, 32);
+    return str_n(hex, 64);
+}
+
+/* == operations =====================================================================================================
  */
 
-static int read_json(struct arena *a, struct str text, struct json *ret, struct err *e) {
-    return json_parse(a, arena_str(a, text), NULL, ret, e) ? err_wrap(e, "an object's row") : 0;
+/* Operations of s3_makes_file never come this way: their rows are written after their files are there. */
+static int without_file(struct local_tx *tx, struct aws_call *c) {
+    (void)tx;
+    return err_set(&c->err, ERR_INTERNAL, "%s without a file", c->row->action);
 }
 
-static int read_object(struct db_stmt *s, struct arena *a, struct s3_object *o, struct err *e) {
-    o->id = arena_str(a, db_bytes(s, 0));
-    o->size = db_i64(s, 1);
-    o->etag = arena_str(a, db_bytes(s, 2));
-    o->modified_ms = db_i64(s, 3);
-    o->content_type = arena_str(a, db_bytes(s, 4));
-    if (read_json(a, db_bytes(s, 5), &o->headers, e) || read_json(a, db_bytes(s, 6), &o->metadata, e)) return -1;
-    return read_json(a, db_bytes(s, 7), &o->checksums, e);
-}
-
-int s3_find(struct local_tx *tx, struct arena *a, struct str bucket, struct str key, struct s3_object *ret,
-            struct err *e) {
-    struct db_stmt *s = NULL;
-    if (db_stmt(tx->db,
-                "SELECT object_id,size,etag,modified_ms,content_type,headers,metadata,checksums FROM objects"
-                " WHERE bucket=?1 AND key=?2",
-                &s, e))
-        return -1;
-    db_bind_text(s, 1, bucket);
-    db_bind_text(s, 2, key);
-    int rc = db_step(s, e);
-    if (rc == 1 && read_object(s, a, ret, e)) rc = -1;
-    db_done(s);
-    return rc;
-}
-
-/* == buckets ========================================================================================================
- */
-
-/* In us-east-1, creating a bucket that one owns already succeeds. */
-static int create_bucket(struct local_tx *tx, struct aws_call *c) {
-    struct str name;
-    struct db_stmt *s = NULL;
-    struct err *e = &c->err;
-    if (params_only(&c->params, "Bucket", "CreateBucket", ERR_S3_ARGUMENT, e)) return -1;
-    if (params_str(&c->params, "Bucket", ERR_S3_ARGUMENT, &name, e) || check_bucket_name(name, e)) return -1;
-    if (db_stmt(tx->db, "INSERT INTO buckets(name,created_ms) VALUES(?1,?2) ON CONFLICT DO NOTHING", &s, e)) return -1;
-    db_bind_text(s, 1, name);
-    db_bind_i64(s, 2, tx->now_ms);
-    if (db_run(s, e)) return -1;
-    json_set(&c->arena, &c->result, "Location", json_make_str(arena_printf(&c->arena, "/%.*s", STR_ARG(name))));
-    return 0;
-}
-
-static int head_bucket(struct local_tx *tx, struct aws_call *c) {
-    struct str name;
-    if (params_only(&c->params, "Bucket", "HeadBucket", ERR_S3_ARGUMENT, &c->err)) return -1;
-    if (s3_bucket_of(tx, c, &name, &c->err)) return -1;
-    json_set(&c->arena, &c->result, "BucketRegion", json_make_str(tx->id.region));
-    return 0;
-}
-
-static int list_buckets(struct local_tx *tx, struct aws_call *c) {
-    struct arena *a = &c->arena;
-    struct json all = json_make_arr();
-    struct db_stmt *s = NULL;
-    int rc;
-    if (params_only(&c->params, "", "ListBuckets", ERR_S3_ARGUMENT, &c->err)) return -1;
-    if (db_stmt(tx->db, "SELECT name,created_ms FROM buckets ORDER BY name", &s, &c->err)) return -1;
-    while ((rc = db_step(s, &c->err)) == 1) {
-        struct json row = json_make_obj();
-        char *when = arena_alloc(a, 25);
-        now_iso(db_i64(s, 1), when);
-        json_set(a, &row, "Name", json_make_str(arena_str(a, db_bytes(s, 0))));
-        json_set(a, &row, "CreationDate", json_make_c(when));
-        json_push(a, &all, row);
-    }
-    db_done(s);
-    json_set(a, &c->result, "Buckets", all);
-    return rc;
-}
-
-const struct local_row s3_rows[] = {
-    {AWS_S3_CreateBucket, create_bucket}, {AWS_S3_HeadBucket, head_bucket}, {AWS_S3_ListBuckets, list_buckets},
-    {AWS_S3_PutObject, s3_put_row},       {AWS_S3_GetObject, s3_get},       {AWS_S3_HeadObject, s3_head},
-    {AWS_S3_DeleteObject, s3_delete},     {AWS_S3_ListObjectsV2, s3_list},  {0, NULL}};
+const struct local_row s3_rows[] = {{AWS_S3_CreateBucket, s3_create_bucket},
+                                    {AWS_S3_HeadBucket, s3_head_bucket},
+                                    {AWS_S3_DeleteBucket, s3_delete_bucket},
+                                    {AWS_S3_ListBuckets, s3_list_buckets},
+                                    {AWS_S3_GetBucketLocation, s3_location},
+                                    {AWS_S3_PutBucketVersioning, s3_set_versioning},
+                                    {AWS_S3_GetBucketVersioning, s3_get_versioning},
+                                    {AWS_S3_PutBucketLifecycleConfiguration, s3_set_lifecycle},
+                                    {AWS_S3_GetBucketLifecycleConfiguration, s3_get_lifecycle},
+                                    {AWS_S3_DeleteBucketLifecycle, s3_delete_lifecycle},
+                                    {AWS_S3_PutObject, without_file},
+                                    {AWS_S3_CopyObject, without_file},
+                                    {AWS_S3_GetObject, s3_get},
+                                    {AWS_S3_HeadObject, s3_head},
+                                    {AWS_S3_DeleteObject, s3_delete},
+                                    {AWS_S3_DeleteObjects, s3_delete_many},
+                                    {AWS_S3_ListObjects, s3_list_v1},
+                                    {AWS_S3_ListObjectsV2, s3_list},
+                                    {AWS_S3_ListObjectVersions, s3_list_versions},
+                                    {AWS_S3_PutObjectTagging, s3_set_tags},
+                                    {AWS_S3_GetObjectTagging, s3_get_tags},
+                                    {AWS_S3_DeleteObjectTagging, s3_delete_tags},
+                                    {AWS_S3_CreateMultipartUpload, s3_upload_create},
+                                    {AWS_S3_UploadPart, without_file},
+                                    {AWS_S3_UploadPartCopy, without_file},
+                                    {AWS_S3_CompleteMultipartUpload, without_file},
+                                    {AWS_S3_AbortMultipartUpload, s3_upload_abort},
+                                    {AWS_S3_ListParts, s3_upload_parts},
+                                    {AWS_S3_ListMultipartUploads, s3_uploads},
+                                    {0, NULL}};

@@ -72,11 +72,35 @@ describe("an operation without a row", function()
     assert.is_true(may("kms", "Encrypt", { allow, { "deny", "kms:*", "arn:aws:kms:us-east-1:1:key/7" } }))
     assert.is_true(may("kms", "Encrypt", { allow, { "deny", "kms:Decrypt", "*" } }))
   end)
+end)
 
-  it("of S3 goes by the name that IAM has for it", function()
-    assert.is_true(may("s3", "UploadPart", { { "allow", "s3:PutObject", "arn:aws:s3:::b/*" } }))
-    assert.is_true(may("s3", "ListObjects", { { "allow", "s3:ListBucket", "arn:aws:s3:::b" } }))
-    assert.matches("s3:PutObject", select(3, may("s3", "CopyObject", { { "allow", "s3:GetObject", "*" } })))
-    assert.is_true(may("s3", "DeleteBucket", { { "allow", "s3:Delete*", "*" } }))
+describe("an operation of S3", function()
+  local function may(action, params, statements) return t.start("s3", action, params, statements) end
+
+  it("goes by the name that IAM has for it", function()
+    local object, bucket = '{"Bucket":"b","Key":"k"}', '{"Bucket":"b"}'
+    for action, needs in pairs { UploadPart = "s3:PutObject", CreateMultipartUpload = "s3:PutObject",
+      CompleteMultipartUpload = "s3:PutObject", HeadObject = "s3:GetObject", ListParts = "s3:ListMultipartUploadParts",
+      AbortMultipartUpload = "s3:AbortMultipartUpload", PutObjectTagging = "s3:PutObjectTagging" } do
+      assert.is_true(may(action, object, { { "allow", needs, "arn:aws:s3:::b/k" } }), action)
+      assert.is_nil((may(action, object, { { "allow", needs, "arn:aws:s3:::b/other" } })))
+    end
+    for action, needs in pairs { ListObjects = "s3:ListBucket", HeadBucket = "s3:ListBucket", DeleteBucket = "s3:DeleteBucket",
+      ListObjectVersions = "s3:ListBucketVersions", ListMultipartUploads = "s3:ListBucketMultipartUploads",
+      PutBucketLifecycleConfiguration = "s3:PutLifecycleConfiguration" } do
+      assert.is_true(may(action, bucket, { { "allow", needs, "arn:aws:s3:::b" } }), action)
+      assert.is_nil((may(action, bucket, { { "allow", "s3:GetObject", "*" } })))
+    end
+  end)
+
+  it("that copies needs to read its source too, and every one of many objects counts", function()
+    local copy, put, get = '{"Bucket":"b","Key":"k","CopySource":"/c%2Fd/e?versionId=1"}',
+      { "allow", "s3:PutObject", "*" }, { "allow", "s3:GetObjectVersion", "arn:aws:s3:::c/d/e" }
+    assert.is_true(may("CopyObject", copy, { put, get }))
+    assert.matches("s3:GetObjectVersion", select(3, may("CopyObject", copy, { put })))
+    assert.matches("s3:PutObject", select(3, may("CopyObject", copy, { get })))
+    local many = '{"Bucket":"b","Delete":{"Objects":[{"Key":"1"},{"Key":"2"}]}}'
+    assert.is_nil((may("DeleteObjects", many, { { "allow", "s3:DeleteObject", "arn:aws:s3:::b/1" } })))
+    assert.is_true(may("DeleteObjects", many, { { "allow", "s3:DeleteObject", "arn:aws:s3:::b/*" } }))
   end)
 end)

@@ -208,7 +208,7 @@ describe("perigee.aws calls", function()
   it("raises on unknown names and names what is near", function()
     local r = run [[
       report(fails(function() return aws.dynamodb:put_itm {} end)) report(fails(function() return aws.dynamo end))
-      report(fails(function() return aws.s3:list_objects {} end))]]
+      report(fails(function() return aws.s3:list_objects_v3 {} end))]]
     assert.matches("aws.dynamodb has no 'put_itm'; did you mean put_item", r[1])
     assert.matches("dynamodb", r[2])
     assert.matches("list_objects_v2", r[3])
