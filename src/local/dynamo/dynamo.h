@@ -296,6 +296,11 @@ int legacy_keys(struct arena *a, const struct json *p, struct expr **ret, struct
 int legacy_updates(struct arena *a, const struct json *p, struct update *ret, struct err *e);
 int legacy_projection(struct arena *a, const struct json *p, struct projection *ret, struct err *e);
 
+/* Attributes that are keys of t or its indexes are scalars: no expression may look inside them. */
+int check_scalar_keys(const struct ddb_table *t, const struct expr *x, struct err *e);
+int check_scalar_paths(const struct ddb_table *t, const struct projection *p, struct err *e);
+int check_scalar_update(const struct ddb_table *t, const struct update *u, struct err *e);
+
 /* ==== update.c ==== */
 
 /* Applies u to *next (a private copy of old; old may be NULL). *ret_new: the touched paths as they are afterwards,

@@ -72,9 +72,8 @@ struct expr *parse_node(struct parser *p, enum expr_op op, uint32_t n) {
 /* ==== paths ==== */
 
 static bool keyword(const struct parser *p) {
-    static const char *const of_conditions[] = {"AND", "OR", "NOT", "BETWEEN", "IN", NULL};
-    static const char *const of_updates[] = {"SET", "REMOVE", "ADD", "DELETE", NULL};
-    for (const char *const *k = p->update ? of_updates : of_conditions; *k; k++)
+    static const char *const words[] = {"AND", "OR", "NOT", "BETWEEN", "IN", "SET", "REMOVE", "ADD", "DELETE", NULL};
+    for (const char *const *k = words; *k; k++)
         if (lex_is(p, *k)) return true;
     return false;
 }

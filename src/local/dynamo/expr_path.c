@@ -48,6 +48,46 @@ const struct av *path_get(const struct path *p, const struct av *item) {
     return v;
 }
 
+/* ==== key attributes ==== */
+
+static bool is_key(const struct ddb_attr *hash, const struct ddb_attr *range, struct str name) {
+    return str_eq(hash->name, name) || (range->type && str_eq(range->name, name));
+}
+
+static int check_scalar(const struct ddb_table *t, const struct path *p, struct err *e) {
+    if (p->n < 2) return 0;
+    struct str name = p->steps[0].name, shown = clip(name);
+    bool key = is_key(&t->hash, &t->range, name), index = false;
+    for (size_t i = 0; !key && i < t->n_indexes; i++)
+        if (is_key(&t->indexes[i].hash, &t->indexes[i].range, name)) index = true;
+    if (!key && !index) return 0;
+    return err_set(e, ERR_VALIDATION,
+                   "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
+                   "%s: %.*s",
+                   key ? "Key" : "IndexKey", STR_ARG(shown));
+}
+
+int check_scalar_keys(const struct ddb_table *t, const struct expr *x, struct err *e) {
+    if (x->op == EX_PATH && check_scalar(t, &x->path, e)) return -1;
+    for (uint32_t i = 0; i < x->n; i++)
+        if (check_scalar_keys(t, x->args[i], e)) return -1;
+    return 0;
+}
+
+int check_scalar_paths(const struct ddb_table *t, const struct projection *p, struct err *e) {
+    for (uint32_t i = 0; i < p->n; i++)
+        if (check_scalar(t, &p->paths[i], e)) return -1;
+    return 0;
+}
+
+int check_scalar_update(const struct ddb_table *t, const struct update *u, struct err *e) {
+    for (uint32_t i = 0; i < u->n; i++) {
+        if (check_scalar(t, &u->actions[i].path, e)) return -1;
+        if (u->actions[i].value && check_scalar_keys(t, u->actions[i].value, e)) return -1;
+    }
+    return 0;
+}
+
 /* ==== projecting ==== */
 
 /* Those of `paths` whose step at `depth` leads to the same place as `to`. */

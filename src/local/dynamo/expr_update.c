@@ -84,13 +84,16 @@ static int parse_remove(struct update_parser *u) {
 static int parse_add_delete(struct update_parser *u, enum update_kind kind) {
     static const char *const words[] = {[AV_S] = "STRING",  [AV_N] = "NUMBER", [AV_B] = "BINARY", [AV_BOOL] = "BOOLEAN",
                                         [AV_NULL] = "NULL", [AV_M] = "MAP",    [AV_L] = "LIST",   [AV_BS] = NULL};
+    static const char *const words_of[] = {[UP_ADD] = "ADD", [UP_DELETE] = "DELETE"};
     struct path path;
     struct expr *x;
     if (parse_path(&u->p, &path) || parse_value(&u->p, &x)) return -1;
     const char *word = x->value ? words[x->value->type] : NULL;
     if (word && !(kind == UP_ADD && x->value->type == AV_N))
-        parse_soft(&u->p, SOFT_TYPE, "Incorrect operand type for operator or function; operator: %s, operand type: %s",
-                   kind == UP_ADD ? "ADD" : "DELETE", word);
+        parse_soft(&u->p, SOFT_TYPE,
+                   "Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: "
+                   "ALLOWED_FOR_%s_OPERAND",
+                   words_of[kind], word, words_of[kind]);
     add_action(u, kind, path, x);
     return 0;
 }

@@ -34,9 +34,6 @@ int legacy_check(struct arena *a, const struct json *p, const char *filter, stru
     if (!param(p, "ConditionalOperator")) return 0;
     const struct json *conditions = filter ? param(p, filter) : NULL;
     if (!conditions) return err_set(e, ERR_VALIDATION, "ConditionalOperator cannot be used without Filter or Expected");
-    if (conditions->n < 2)
-        return err_set(e, ERR_VALIDATION,
-                       "ConditionalOperator can only be used when Filter or Expected has two or more elements");
     return 0;
 }
 
@@ -207,16 +204,22 @@ static int expected_condition(struct arena *a, struct str name, const struct jso
     return av_from_json(a, value, 0, v, e);
 }
 
+static int one_element(struct err *e) {
+    return err_set(e, ERR_VALIDATION,
+                   "ConditionalOperator can only be used when Filter or Expected has two or more elements");
+}
+
 int legacy_conditions(struct arena *a, const struct json *p, const char *member, struct expr **ret, struct err *e) {
     const struct json *all = param(p, member);
     bool expected = str_is(str_c(member), "Expected"), any = str_is(json_get_s(p, "ConditionalOperator"), "OR");
     *ret = NULL;
-    if (!all || !all->n) return 0;
+    if (!all || !all->n) return all && param(p, "ConditionalOperator") ? one_element(e) : 0;
     struct expr *x = node(a, any ? EX_OR : EX_AND, all->n);
     for (uint32_t i = 0; i < all->n; i++) {
         const struct json_member *m = &all->members[i];
         if ((expected ? expected_condition : filter_condition)(a, m->key, &m->value, &x->args[i], e)) return -1;
     }
+    if (x->n == 1 && param(p, "ConditionalOperator")) return one_element(e);
     *ret = x->n == 1 ? x->args[0] : x;
     return 0;
 }

@@ -73,11 +73,9 @@ void lex_next(struct parser *p) {
         end = word_end(t, i + 1);
         p->tok = end == i + 1 ? T_BAD : t.p[i] == '#' ? T_HASH : T_COLON;
     } else if (is_digit(t.p[i])) {
-        end = word_end(t, i);
+        while (end < t.n && is_digit(t.p[end])) end++;
         p->tok = T_INT;
-        for (size_t k = i; k < end; k++)
-            if (!is_digit(t.p[k])) p->tok = T_BAD;
-    } else if (is_word(t.p[i])) {
+    } else if (is_word(t.p[i]) && t.p[i] != '_') {
         end = word_end(t, i);
         p->tok = T_NAME;
     } else {

@@ -1,5 +1,6 @@
 /* Query and Scan: pages of rows, filtered and projected. */
 #include "local/dynamo/dynamo.h"
+#include <stdlib.h>
 
 enum { PAGE_BYTES = 1 << 20, SEGMENTS_MAX = 1000000 };
 enum select { SELECT_ALL, SELECT_PROJECTED, SELECT_SPECIFIC, SELECT_COUNT };
@@ -71,7 +72,12 @@ static int read_expressions(struct reading *r, struct err *e) {
         return err_set(
             e, ERR_VALIDATION,
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.");
-    if (expr_names(r->a, r->p, any ? NULL : "FilterExpression is null", &x, e)) return -1;
+    if (expr_names(r->a, r->p,
+                   any            ? NULL
+                   : r->plan.scan ? "FilterExpression is null"
+                                  : "FilterExpression and KeyConditionExpression are null",
+                   &x, e))
+        return -1;
     if (filter && expr_condition(r->a, &x, "FilterExpression", filter->s, &r->filter, e)) return -1;
     if (projection && expr_projection(r->a, &x, projection->s, &r->projection, e)) return -1;
     if (keys && expr_condition(r->a, &x, "KeyConditionExpression", keys->s, &r->keys, e)) return -1;
@@ -94,8 +100,7 @@ static int read_select(struct reading *r, struct err *e) {
             e, ERR_VALIDATION,
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES");
     if (r->select == SELECT_PROJECTED && !index)
-        return err_set(e, ERR_VALIDATION, "ALL_PROJECTED_ATTRIBUTES can be used only when %s using an IndexName",
-                       r->plan.scan ? "Scanning" : "Querying");
+        return err_set(e, ERR_VALIDATION, "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName");
     return 0;
 }
 
@@ -109,10 +114,43 @@ static bool projected(const struct ddb_plan *q, struct str name) {
     return index_projects(q->table, q->index, name);
 }
 
+static int by_name(const void *l, const void *r) {
+    return str_cmp(*(const struct str *)l, *(const struct str *)r);
+}
+
+/* Names of top-level attributes in x that the index lacks, each once. */
+static void missing(const struct ddb_plan *q, const struct expr *x, struct str *names, uint32_t *n, uint32_t max) {
+    bool known = x->op != EX_PATH || projected(q, x->path.steps[0].name);
+    for (uint32_t i = 0; !known && i < *n; i++) known = str_eq(names[i], x->path.steps[0].name);
+    if (!known && *n < max) names[(*n)++] = x->path.steps[0].name;
+    for (uint32_t i = 0; i < x->n; i++) missing(q, x->args[i], names, n, max);
+}
+
+static int check_index_filter(struct reading *r, struct err *e) {
+    struct str names[20], index = clip(r->plan.index->name);
+    uint32_t n = 0;
+    if (!r->filter) return 0;
+    missing(&r->plan, r->filter, names, &n, 20);
+    if (!n) return 0;
+    qsort(names, n, sizeof *names, by_name);
+    struct buf b = BUF_MAX(600);
+    for (uint32_t i = 0; i < n; i++) {
+        struct str s = clip(names[i]);
+        buf_printf(&b, "%s%.*s", i ? ", " : "", STR_ARG(s));
+    }
+    err_set(e, ERR_VALIDATION,
+            "One or more parameter values were invalid: Secondary index %.*s does not project one or more filter "
+            "attributes: [%s]",
+            STR_ARG(index), buf_cstr(&b));
+    buf_free(&b);
+    return -1;
+}
+
 /* A global index has no other attributes than it projects; a local one reaches the table's when asked for more. */
 static int check_index_select(struct reading *r, struct err *e) {
     const struct ddb_index *x = r->plan.index;
     if (!x || x->projection == PROJECT_ALL) return 0;
+    if (!r->plan.scan && check_index_filter(r, e)) return -1;
     struct str name = clip(x->name);
     r->index_only = x->global || r->select == SELECT_PROJECTED || r->select == SELECT_COUNT;
     if (!x->global) {
@@ -138,11 +176,14 @@ static int check_index_select(struct reading *r, struct err *e) {
     return 0;
 }
 
-static void keep_projected(const struct ddb_plan *q, struct av *item) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < item->n; i++)
-        if (projected(q, item->members[i].name)) item->members[n++] = item->members[i];
-    item->n = n;
+static void keep_projected(struct arena *a, const struct ddb_plan *q, struct av *item) {
+    const struct av_member *all = item->members;
+    uint32_t n = item->n;
+    item->members = ARENA_ARRAY(a, struct av_member, n);
+    item->cap = n;
+    item->n = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (projected(q, all[i].name)) item->members[item->n++] = all[i];
 }
 
 static int check_filter(const struct ddb_plan *q, const char *what, const struct expr *x, struct err *e) {
@@ -208,9 +249,11 @@ static int open_rows(struct local_tx *tx, const struct ddb_plan *q, struct db_st
     return 0;
 }
 
-static void take(struct reading *r, struct av *item) {
+/* The filter of a local index sees the whole item. */
+static void take(struct reading *r, const struct av *whole, struct av *item) {
+    bool local = r->plan.index && !r->plan.index->global;
     r->scanned++;
-    if (r->filter && !expr_test(r->a, r->filter, item)) return;
+    if (r->filter && !expr_test(r->a, r->filter, local ? whole : item)) return;
     r->count++;
     if (r->select == SELECT_COUNT) return;
     struct av out = r->projection.n ? project(r->a, &r->projection, item) : *item;
@@ -229,13 +272,13 @@ static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
         if (av_decode(r->a, arena_str(r->a, db_bytes(s, 1)), item, e)) return -1;
         seen = *item;
         struct av whole_key = key_attributes(r->a, r->plan.table, r->plan.index, item);
-        if (r->index_only) keep_projected(&r->plan, &seen);
+        if (r->index_only) keep_projected(r->a, &r->plan, &seen);
         bytes += av_item_size(&seen);
         bool full = bytes > PAGE_BYTES && last;
         if (!full) {
             if (r->plan.index && r->fetches) usage_read(&r->used, r->plan.table, NULL, av_item_size(item), consistent);
             r->bytes += r->plan.index ? index_size(r->plan.table, r->plan.index, item) : av_item_size(item);
-            take(r, &seen);
+            take(r, item, &seen);
             last = ARENA_NEW(r->a, struct av);
             *last = whole_key;
         }
@@ -261,6 +304,8 @@ static int prepare(struct local_tx *tx, struct reading *r, struct err *e) {
     if (start && av_item_from_json(r->a, start, "ExclusiveStartKey", &key, e))
         return e->code == ERR_VALIDATION ? err_wrap(e, "The provided starting key is invalid") : -1;
     if (ddb_table(tx, name, &t, e) || plan_target(&r->plan, t, r->p, e) || check_index_select(r, e)) return -1;
+    if (r->filter && check_scalar_keys(t, r->filter, e)) return -1;
+    if (check_scalar_paths(t, &r->projection, e)) return -1;
     if (!r->plan.scan && plan_keys(r->a, &r->plan, r->keys, e)) return -1;
     const char *what = param(r->p, "QueryFilter") ? "QueryFilter" : "Filter Expression";
     if (!r->plan.scan && r->filter && check_filter(&r->plan, what, r->filter, e)) return -1;

@@ -4,6 +4,7 @@
 int get_one(struct local_tx *tx, struct arena *a, const struct ddb_get *g, struct av **ret, size_t *ret_size,
             struct err *e) {
     struct av *item;
+    if (check_scalar_paths(g->table, &g->projection, e)) return -1;
     if (item_read(tx, a, g->table, &g->key, &item, e)) return -1;
     *ret_size = item ? av_item_size(item) : 0;
     if (item && g->projection.n) *item = project(a, &g->projection, item);

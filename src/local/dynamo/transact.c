@@ -54,11 +54,16 @@ static int cancel(struct aws_call *c, const struct reason *reasons, uint32_t n) 
 static int check_items(const struct json *p, const struct json **ret, struct err *e) {
     if (check_required(p, "TransactItems", ret, e)) return -1;
     if ((*ret)->n >= 1 && (*ret)->n <= ACTIONS_MAX) return 0;
+    if (!(*ret)->n)
+        return err_set(
+            e, ERR_VALIDATION,
+            "1 validation error detected: Value '[]' at 'transactItems' failed to satisfy constraint: Member must "
+            "have length greater than or equal to 1");
     return err_set(
         e, ERR_VALIDATION,
         "1 validation error detected: Value '[%u items]' at 'transactItems' failed to satisfy constraint: Member must "
-        "have length %s",
-        (*ret)->n, (*ret)->n ? "less than or equal to 100" : "greater than or equal to 1");
+        "have length less than or equal to 100",
+        (*ret)->n);
 }
 
 static bool same_item(const struct ddb_table *t, const struct ddb_key *k, const struct ddb_table *u,
@@ -99,10 +104,9 @@ static const struct action {
     {"ConditionCheck", W_CHECK, key_params, "ConditionExpression"},
 };
 
-static int parse_action(struct arena *a, const struct json *j, struct ddb_write *w, struct err *e) {
+static int parse_action(struct arena *a, const struct json *j, uint32_t at, struct ddb_write *w, struct err *e) {
     const struct action *found = NULL;
     int n = 0;
-    const struct json *v;
     if (check_params(j, "TransactWriteItems", item_params, e)) return -1;
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
         if (!param(j, actions[i].name)) continue;
@@ -113,7 +117,12 @@ static int parse_action(struct arena *a, const struct json *j, struct ddb_write 
         return err_set(e, ERR_VALIDATION,
                        "TransactItems can only contain one of ConditionCheck, Put, Update or Delete");
     const struct json *p = param(j, found->name);
-    if (check_params(p, found->name, found->params, e) || check_required(p, found->required, &v, e)) return -1;
+    if (check_params(p, found->name, found->params, e)) return -1;
+    if (!param(p, found->required))
+        return err_set(e, ERR_VALIDATION,
+                       "1 validation error detected: Value null at 'transactItems.%u.member.%c%s.%c%s' failed to "
+                       "satisfy constraint: Member must not be null",
+                       at, found->name[0] | 32, found->name + 1, found->required[0] | 32, found->required + 1);
     return write_parse(a, p, found->kind, w, e);
 }
 
@@ -171,7 +180,7 @@ int ddb_transact_write(struct local_tx *tx, struct aws_call *c) {
     struct ddb_write *w = ARENA_ARRAY(a, struct ddb_write, items->n);
     struct reason *reasons = ARENA_ARRAY(a, struct reason, items->n);
     for (uint32_t i = 0; i < items->n; i++)
-        if (parse_action(a, &items->items[i], &w[i], e)) return -1;
+        if (parse_action(a, &items->items[i], i + 1, &w[i], e)) return -1;
     for (uint32_t i = 0; i < items->n; i++) w[i].want_old = used.wanted;
     if (bind_actions(tx, c, w, reasons, items->n) || prepare_actions(tx, c, w, reasons, items->n)) return -1;
     for (uint32_t i = 0; i < items->n; i++) {

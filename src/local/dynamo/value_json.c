@@ -90,10 +90,6 @@ static int read_set(struct arena *a, const struct json *j, enum av_type t, struc
         struct av *to = &ret->items[i];
         int rc = t == AV_SS ? read_string(m, to, e) : t == AV_NS ? read_number(a, m, to, e) : read_binary(a, m, to, e);
         if (rc) return -1;
-        if (!to->s.n)
-            return err_set(e, ERR_VALIDATION,
-                           "One or more parameter values were invalid: An %s set may not have a empty %s as a member",
-                           set_words[t], set_words[t]);
     }
     return distinct(ret) ? 0 : duplicates(t, ret, e);
 }

@@ -54,9 +54,17 @@ static int too_large(const char *what, struct err *e) {
     return err_set(e, ERR_VALIDATION, "%s has exceeded the maximum allowed size", what);
 }
 
+static int check_expressions(const struct ddb_write *w, struct err *e) {
+    if (w->condition && check_scalar_keys(w->table, w->condition, e)) return -1;
+    return check_scalar_update(w->table, &w->update, e);
+}
+
 int write_bind(struct arena *a, struct ddb_write *w, struct err *e) {
-    if (w->kind != W_PUT) return key_of_key(a, w->table, &w->given, &w->key, e) ? -1 : check_updates_key(w, e);
-    if (key_of_item(a, w->table, &w->given, &w->key, e)) return -1;
+    if (w->kind != W_PUT) {
+        if (key_of_key(a, w->table, &w->given, &w->key, e) || check_updates_key(w, e)) return -1;
+        return check_expressions(w, e);
+    }
+    if (key_of_item(a, w->table, &w->given, &w->key, e) || check_expressions(w, e)) return -1;
     if (item_check_indexes(a, w->table, &w->given, e)) return -1;
     w->size = av_item_size(&w->given);
     return w->size > ITEM_MAX ? too_large("Item size", e) : 0;
@@ -82,13 +90,10 @@ static int copy_of(struct arena *a, const struct av *item, struct av *ret, struc
 static int make_updated(struct arena *a, struct ddb_write *w, struct err *e) {
     struct av *next = ARENA_NEW(a, struct av);
     bool want = w->want_touched;
-    if (!w->old && update_only_removes(&w->update)) {
-        w->touched_new = w->touched_old = (struct av){.type = AV_M};
-        return 0; /* an item that is not there is not made by removing from it */
-    }
     if (copy_of(a, w->old ? w->old : &w->given, next, e)) return -1;
     if (update_apply(a, &w->update, w->old, next, want ? &w->touched_new : NULL, want ? &w->touched_old : NULL, e))
         return -1;
+    if (!w->old && update_only_removes(&w->update)) return 0; /* an item is not made by removing from it */
     if (item_check_indexes(a, w->table, next, e)) return -1;
     w->size = av_item_size(next);
     if (w->size > ITEM_MAX) return too_large("Item size to update", e);

@@ -127,7 +127,7 @@ describe("Conditions", function()
       ["a = :5)"] = 'Syntax error; token: ")"', ["a ! :5"] = 'Syntax error; token: "!"', ["a.[0] = :5"] = "Syntax error",
       ["a = 5"] = 'Syntax error; token: "5"', ["a IN ()"] = "Syntax error", ["AND"] = "Syntax error", ["a[x] = :5"] = "Syntax error",
       ["NOT"] = "Syntax error", ["é = :5"] = 'Syntax error; token: "é"', ["# = :5"] = 'Syntax error; token: "#"', ["(a) AND a = :5"] = "Syntax error",
-      ["a = :5 AND (a)"] = "Syntax error", ["attribute_exists()"] = "Syntax error", ["1a = :5"] = 'Syntax error; token: "1a"',
+      ["a = :5 AND (a)"] = "Syntax error", ["attribute_exists()"] = "Syntax error", ["1a = :5"] = 'Syntax error; token: "1", near: "1a"', ["_a = :5"] = 'Syntax error; token: "_", near: "_a"',
       ["a BETWEEN :1 OR :5"] = 'Syntax error; token: "OR"', ["a = :5 = :6"] = "Syntax error", ["a + b = :5"] = 'Syntax error; token: "+"',
     }
     for x, part in pairs(cases) do

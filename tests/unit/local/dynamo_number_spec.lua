@@ -175,6 +175,11 @@ describe("Items", function()
     for item, n in pairs(sizes) do assert.are.equal(n, (d.size(item)), item) end
   end)
 
+  it("can have empty strings as members of sets", function()
+    assert.are.equal(1, d.size '{"a":{"SS":[""]}}')
+    assert.are.equal(2, d.size '{"a":{"BS":["","AA=="]}}')
+  end)
+
   it("refuse values that are not one of AWS's types", function()
     local bad = {
       ['{"a":{}}'] = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
@@ -190,7 +195,6 @@ describe("Items", function()
       ['{"a":{"SS":["x","y","x"]}}'] = "Input collection [x, y, x] contains duplicates.",
       ['{"a":{"NS":["1","1.0"]}}'] = "Input collection contains duplicates",
       ['{"a":{"BS":["AA==","AA=="]}}'] = "contains duplicates",
-      ['{"a":{"SS":[""]}}'] = "may not have a empty string",
       ['{"a":{"L":{}}}'] = "where a list is expected",
       ['{"a":{"M":[]}}'] = "where a map is expected",
       ['{"a":{"BOOL":"true"}}'] = "where a boolean is expected",
