@@ -1,88 +1,11 @@
--- Every source with a real file, process or HTTP endpoint; the store's cache with a clock that the tests move.
+-- Every source on this machine and at STS and SSO, with a real file, process or HTTP endpoint.
 local t = require "t.credentials"
-
-local ID, SECRET, TOKEN = "AKIAEXAMPLE", "wJalrXUtnFEMI/K7MDENG+secret", "session/token+very/secret="
-local HOUR = 3600 * 1000
-
-local function write(path, text, mode)
-  local f = assert(io.open(path, "wb"))
-  f:write(text)
-  f:close()
-  if mode then assert(os.execute(("chmod %s %s"):format(mode, path))) end
-end
-
-local function read(path)
-  local f = io.open(path, "rb")
-  if not f then return nil end
-  local text = f:read "a"
-  f:close()
-  return text
-end
+local shared = require "unit.remote.home"(_ENV)
+local ID, SECRET, TOKEN, FAR, write = shared.ID, shared.SECRET, shared.TOKEN, shared.FAR, shared.write
+local read, open, server, failure, json_set = shared.read, shared.open, shared.server, shared.failure, shared.json_set
+local config, script = shared.config, shared.script
 
 describe("credentials", function()
-  local home, boxes, servers, told
-
-  before_each(function()
-    home = os.tmpname()
-    os.remove(home)
-    assert(os.execute("mkdir -p " .. home .. "/.aws/sso/cache"))
-    boxes, servers, told = {}, {}, {}
-  end)
-
-  -- No secret may ever stand in an error, a log line or the failure that statistics show.
-  after_each(function()
-    for _, b in ipairs(boxes) do
-      told[#told + 1] = b:logged()
-      told[#told + 1] = b:stats().last_failure or ""
-      b:close()
-    end
-    for _, s in ipairs(servers) do s:close() end
-    os.execute("rm -rf " .. home)
-    local all = table.concat(told, "\n")
-    for _, secret in ipairs { SECRET, TOKEN, "wJalrXUtn", "very/secret", "JWT-secret", "bearer-secret" } do
-      assert.is_nil(all:find(secret, 1, true), all)
-    end
-  end)
-
-  local function open(env, explicit)
-    env.HOME = env.HOME or home
-    env.AWS_EC2_METADATA_DISABLED = env.AWS_EC2_METADATA_DISABLED or (env.AWS_EC2_METADATA_SERVICE_ENDPOINT and "false" or "true")
-    env.AWS_REGION = env.AWS_REGION or "eu-west-1"
-    local b, why = t.open(env, explicit)
-    assert(b, why)
-    boxes[#boxes + 1] = b
-    return b
-  end
-
-  local function server()
-    local s = t.server()
-    servers[#servers + 1] = s
-    return s, "http://127.0.0.1:" .. s:port()
-  end
-
-  local function failure(b)
-    local c, why, name = b:wait()
-    assert.is_nil(c)
-    assert.equal("CredentialsUnavailable", name)
-    told[#told + 1] = why
-    return why
-  end
-
-  local function json_set(fields)
-    local parts = {}
-    for k, v in pairs(fields) do parts[#parts + 1] = ('"%s":%s'):format(k, type(v) == "number" and v or '"' .. v .. '"') end
-    return "{" .. table.concat(parts, ",") .. "}"
-  end
-
-  local function in_ms(b, ms) return t.iso(b:now() + ms) end
-  local FAR = "2199-01-01T00:00:00Z"
-
-  local function config(text) write(home .. "/.aws/config", text) end
-  local function script(name, text)
-    write(home .. "/" .. name, "#!/bin/sh\n" .. text .. "\n", "755")
-    return home .. "/" .. name
-  end
-
   describe("explicit", function()
     it("win over the environment, without a thread or a fetch", function()
       local b = open({ AWS_ACCESS_KEY_ID = "other", AWS_SECRET_ACCESS_KEY = "x" },
@@ -107,14 +30,14 @@ describe("credentials", function()
     end)
 
     it("win over AWS_PROFILE, not over an explicit profile", function()
-      write(home .. "/.aws/credentials", "[dev]\naws_access_key_id = AKDEV\naws_secret_access_key = s")
+      write(shared.home .. "/.aws/credentials", "[dev]\naws_access_key_id = AKDEV\naws_secret_access_key = s")
       local env = { AWS_ACCESS_KEY_ID = ID, AWS_SECRET_ACCESS_KEY = SECRET, AWS_PROFILE = "dev" }
       assert.equal(ID, open(env):get().access_key)
       assert.equal("AKDEV", open(env, { profile = "dev" }):get().access_key)
     end)
 
     it("count as unset when blank", function()
-      write(home .. "/.aws/credentials", "[default]\naws_access_key_id = AKFILE\naws_secret_access_key = s")
+      write(shared.home .. "/.aws/credentials", "[default]\naws_access_key_id = AKFILE\naws_secret_access_key = s")
       assert.equal("AKFILE", open({ AWS_ACCESS_KEY_ID = "  ", AWS_SECRET_ACCESS_KEY = "" }):get().access_key)
     end)
 
@@ -134,19 +57,19 @@ describe("credentials", function()
   it("that no source has: one message says which were asked and why each has none", function()
     assert.equal("no credentials were found\n" ..
       "  environment: AWS_ACCESS_KEY_ID is not set\n" ..
-      "  profile default: is neither in " .. home .. "/.aws/config nor in " .. home .. "/.aws/credentials\n" ..
+      "  profile default: is neither in " .. shared.home .. "/.aws/config nor in " .. shared.home .. "/.aws/credentials\n" ..
       "  web identity: AWS_WEB_IDENTITY_TOKEN_FILE is not set\n" ..
       "  container: neither AWS_CONTAINER_CREDENTIALS_RELATIVE_URI nor _FULL_URI is set\n" ..
       "  instance metadata: disabled by AWS_EC2_METADATA_DISABLED", failure(open {}))
     config "\n[default]\nregion = eu-west-1"
-    assert.matches("\n  profile default: has no credentials %(" .. home .. "/.aws/config:2%)\n", failure(open {}))
+    assert.matches("\n  profile default: has no credentials %(" .. shared.home .. "/.aws/config:2%)\n", failure(open {}))
     assert.matches("\n  environment: not asked, a profile is named explicitly\n", failure(open({}, { profile = "default" })))
   end)
 
   describe("of a profile", function()
     it("are static keys, those of the credentials file first, without a fetch", function()
       config "[profile dev]\naws_access_key_id = CONF\naws_secret_access_key = x"
-      write(home .. "/.aws/credentials", ("[dev]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s")
+      write(shared.home .. "/.aws/credentials", ("[dev]\naws_access_key_id = %s\naws_secret_access_key = %s\naws_session_token = %s")
         :format(ID, SECRET, TOKEN))
       local b = open { AWS_PROFILE = "dev" }
       assert.same({ access_key = ID, secret_key = SECRET, session_token = TOKEN, source = "profile dev", expires_ms = 0 }, b:get())
@@ -177,8 +100,8 @@ describe("credentials", function()
       return open {}
     end
     local function printing(fields, words)
-      write(home .. "/out", json_set(fields))
-      return process("cat " .. home .. "/out", words)
+      write(shared.home .. "/out", json_set(fields))
+      return process("cat " .. shared.home .. "/out", words)
     end
 
     it("are what it prints", function()
@@ -194,19 +117,19 @@ describe("credentials", function()
     end)
 
     it("gets its words as a shell would split them, but there is no shell", function()
-      local b = process([[for a in "$@"; do printf '[%s]' "$a"; done >]] .. home .. [[/args; exit 1]],
+      local b = process([[for a in "$@"; do printf '[%s]' "$a"; done >]] .. shared.home .. [[/args; exit 1]],
         [[ plain "two words" 'sin"gle $HOME' a\ b "q\"uo\\te\n" '' a;b > x | $(y)]])
       failure(b)
-      assert.equal([=[[plain][two words][sin"gle $HOME][a b][q"uo\te\n][]]=] .. "[a;b][>][x][|][$(y)]", (read(home .. "/args")))
+      assert.equal([=[[plain][two words][sin"gle $HOME][a b][q"uo\te\n][]]=] .. "[a;b][>][x][|][$(y)]", (read(shared.home .. "/args")))
     end)
 
     it("has no open input and no blocked signals", function()
-      failure(process("read x; echo \"got:$x\" >" .. home .. "/in; grep SigBlk /proc/self/status >>" .. home .. "/in; exit 1"))
-      assert.equal("got:\nSigBlk:\t0000000000000000\n", read(home .. "/in"))
+      failure(process("read x; echo \"got:$x\" >" .. shared.home .. "/in; grep SigBlk /proc/self/status >>" .. shared.home .. "/in; exit 1"))
+      assert.equal("got:\nSigBlk:\t0000000000000000\n", read(shared.home .. "/in"))
     end)
 
     it("that fails is named with file, line, status and what it said on stderr", function()
-      assert.matches("profile default: profile default %(" .. home .. "/.aws/config:2%): credential_process " .. home ..
+      assert.matches("profile default: profile default %(" .. shared.home .. "/.aws/config:2%): credential_process " .. shared.home ..
         "/tool: exit status 3: no such vault really$", failure(process "printf 'no such vault\\n\\033really\\n' >&2; exit 3"):gsub("%?", ""))
       assert.matches("was killed by signal 9$", failure(process "kill -9 $$"))
       config "[default]\ncredential_process = /nowhere/tool x"
@@ -229,21 +152,21 @@ describe("credentials", function()
     end)
 
     it("may leave a child behind that keeps its output open", function()
-      write(home .. "/out", json_set { Version = 1, AccessKeyId = ID, SecretAccessKey = SECRET })
-      local b = process("cat " .. home .. "/out; sleep 30 & echo $! >" .. home .. "/pid")
+      write(shared.home .. "/out", json_set { Version = 1, AccessKeyId = ID, SecretAccessKey = SECRET })
+      local b = process("cat " .. shared.home .. "/out; sleep 30 & echo $! >" .. shared.home .. "/pid")
       assert.equal(ID, b:wait().access_key)
-      os.execute("kill $(cat " .. home .. "/pid)")
+      os.execute("kill $(cat " .. shared.home .. "/pid)")
     end)
 
     it("that hangs is killed with its children when the store closes", function()
-      local b = process("sleep 60 & echo $! >" .. home .. "/pid.new; mv " .. home .. "/pid.new " .. home .. "/pid; wait")
+      local b = process("sleep 60 & echo $! >" .. shared.home .. "/pid.new; mv " .. shared.home .. "/pid.new " .. shared.home .. "/pid; wait")
       assert.equal("wait", b:get())
-      while not read(home .. "/pid") do os.execute "sleep 0.01" end
-      local pid = read(home .. "/pid"):match "%d+"
+      while not read(shared.home .. "/pid") do os.execute "sleep 0.01" end
+      local pid = read(shared.home .. "/pid"):match "%d+"
       assert.is_true(b:forget())
       local before = t.mono_ms()
       b:close()
-      table.remove(boxes)
+      shared.closed_here()
       assert.is_true(t.mono_ms() - before < 5000)
       local state
       repeat state = (read("/proc/" .. pid .. "/stat") or ""):match "%) (%a)" until not state or state == "Z"
@@ -422,8 +345,8 @@ describe("credentials", function()
 
   describe("of a web identity", function()
     local function env(url)
-      write(home .. "/jwt", "JWT-secret\n")
-      return { AWS_WEB_IDENTITY_TOKEN_FILE = home .. "/jwt", AWS_ROLE_ARN = "arn:aws:iam::1:role/web",
+      write(shared.home .. "/jwt", "JWT-secret\n")
+      return { AWS_WEB_IDENTITY_TOKEN_FILE = shared.home .. "/jwt", AWS_ROLE_ARN = "arn:aws:iam::1:role/web",
         AWS_ROLE_SESSION_NAME = "pod", AWS_ENDPOINT_URL_STS = url }
     end
 
@@ -435,7 +358,7 @@ describe("credentials", function()
       assert.same({ "ASIAWEB", "web identity: role arn:aws:iam::1:role/web" }, { c.access_key, c.source })
       assert.matches("Action=AssumeRoleWithWebIdentity&.*RoleSessionName=pod&WebIdentityToken=JWT%-secret$", s:requests()[1])
       assert.is_nil(s:requests()[1]:find "Authorization")
-      write(home .. "/jwt", "second")
+      write(shared.home .. "/jwt", "second")
       assert.is_true(b:refused())
       b:wait()
       assert.matches("WebIdentityToken=second$", s:requests()[2])
@@ -444,8 +367,8 @@ describe("credentials", function()
     it("may be a profile's", function()
       local s, url = server()
       s:reply("POST", { body = sts_answer("AssumeRoleWithWebIdentity", "ASIAWEB") })
-      write(home .. "/jwt", "JWT-secret")
-      config("[default]\nrole_arn = arn:aws:iam::1:role/web\nweb_identity_token_file = " .. home .. "/jwt")
+      write(shared.home .. "/jwt", "JWT-secret")
+      config("[default]\nrole_arn = arn:aws:iam::1:role/web\nweb_identity_token_file = " .. shared.home .. "/jwt")
       assert.equal("profile default: role arn:aws:iam::1:role/web of a web identity", open({ AWS_ENDPOINT_URL = url }):wait().source)
     end)
 
@@ -461,10 +384,10 @@ describe("credentials", function()
       e.AWS_ROLE_ARN = nil
       assert.matches("web identity: AWS_WEB_IDENTITY_TOKEN_FILE is set, but AWS_ROLE_ARN is not$", failure(open(e)))
       e = env "http://127.0.0.1:1"
-      e.AWS_WEB_IDENTITY_TOKEN_FILE = home .. "/gone"
-      assert.matches("web identity: role arn:aws:iam::1:role/web: cannot open " .. home .. "/gone: No such file", failure(open(e)))
-      write(home .. "/jwt", "\n")
-      e.AWS_WEB_IDENTITY_TOKEN_FILE = home .. "/jwt"
+      e.AWS_WEB_IDENTITY_TOKEN_FILE = shared.home .. "/gone"
+      assert.matches("web identity: role arn:aws:iam::1:role/web: cannot open " .. shared.home .. "/gone: No such file", failure(open(e)))
+      write(shared.home .. "/jwt", "\n")
+      e.AWS_WEB_IDENTITY_TOKEN_FILE = shared.home .. "/jwt"
       assert.matches("/jwt is empty$", failure(open(e)))
     end)
   end)
@@ -473,7 +396,7 @@ describe("credentials", function()
     local SESSION = "[sso-session corp]\nsso_start_url = https://corp.awsapps.com/start\nsso_region = eu-central-1\n"
     local PROFILE = "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Dev Ops\n"
     local function token(name, expires)
-      write(("%s/.aws/sso/cache/%s.json"):format(home, name), json_set { accessToken = "bearer-secret", expiresAt = expires or FAR })
+      write(("%s/.aws/sso/cache/%s.json"):format(shared.home, name), json_set { accessToken = "bearer-secret", expiresAt = expires or FAR })
     end
     local CORP = "c43f8a29bb38b4dd4c9b5fb5a8d0d1d5a2d7c9f0" -- replaced below by what sha1sum says
     setup(function()
@@ -508,7 +431,7 @@ describe("credentials", function()
       assert.matches("SSO: .*/sso/cache/" .. CORP .. ".json does not exist; run: aws sso login %-%-sso%-session corp$", failure(open(env)))
       token(CORP, "2020-01-01T00:00:00Z")
       assert.matches("the token has expired at 2020%-01%-01T00:00:00Z; run: aws sso login %-%-sso%-session corp$", failure(open(env)))
-      write(home .. "/.aws/sso/cache/" .. CORP .. ".json", "bearer-secret")
+      write(shared.home .. "/.aws/sso/cache/" .. CORP .. ".json", "bearer-secret")
       assert.matches(".json is not JSON; run: aws sso login", failure(open(env)))
       local s, url = server()
       s:reply("GET", { status = "401", body = '{"message":"Session token not found or invalid"}' })
@@ -530,9 +453,9 @@ describe("credentials", function()
         token(CORP)
         assert.matches(case[2], failure(open { AWS_ENDPOINT_URL_SSO = url }))
       end
-      write(("%s/.aws/sso/cache/%s.json"):format(home, CORP), '{"accessToken":"a"}')
+      write(("%s/.aws/sso/cache/%s.json"):format(shared.home, CORP), '{"accessToken":"a"}')
       assert.matches("has no accessToken with a readable expiresAt; run: aws sso login", failure(open {}))
-      write(("%s/.aws/sso/cache/%s.json"):format(home, CORP), '{"accessToken":"a\\nb","expiresAt":"' .. FAR .. '"}')
+      write(("%s/.aws/sso/cache/%s.json"):format(shared.home, CORP), '{"accessToken":"a\\nb","expiresAt":"' .. FAR .. '"}')
       assert.matches("the token cannot be sent in a header; run: aws sso login", failure(open {}))
     end)
 
@@ -564,323 +487,4 @@ describe("credentials", function()
     end)
   end)
 
-  describe("of a container", function()
-    local function body(b, id) return json_set { AccessKeyId = id or "ASIACONT", SecretAccessKey = SECRET, Token = TOKEN, Expiration = in_ms(b, 6 * HOUR) } end
-    local clock = { now = function() return os.time() * 1000 end }
-
-    it("are fetched with the token of a file that is read anew", function()
-      local s, url = server()
-      s:reply("GET /creds?a=b ", { body = body(clock) })
-      write(home .. "/token", "bearer-secret")
-      local b = open { AWS_CONTAINER_CREDENTIALS_FULL_URI = url .. "/creds?a=b", AWS_CONTAINER_AUTHORIZATION_TOKEN = "not this",
-        AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE = home .. "/token" }
-      local c = b:wait()
-      assert.same({ "ASIACONT", SECRET, TOKEN, "container" }, { c.access_key, c.secret_key, c.session_token, c.source })
-      assert.is_truthy(s:requests()[1]:find("\r\nAuthorization: bearer-secret\r\n", 1, true))
-      assert.is_truthy(s:requests()[1]:find("\r\nAccept: application/json\r\n", 1, true))
-      write(home .. "/token", "rotated")
-      assert.is_true(b:refused())
-      b:wait()
-      assert.is_truthy(s:requests()[2]:find("\r\nAuthorization: rotated\r\n", 1, true))
-    end)
-
-    it("are asked for three times", function()
-      local s, url = server()
-      s:reply("GET", { status = "503", times = 2 })
-      s:reply("GET", { body = body(clock) })
-      assert.equal("ASIACONT", open({ AWS_CONTAINER_CREDENTIALS_FULL_URI = url }):wait().access_key)
-      s, url = server()
-      s:reply("GET", { status = "500", body = SECRET })
-      assert.matches("container: " .. url .. "/creds: status 500$", failure(open { AWS_CONTAINER_CREDENTIALS_FULL_URI = url .. "/creds?x=1" }))
-      assert.equal(3, #s:requests())
-    end)
-
-    it("come over plain HTTP only from hosts on the list", function()
-      for _, host in ipairs { "10.0.0.1", "169.254.170.3", "192.0.2.1:80", "[fd00:ec2::24]", "[::2]", "128.0.0.1" } do
-        assert.matches("container: AWS_CONTAINER_CREDENTIALS_FULL_URI: host '.*' is not allowed without TLS: only loopback, 169.254.170.2,",
-          failure(open { AWS_CONTAINER_CREDENTIALS_FULL_URI = "http://" .. host .. "/x" }))
-      end
-      local s = server()
-      s:reply("GET", { body = body(clock) })
-      assert.equal("ASIACONT", open({ AWS_CONTAINER_CREDENTIALS_FULL_URI = ("http://localhost:%d/"):format(s:port()) }):wait().access_key)
-    end)
-
-    it("refuse a token that would break the header", function()
-      write(home .. "/token", "a\r\nX-Evil: bearer-secret")
-      local env = { AWS_CONTAINER_CREDENTIALS_FULL_URI = "http://127.0.0.1:1/", AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE = home .. "/token" }
-      assert.matches("container: AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: .*/token: the token holds a byte", failure(open(env)))
-      env.AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE = nil
-      env.AWS_CONTAINER_AUTHORIZATION_TOKEN = "a\nbearer-secret"
-      assert.matches("AWS_CONTAINER_AUTHORIZATION_TOKEN holds a control character$", failure(open(env)))
-    end)
-
-    it("refuse a relative address that is none", function()
-      assert.matches("RELATIVE_URI does not begin with '/'$", failure(open { AWS_CONTAINER_CREDENTIALS_RELATIVE_URI = "@evil.example/" }))
-      assert.matches("RELATIVE_URI: URL holds a character that must be percent%-encoded$",
-        failure(open { AWS_CONTAINER_CREDENTIALS_RELATIVE_URI = "/a b" }))
-    end)
-
-    it("are an error when the answer is not what is agreed", function()
-      for _, case in ipairs { { "", "is not a JSON object" }, { "[]", "is not a JSON object" }, { "{}", "AccessKeyId is missing" },
-        { '{"AccessKeyId":"a","SecretAccessKey":"' .. SECRET, "is not a JSON object" } } do
-        local s, url = server()
-        s:reply("GET", { body = case[1] })
-        assert.matches("container: " .. url .. ": " .. case[2] .. "$", failure(open { AWS_CONTAINER_CREDENTIALS_FULL_URI = url }))
-      end
-    end)
-  end)
-
-  local function imds(s, fields)
-    s:reply("PUT /latest/api/token ", { body = "imds-token" })
-    s:reply("GET /latest/meta-data/iam/security-credentials/ ", { body = "app-role\n" })
-    s:reply("GET /latest/meta-data/iam/security-credentials/app-role ", fields)
-  end
-  local function imds_body(expires, id)
-    return json_set { Code = "Success", LastUpdated = "x", Type = "AWS-HMAC", AccessKeyId = id or "ASIAIMDS", SecretAccessKey = SECRET,
-      Token = TOKEN, Expiration = expires }
-  end
-
-  describe("of instance metadata", function()
-    it("are got in a session, past any proxy", function()
-      local s, url = server()
-      imds(s, { body = imds_body(FAR) })
-      local env = { AWS_EC2_METADATA_SERVICE_ENDPOINT = url }
-      for _, name in ipairs { "http_proxy", "HTTP_PROXY", "all_proxy" } do env[name] = "http://127.0.0.1:1" end
-      local c = open(env):wait()
-      assert.same({ access_key = "ASIAIMDS", secret_key = SECRET, session_token = TOKEN, source = "IMDSv2 role app-role",
-        expires_ms = 7226582400000 }, c)
-      local r = s:requests()
-      assert.equal(3, #r)
-      assert.is_truthy(r[1]:find("\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\n", 1, true))
-      assert.is_truthy(r[2]:find("\r\nx-aws-ec2-metadata-token: imds-token\r\n", 1, true))
-      assert.is_truthy(r[3]:find("\r\nx-aws-ec2-metadata-token: imds-token\r\n", 1, true))
-    end)
-
-    it("begin a new session once when the old one is not known", function()
-      local s, url = server()
-      s:reply("GET /latest/meta-data/iam/security-credentials/ ", { status = "401", times = 1 })
-      imds(s, { body = imds_body(FAR) })
-      assert.equal("ASIAIMDS", open({ AWS_EC2_METADATA_SERVICE_ENDPOINT = url }):wait().access_key)
-      s, url = server()
-      s:reply("GET", { status = "401" })
-      imds(s, {})
-      assert.matches("the name of the role: status 401$", failure(open { AWS_EC2_METADATA_SERVICE_ENDPOINT = url }))
-      assert.equal(4, #s:requests())
-    end)
-
-    it("that hang cost their time-out and are named", function()
-      local s, url = server()
-      s:reply("PUT", { hold = true })
-      local b, before = open { AWS_EC2_METADATA_SERVICE_ENDPOINT = url }, t.mono_ms()
-      local why = failure(b)
-      assert.matches("^no credentials were found\n", why)
-      assert.matches("instance metadata: PUT " .. url .. "/latest/api/token: ", why)
-      assert.is_true(t.mono_ms() - before >= 1000)
-      assert.equal(1, #s:requests())
-    end)
-
-    it("are an error that says what is wrong", function()
-      for _, case in ipairs {
-        { { "PUT", { status = "403" } }, "no session token: status 403" },
-        { { "PUT", { body = "two\nlines" } }, "no session token: status 200" },
-        { { "GET /latest/meta-data/iam/security-credentials/ ", { status = "404" } }, "the instance has no role" },
-        { { "GET /latest/meta-data/iam/security-credentials/ ", { body = "" } }, "the instance has no role" },
-        { { "GET /latest/meta-data/iam/security-credentials/ ", { body = "a b" } }, "the name of the role: status 200" },
-        { { "GET /latest/meta-data/iam/security-credentials/app", { status = "404" } }, "credentials of role app%-role: status 404" },
-        { { "GET /latest/meta-data/iam/security-credentials/app", { body = '{"Code":"AssumeRoleUnauthorizedAccess","Message":"EC2 cannot assume"}' } },
-          "credentials of role app%-role: AssumeRoleUnauthorizedAccess: EC2 cannot assume" },
-        { { "GET /latest/meta-data/iam/security-credentials/app", { body = "<html>" } }, "is not a JSON object" },
-      } do
-        local s, url = server()
-        s:reply(case[1][1], case[1][2])
-        imds(s, {})
-        assert.matches("instance metadata: .*" .. case[2] .. "$", failure(open { AWS_EC2_METADATA_SERVICE_ENDPOINT = url }))
-      end
-    end)
-
-    it("that have expired stay in use, with a warning", function()
-      local s, url = server()
-      imds(s, { body = imds_body "2020-01-01T00:00:00Z" })
-      local b = open { AWS_EC2_METADATA_SERVICE_ENDPOINT = url }
-      local c = b:wait()
-      assert.equal("ASIAIMDS", c.access_key)
-      assert.is_true(c.expires_ms >= b:now() + 9 * 60000 and c.expires_ms <= b:now() + 15 * 60000)
-      assert.matches('"level":"warn","msg":"expired credentials of the instance stay in use', b:logged())
-    end)
-
-    it("that cannot be refreshed stay in use after they expired", function()
-      local s, url = server()
-      s:reply("PUT", { body = "t", times = 1 })
-      s:reply("PUT", { status = "503" })
-      imds(s, { body = imds_body(t.iso(os.time() * 1000 + HOUR)) })
-      local b = open { AWS_EC2_METADATA_SERVICE_ENDPOINT = url }
-      assert.equal("ASIAIMDS", b:wait().access_key)
-      b:advance(2 * HOUR)
-      local c = b:wait()
-      assert.equal("ASIAIMDS", c.access_key)
-      assert.is_true(c.expires_ms > b:now())
-      assert.equal(1, b:stats().failures)
-    end)
-
-    it("know the region", function()
-      local s, url = server()
-      s:reply("PUT", { body = "t" })
-      s:reply("GET /latest/meta-data/placement/region ", { body = "eu-south-1", times = 1 })
-      s:reply("GET /latest/meta-data/placement/region ", { body = "evil.com/", times = 1 })
-      s:reply("GET", { status = "404" })
-      local b = open { AWS_EC2_METADATA_SERVICE_ENDPOINT = url }
-      assert.equal("eu-south-1", b:imds_region())
-      assert.is_nil((b:imds_region()))
-      local r, why = b:imds_region()
-      assert.is_nil(r)
-      assert.matches("instance metadata: " .. url .. ": the region: status 404$", why)
-      r, why = open({}):imds_region()
-      assert.is_nil(r)
-      assert.equal("instance metadata: disabled by AWS_EC2_METADATA_DISABLED", why)
-    end)
-  end)
-
-  -- ==== the store ====
-
-  describe("in the store", function()
-    local function container(s, url, ...)
-      for _, r in ipairs { ... } do s:reply("GET", r) end
-      return open { AWS_CONTAINER_CREDENTIALS_FULL_URI = url .. "/" }
-    end
-    local function set(n, life_ms)
-      return { body = json_set { AccessKeyId = "AK" .. n, SecretAccessKey = "SK" .. n, Token = "TK" .. n,
-        Expiration = t.iso(os.time() * 1000 + life_ms) } }
-    end
-    local function with(r, extra)
-      for k, v in pairs(extra) do r[k] = v end
-      return r
-    end
-    local function fetched(b, n) -- waits until n fetches have ended, by asking
-      while b:stats().fetches < n do b:turn() end
-    end
-
-    it("are fetched at first need, once for all, and the loop of who asked is told", function()
-      local s, url = server()
-      local b = container(s, url, set(1, HOUR))
-      assert.equal("wait", b:get())
-      assert.equal("wait", b:get())
-      assert.equal(1, b:called(1))
-      assert.equal("AK1", b:get().access_key)
-      assert.equal(1, #s:requests())
-      assert.equal(1, b:turn())
-    end)
-
-    it("are given while they are refreshed from five minutes before they expire", function()
-      local s, url = server()
-      local b = container(s, url, with(set(1, HOUR), { times = 1 }), with(set(2, 3 * HOUR), { hold = true }))
-      assert.equal("AK1", b:wait().access_key)
-      b:advance(HOUR - 6 * 60000)
-      assert.equal("AK1", b:get().access_key)
-      assert.equal(1, b:stats().fetches)
-      b:advance(60000 + 40000)
-      assert.equal("AK1", b:get().access_key)
-      fetched(b, 2)
-      for _ = 1, 50 do assert.equal("AK1", b:get().access_key) end
-      s:release()
-      local c
-      repeat c = b:get() until c.access_key ~= "AK1"
-      assert.same({ "AK2", "SK2", "TK2" }, { c.access_key, c.secret_key, c.session_token })
-      assert.equal(2, #s:requests())
-    end)
-
-    it("that live shorter than ten minutes are refreshed at half their life", function()
-      local s, url = server()
-      local b = container(s, url, with(set(1, 8 * 60000), { times = 1 }), set(2, HOUR))
-      assert.equal("AK1", b:wait().access_key)
-      b:advance(3 * 60000 + 50000)
-      b:get()
-      assert.equal(1, b:stats().fetches)
-      b:advance(12000)
-      assert.equal("AK1", b:get().access_key)
-      repeat until b:get().access_key == "AK2"
-    end)
-
-    it("stay while refreshing fails, until they expire; the failure is told then", function()
-      local s, url = server()
-      local b = container(s, url, with(set(1, HOUR), { times = 1 }), { status = "404" })
-      b:wait()
-      b:advance(HOUR - 120000)
-      assert.equal("AK1", b:get().access_key)
-      while b:stats().failures < 1 do assert.equal("AK1", b:get().access_key) end
-      assert.matches('"level":"warn","msg":"credentials could not be refreshed.*"reason":".*status 404', b:logged())
-      assert.equal("AK1", b:get().access_key)
-      assert.equal(2, b:stats().fetches)
-      b:advance(31000)
-      assert.equal("AK1", b:get().access_key)
-      while b:stats().failures < 2 do b:get() end
-      b:advance(120000)
-      assert.matches("container: " .. url .. "/: status 404$", failure(b))
-      assert.matches("status 404$", b:stats().last_failure)
-    end)
-
-    it("that could not be fetched are not asked for again within a second", function()
-      local s, url = server()
-      local b = container(s, url, { status = "404" })
-      assert.equal("wait", b:get())
-      b:called(1)
-      local c, why = b:get()
-      assert.is_nil(c)
-      assert.matches("status 404$", why)
-      assert.is_nil((b:get()))
-      assert.is_nil((b:wait()))
-      assert.equal(1, b:stats().fetches)
-      while b:get() ~= "wait" do os.execute "sleep 0.05" end
-      b:called(2)
-      assert.equal(2, b:stats().fetches)
-    end)
-
-    it("that the service refuses are replaced, but not again and again", function()
-      local s, url = server()
-      local b = container(s, url, with(set(1, HOUR), { times = 1 }), set(2, HOUR))
-      b:wait()
-      assert.is_true(b:refused())
-      assert.equal("wait", b:get())
-      b:called(1)
-      assert.equal("AK2", b:get().access_key)
-      assert.is_false(b:refused())
-      assert.equal("AK2", b:get().access_key)
-      assert.equal(2, b:stats().fetches)
-    end)
-
-    it("forget a waiter; one that was posted already is still called", function()
-      local s, url = server()
-      local b = container(s, url, with(set(1, HOUR), { hold = true }))
-      assert.is_true(b:forget())
-      assert.equal("wait", b:get())
-      assert.is_true(b:forget())
-      assert.equal("wait", b:get())
-      s:release()
-      assert.equal("AK1", b:wait().access_key)
-      assert.is_false(b:forget())
-      assert.equal(1, b:called(1))
-      assert.is_true(b:forget())
-    end)
-
-    it("close at any moment, also while a source hangs", function()
-      local s, url = server()
-      local b = container(s, url, { hold = true })
-      assert.equal("wait", b:get())
-      while #s:requests() < 1 do b:turn() end
-      assert.is_true(b:forget())
-      local before = t.mono_ms()
-      b:close()
-      table.remove(boxes)
-      assert.is_true(t.mono_ms() - before < 5000)
-    end)
-
-    it("are whole sets for many threads that ask and refuse at once", function()
-      local s, url = server()
-      for i = 1, 40 do s:reply("GET", with(set(i, HOUR), { times = 1 })) end
-      s:reply("GET", set(41, HOUR))
-      local b = open { AWS_CONTAINER_CREDENTIALS_FULL_URI = url .. "/" }
-      local mixed, failures = b:storm(4, 500)
-      assert.same({ 0, 0 }, { mixed, failures })
-      assert.is_true(b:stats().fetches >= 2)
-    end)
-  end)
 end)
