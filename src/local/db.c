@@ -29,6 +29,7 @@ struct db {
     struct list busy;
     bool writer;
     uint64_t writes;
+    _Atomic uint64_t work;
     int64_t wal_pages;
     _Atomic int64_t *fault_step, *fault_commit;
 };
@@ -254,9 +255,15 @@ bool db_is_null(struct db_stmt *s, int col) {
 void db_done(struct db_stmt *s) {
     if (!s || !s->in_use) return;
     sqlite3_reset(s->s);
+    atomic_fetch_add_explicit(&s->db->work, (uint64_t)sqlite3_stmt_status(s->s, SQLITE_STMTSTATUS_VM_STEP, 1),
+                              memory_order_relaxed);
     sqlite3_clear_bindings(s->s);
     s->in_use = false;
     list_del(&s->busy);
+}
+
+uint64_t db_work(struct db *d) {
+    return atomic_load(&d->work);
 }
 
 int64_t db_changes(struct db *d) {

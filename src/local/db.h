@@ -37,6 +37,8 @@ int64_t db_i64(struct db_stmt *s, int col);
 struct str db_bytes(struct db_stmt *s, int col); /* text or blob; NULL gives STR_NONE */
 bool db_is_null(struct db_stmt *s, int col);
 void db_done(struct db_stmt *s); /* harmless with NULL */
+/* Steps of SQLite's virtual machine that finished statements took: how work grows with tables. Any thread. */
+uint64_t db_work(struct db *d);
 int64_t db_changes(struct db *d);
 int64_t db_last_rowid(struct db *d);
 

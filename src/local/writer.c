@@ -367,6 +367,10 @@ void writer_notice_cancel(struct writer *w) {
     raise_flag(w, &w->cancels);
 }
 
+uint64_t writer_work(struct writer *w) {
+    return db_work(w->db);
+}
+
 void writer_poke(struct writer *w) {
     raise_flag(w, &w->poked);
 }

@@ -11,6 +11,7 @@ void writer_close(struct writer *w);
 void writer_push(struct writer *w, struct list *ops);
 /* Any thread: a parked operation was marked cancelled. */
 void writer_notice_cancel(struct writer *w);
+uint64_t writer_work(struct writer *w); /* db_work of its connection */
 /* Any thread: the wall clock was moved; look for what became due. */
 void writer_poke(struct writer *w);
 

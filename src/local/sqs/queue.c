@@ -226,23 +226,30 @@ int sqs_list_sources(struct local_tx *tx, struct aws_call *c) {
     return list_page(tx, c, s, max, "queueUrls");
 }
 
-/* AWS allows one purge in 60 seconds. */
-int sqs_purge(struct local_tx *tx, struct aws_call *c) {
-    struct sqs_queue q;
+static int run_purge(struct local_tx *tx, const char *sql, int64_t queue, int64_t arg, struct err *e) {
     struct db_stmt *s = NULL;
+    if (db_stmt(tx->db, sql, &s, e)) return -1;
+    db_bind_i64(s, 1, queue);
+    db_bind_i64(s, 2, arg);
+    return db_run(s, e) ? -1 : 0;
+}
+
+/* AWS allows one purge in 60 seconds, and takes as long: "messages sent to the queue before you call PurgeQueue might
+ * be received but are deleted within the next minute". What is too much for one transaction is left to housekeeping. */
+int sqs_purge(struct local_tx *tx, struct aws_call *c) {
+    enum { AT_ONCE = 10000 };
+    struct sqs_queue q;
     struct err *e = &c->err;
     if (params_only(&c->params, "QueueUrl", "PurgeQueue", ERR_SQS_PARAMETER, e) || sqs_find(tx, c, &q, e)) return -1;
     if (q.purged_ms && tx->now_ms - q.purged_ms < 60000)
         return err_set(e, ERR_SQS_PURGING, "Only one PurgeQueue operation on %.*s is allowed every 60 seconds.",
                        STR_ARG(q.name));
-    if (db_stmt(tx->db, "DELETE FROM messages WHERE queue=?1", &s, e)) return -1;
-    db_bind_i64(s, 1, q.id);
-    if (db_run(s, e)) return -1;
-    if (db_stmt(tx->db, "DELETE FROM sqs_groups WHERE queue=?1", &s, e)) return -1;
-    db_bind_i64(s, 1, q.id);
-    if (db_run(s, e)) return -1;
-    if (db_stmt(tx->db, "UPDATE queues SET purged_ms=?2 WHERE id=?1", &s, e)) return -1;
-    db_bind_i64(s, 1, q.id);
-    db_bind_i64(s, 2, tx->now_ms);
-    return db_run(s, e) ? -1 : 0;
+    if (run_purge(tx, "DELETE FROM sqs_groups WHERE queue=?1 AND ?2", q.id, 1, e)) return -1;
+    if (run_purge(tx, "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE queue=?1 LIMIT ?2)", q.id,
+                  AT_ONCE, e))
+        return -1;
+    bool more = db_changes(tx->db) == AT_ONCE;
+    if (run_purge(tx, "UPDATE queues SET purged_ms=?2 WHERE id=?1", q.id, tx->now_ms, e)) return -1;
+    if (!more) return 0;
+    return run_purge(tx, "UPDATE queues SET purge_to=(SELECT max(id) FROM messages) WHERE id=?1 AND ?2", q.id, 1, e);
 }

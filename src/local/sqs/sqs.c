@@ -47,6 +47,7 @@ static const struct added {
                {"queues", "tags", "TEXT NOT NULL DEFAULT '{}'"},
                {"queues", "sequence", "INTEGER NOT NULL DEFAULT 0"},
                {"queues", "gone", "INTEGER NOT NULL DEFAULT 0"},
+               {"queues", "purge_to", "INTEGER NOT NULL DEFAULT 0"}, /* messages up to this id are to go */
                {"messages", "grp", "TEXT"},
                {"messages", "dedup", "TEXT"},
                {"messages", "seq", "INTEGER"}};
@@ -111,6 +112,11 @@ static const char expired[] = "DELETE FROM messages WHERE id IN (SELECT m.id FRO
 static const char orphans[] =
     "DELETE FROM messages WHERE ?1 AND id IN (SELECT m.id FROM queues q CROSS JOIN messages m "
     "ON m.queue=q.id WHERE q.gone=1 LIMIT ?2)";
+static const char purged[] = "DELETE FROM messages WHERE ?1 AND id IN (SELECT m.id FROM queues q CROSS JOIN messages m "
+                             "ON m.queue=q.id WHERE q.purge_to>0 AND m.id<=q.purge_to LIMIT ?2)";
+static const char purge_ended[] =
+    "UPDATE queues SET purge_to=0 WHERE ?1 AND ?2 AND purge_to>0 AND NOT EXISTS (SELECT 1 "
+    "FROM messages m WHERE m.queue=queues.id AND m.id<=queues.purge_to)";
 static const char groups[] = "DELETE FROM sqs_groups WHERE (queue, grp) IN (SELECT g.queue, g.grp FROM queues q CROSS "
                              "JOIN sqs_groups g ON g.queue=q.id WHERE ?1 AND q.gone=1 LIMIT ?2)";
 static const char forgotten[] =
@@ -121,7 +127,8 @@ static const char gone[] = "DELETE FROM queues WHERE ?1 AND ?2 AND gone=1 AND NO
 int sqs_sweep(struct local_tx *tx, int max, bool *ret_more, struct err *e) {
     *ret_more = false;
     if (delete_some(tx, expired, max, ret_more, e) || delete_some(tx, orphans, max, ret_more, e)) return -1;
-    if (delete_some(tx, groups, max, ret_more, e)) return -1;
+    if (delete_some(tx, groups, max, ret_more, e) || delete_some(tx, purged, max, ret_more, e)) return -1;
+    if (delete_some(tx, purge_ended, max, ret_more, e)) return -1;
     if (delete_some(tx, forgotten, max, ret_more, e) || delete_some(tx, gone, max, ret_more, e)) return -1;
     return sqs_move_step(tx, max, ret_more, e);
 }

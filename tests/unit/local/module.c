@@ -1,15 +1,19 @@
 /* t.local: an engine with one loop and one connection, driven from specs.
  *
- *   e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify = true, control = 0..2 }   -> engine |
- * nil, error name, message e:call(service, action, params_json [, body [, file]])  -> result_json, result_body | nil,
- * error_json; file: a path whose bytes are the body of PutObject, or that GetObject writes to h = e:start(service,
- * action, params_json [, body]); h:done(); h:wait() -> as e:call; h:cancel() e:turn(ms) · e:now() · e:clock_set(ms) ·
- * e:advance(ms) · e:fault(name, n) · e:allow({{action, resource}, ...} | nil) e:face{ method, target, headers = {name =
- * value}, body, sign = "s3" } -> status, headers (lower-case names), body e:presign{ method, bucket, key, expires,
- * host, query = {name = value}, headers } -> url, expires_ms | nil, message e:post_form(params_json, host) -> json,
- * expires_ms | nil, message e:endpoint(port [, public_url]) · e:mailbox()
- * -> json · e:probe() -> true | nil, message e:sql(text) -> {{column, ...}, ...} through a connection of its own ·
- * e:metric(id) · e:close() */
+ * e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify, control = 0..2 }
+ *   -> engine | nil, error name, message
+ * e:call(service, action, params_json [, body [, file]]) -> result_json, result_body | nil, error_json
+ *   file: a path whose bytes are the body of PutObject, or that GetObject writes to
+ * h = e:start(service, action, params_json [, body]); h:done(); h:wait() -> as e:call; h:cancel()
+ * e:turn(ms) · e:now() · e:clock_set(ms) · e:advance(ms) · e:fault(name, n)
+ * e:allow({{action, resource}, ...} | nil)
+ * e:face{ method, target, headers = {name = value}, body } -> status, headers (lower-case names), body
+ *   signed with sign = "s3", ...: access_key, secret_key, at = unix_ms, payload_hash, plain = without that header,
+ *   chunks = {data, ...}, trailer = "name:value", spoil = which signature; give_up = the client goes: -> nothing
+ * e:presign{ method, bucket, key, expires, host, query = {name = value}, headers } -> url, expires_ms | nil, message
+ * e:post_form(params_json, host) -> json, expires_ms | nil, message
+ * e:endpoint(port [, public_url]) · e:mailbox() -> json · e:probe() -> true | nil, message
+ * e:sql(text) -> {{column, ...}, ...} through a connection of its own · e:metric(id) · e:close() */
 #include "base/crypto.h"
 #include "base/url.h"
 #include "hammer.h"
@@ -577,6 +581,43 @@ static int engine_dir(lua_State *L) {
     return 1;
 }
 
+/* e:work() -> steps that the writer's statements took */
+static int engine_work(lua_State *L) {
+    lua_pushinteger(L, (lua_Integer)writer_work(check(L)->local->writer));
+    return 1;
+}
+
+/* e:fill(queue id, waiting, in flight[, groups]): messages as if they had been sent, and received; of a FIFO queue when
+ * groups is given. Between operations, by a connection of its own. */
+static int engine_fill(lua_State *L) {
+    static const char insert[] =
+        "INSERT INTO messages(queue,visible_at,sent_at,receives,first_at,message_id,body,body_md5,grp,seq) "
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i+1<?2+?3) SELECT ?1, "
+        "CASE WHEN i<?3 THEN ?5+3600000 ELSE ?5-1 END, ?5-1, i<?3, CASE WHEN i<?3 THEN ?5 END, "
+        "printf('%08d-0000-4000-8000-000000000000', i), 'x', '', "
+        "CASE WHEN ?4 THEN 'g'||(i%?4) END, CASE WHEN ?4 THEN i+1 END FROM n";
+    static const char groups[] = "INSERT OR REPLACE INTO sqs_groups(queue,grp,ready_at) SELECT queue, grp, "
+                                 "max(visible_at) FROM messages WHERE queue=?1 AND seq IS NOT NULL GROUP BY grp";
+    struct engine *e = check(L);
+    struct err err = {0};
+    struct db *db = NULL;
+    struct db_stmt *s = NULL;
+    int64_t args[4];
+    int rc = -1;
+    for (int i = 0; i < 4; i++) args[i] = luaL_optinteger(L, i + 2, 0);
+    lua_pushfstring(L, "%s/store.db", e->local->dir);
+    if (db_open(lua_tostring(L, -1), DB_WRITER, false, &db, &err) || db_stmt(db, insert, &s, &err)) goto out;
+    for (int i = 0; i < 4; i++) db_bind_i64(s, i + 1, args[i]);
+    db_bind_i64(s, 5, clock_ms(&e->clock));
+    if (db_run(s, &err) || db_stmt(db, groups, &s, &err)) goto out;
+    db_bind_i64(s, 1, args[0]);
+    rc = db_run(s, &err);
+out:
+    db_done(s);
+    db_close(db);
+    return rc ? luaL_error(L, "%s", err.msg) : 0;
+}
+
 static int engine_commits(lua_State *L) {
     struct engine *e = check(L);
     lua_pushinteger(L, (lua_Integer)atomic_load(&e->metrics.counter[METRIC_COMMITS]));
@@ -640,14 +681,29 @@ static int pid(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg engine_methods[] = {
-    {"call", engine_call},       {"start", engine_start},         {"turn", engine_turn},
-    {"now", engine_now},         {"clock_set", engine_clock_set}, {"advance", engine_advance},
-    {"fault", engine_fault},     {"allow", engine_allow},         {"face", engine_face},
-    {"presign", engine_presign}, {"post_form", engine_post_form}, {"endpoint", engine_endpoint},
-    {"mailbox", engine_mailbox}, {"probe", engine_probe},         {"sql", engine_sql},
-    {"dir", engine_dir},         {"hammer", engine_hammer},       {"commits", engine_commits},
-    {"close", engine_close},     {"__gc", engine_close},          {NULL, NULL}};
+static const luaL_Reg engine_methods[] = {{"call", engine_call},
+                                          {"start", engine_start},
+                                          {"turn", engine_turn},
+                                          {"now", engine_now},
+                                          {"clock_set", engine_clock_set},
+                                          {"advance", engine_advance},
+                                          {"fault", engine_fault},
+                                          {"allow", engine_allow},
+                                          {"face", engine_face},
+                                          {"presign", engine_presign},
+                                          {"post_form", engine_post_form},
+                                          {"endpoint", engine_endpoint},
+                                          {"mailbox", engine_mailbox},
+                                          {"probe", engine_probe},
+                                          {"sql", engine_sql},
+                                          {"dir", engine_dir},
+                                          {"hammer", engine_hammer},
+                                          {"work", engine_work},
+                                          {"fill", engine_fill},
+                                          {"commits", engine_commits},
+                                          {"close", engine_close},
+                                          {"__gc", engine_close},
+                                          {NULL, NULL}};
 static const luaL_Reg call_methods[] = {
     {"wait", call_wait}, {"done", call_is_done}, {"cancel", call_cancel}, {"__gc", call_cancel}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"open", open_engine}, {"md5", md5}, {"base64", base64}, {"crc32", crc32},
