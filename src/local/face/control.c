@@ -92,13 +92,79 @@ static int faults_door(struct face *f, const struct json *doc, struct err *e) {
     return 0;
 }
 
+/* == a fresh start ==================================================================================================
+ */
+
+struct wipe {
+    struct local_op op;
+    struct face *f;
+};
+
+/* What declares resources stays: tables, queues, buckets, identities, tags. */
+static bool is_content(struct str table) {
+    static const char *const kept[] = {"meta", "queues", "ses_identities"};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (str_is(table, kept[i])) return false;
+    if (str_starts(table, STR("sqlite_")) || str_find(table, STR("bucket"), 0) >= 0) return false;
+    if (str_find(table, STR("tag"), 0) >= 0) return false;
+    return !str_starts(table, STR("ddb_")) || str_is(table, "ddb_token");
+}
+
+static int list_contents(struct local_tx *tx, struct arena *a, struct json *ret, struct err *e) {
+    struct db_stmt *s = NULL;
+    int rc = db_stmt(tx->db, "SELECT name FROM sqlite_master WHERE type='table'", &s, e);
+    *ret = json_make_arr();
+    while (!rc && (rc = db_step(s, e)) == 1) {
+        rc = 0;
+        if (is_content(db_bytes(s, 0))) json_push(a, ret, json_make_str(arena_str(a, db_bytes(s, 0))));
+    }
+    db_done(s);
+    return rc < 0 ? -1 : 0;
+}
+
+/* Writer thread. */
+static int wipe_run(struct local_op *op, struct local_tx *tx, struct err *e) {
+    struct arena a = {0};
+    struct json tables;
+    int rc = list_contents(tx, &a, &tables, e);
+    (void)op;
+    for (uint32_t i = 0; !rc && i < tables.n; i++)
+        rc = db_exec(tx->db, arena_printf(&a, "DELETE FROM \"%.*s\"", STR_ARG(tables.items[i].s)).p, e);
+    arena_free(&a);
+    return rc;
+}
+
+static void wipe_done(struct local_op *op) {
+    struct face *f = ((struct wipe *)op->ud)->f;
+    struct json v = json_make_obj();
+    if (op->err.code) {
+        send_error(f, err_status_of(&op->err), &op->err);
+        return;
+    }
+    json_set(f->r->arena, &v, "reset", json_make_bool(true));
+    send_json(f, 200, &v);
+}
+
+static int reset_door(struct face *f, const struct json *doc, struct err *e) {
+    if (!doc) return err_set(e, ERR_S3_METHOD, "reset: there is only POST");
+    if (doc->n)
+        return err_set(e, ERR_VALIDATION, "reset: there is no \"%.*s\"", STR_ARG(str_take(doc->members[0].key, 64)));
+    struct wipe *w = ARENA_NEW(f->r->arena, struct wipe);
+    w->f = f;
+    w->op.run = wipe_run;
+    w->op.done = wipe_done;
+    w->op.ud = w;
+    local_submit(f->conn, &w->op);
+    return 0;
+}
+
 /* == all ============================================================================================================
  */
 
 static const struct door {
     const char *name;
     int (*fn)(struct face *f, const struct json *doc, struct err *e); /* doc: of POST and PUT, else NULL */
-} control_doors[] = {{"clock", clock_door}, {"mailbox", mailbox_door}, {"faults", faults_door}};
+} control_doors[] = {{"clock", clock_door}, {"mailbox", mailbox_door}, {"faults", faults_door}, {"reset", reset_door}};
 
 static void tell_all(struct face *f) {
     struct arena *a = f->r->arena;

@@ -79,6 +79,39 @@ describe("the control", function()
     assert.equal(405, (ask("POST", "/mailbox", {})))
   end)
 
+  it("empties tables, queues, buckets and the mailbox, and leaves them there", function()
+    open(ON)
+    local function call(service, action, params, body) return json.decode((assert(e:call(service, action, params, body)))) end
+    local put = '{"TableName":"Tab","Item":{"id":{"S":"1"},"k":{"S":"a"}}}'
+    local by = '{"TableName":"Tab","IndexName":"by_k","KeyConditionExpression":"k = :k","ExpressionAttributeValues":{":k":{"S":"a"}}}'
+    call("dynamodb", "CreateTable", [[{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id",
+      "AttributeType":"S"},{"AttributeName":"k","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
+      "GlobalSecondaryIndexes":[{"IndexName":"by_k","KeySchema":[{"AttributeName":"k","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}]}]])
+    call("dynamodb", "UpdateTimeToLive", '{"TableName":"Tab","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"at"}}')
+    call("sqs", "CreateQueue", '{"QueueName":"q.fifo","Attributes":{"FifoQueue":"true"}}')
+    call("s3", "CreateBucket", '{"Bucket":"bkt"}')
+    local send = '{"QueueUrl":"q.fifo","MessageBody":"m","MessageGroupId":"g","MessageDeduplicationId":"d"}'
+    local function fill()
+      call("dynamodb", "PutItem", put)
+      call("sqs", "SendMessage", send)
+      call("s3", "PutObject", '{"Bucket":"bkt","Key":"k"}', "bytes")
+    end
+    fill()
+    local status, body = ask("POST", "/reset")
+    assert.same({ 200, { reset = true } }, { status, body })
+    assert.equal(0, call("dynamodb", "Scan", '{"TableName":"Tab"}').Count)
+    assert.equal(0, call("dynamodb", "Query", by).Count)
+    assert.is_nil(call("sqs", "ReceiveMessage", '{"QueueUrl":"q.fifo"}').Messages)
+    assert.is_nil((e:call("s3", "GetObject", '{"Bucket":"bkt","Key":"k"}')))
+    fill()
+    assert.equal(1, call("dynamodb", "Query", by).Count)
+    assert.equal(1, #call("sqs", "ReceiveMessage", '{"QueueUrl":"q.fifo"}').Messages)
+    assert.equal("bytes", select(2, e:call("s3", "GetObject", '{"Bucket":"bkt","Key":"k"}')))
+    assert.equal("ENABLED", call("dynamodb", "DescribeTimeToLive", '{"TableName":"Tab"}').TimeToLiveDescription.TimeToLiveStatus)
+    assert.equal(405, (ask("GET", "/reset")))
+    assert.equal(400, (ask("POST", "/reset", { what = 1 })))
+  end)
+
   it("makes calls fail, as often as asked, those of handlers too", function()
     open(ON)
     local function create() return e:call("sqs", "CreateQueue", '{"QueueName":"q"}') end
@@ -145,6 +178,6 @@ describe("the control", function()
     refused(400, "status is not", "PUT", "/faults", { faults = { { match = "s3:*", error = "X", status = 200 } } })
     refused(404, "no /_perigee/cloud/none", "GET", "/none")
     refused(405, "GET, POST", "DELETE", "/clock")
-    assert.equal(3, #select(2, ask("GET", "")).control)
+    assert.equal(4, #select(2, ask("GET", "")).control)
   end)
 end)
