@@ -2,6 +2,7 @@
 local json = require "perigee.json"
 local sigv4 = require "perigee.sigv4"
 local support = require "e2e.support"
+local wire = require "peers.wire"
 
 describe("perigee cloud", function()
   local server
@@ -78,6 +79,20 @@ print("whole")
     assert.matches("%-%-no%-verify", out)
   end)
 
+  it("is controlled by tests where that was asked for", function()
+    local forbidden = json.decode(curl("", server.cloud .. "/_perigee/cloud/clock"))
+    assert.equal("AccessDenied", forbidden.error.code)
+    local open = support.cloud { args = "--control --no-verify" }
+    local function ask(path, doc) return json.decode(curl("-X POST -d " .. support.quote(json.encode(doc)), open.cloud .. "/_perigee/cloud/" .. path)) end
+    assert.matches("^2030%-01%-01T00:00:00", ask("clock", { now = "2030-01-01T00:00:00Z", freeze = true }).now)
+    ask("faults", { faults = { { match = "dynamodb:ListTables", times = 1, error = "ProvisionedThroughputExceededException" } } })
+    local call = "-X POST -H 'X-Amz-Target: DynamoDB_20120810.ListTables' -d '{}'"
+    assert.matches("#ProvisionedThroughputExceededException$", json.decode(curl(call, open.cloud .. "/")).__type)
+    assert.same({ TableNames = json.array {} }, json.decode(curl(call, open.cloud .. "/")))
+    assert.same({ reset = true }, ask("reset", {}))
+    open:stop()
+  end)
+
   it("refuses options that make no sense", function()
     for args, why in pairs { ["--account 12"] = "12 digits", ["extra"] = "unexpected argument", ["--keys /nonexistent"] = "/nonexistent",
       ["--log-level loud"] = "log%-level", ["--port 70000"] = "65535" } do
@@ -85,5 +100,11 @@ print("whole")
       assert.is_true(status == 1 or status == 2, args)
       assert.matches(why, out)
     end
+  end)
+
+  it("is used by boto3 as S3 with links of both versions", function()
+    if wire.missing() then return pending(wire.missing()) end
+    assert.same({ ["put with Expect is quick"] = true, ["links by Signature Version 2"] = true, ["links by Signature Version 4"] = true,
+      ["version 2 in headers is refused by name"] = true, ["checksums in headers"] = true, ["trailers within two framings"] = true }, wire.run("wire_links.py", server.cloud))
   end)
 end)

@@ -103,6 +103,13 @@ describe("JSON on the cloud port", function()
       dynamodb("ListTables", "{}", { sign = "sqs" }))
   end)
 
+  it("judges a signature's time by when the request began, not by when its body was there", function()
+    local now = os.time() * 1000
+    assert.equal(200, (dynamodb("ListTables", "{}", { at = now - 16 * 60000, age = 2 * 60000 })))
+    assert.equal(400, (dynamodb("ListTables", "{}", { at = now - 16 * 60000, age = 0 })))
+    assert.equal(400, (dynamodb("ListTables", "{}", { at = now, age = 16 * 60000 })))
+  end)
+
   it("refuses a body that is not the signed one", function()
     refused(400, "com.amazon.coral.service#InvalidSignatureException", nil,
       dynamodb("ListTables", "{}", { plain = false, payload_hash = ("0"):rep(64) }))

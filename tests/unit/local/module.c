@@ -9,7 +9,8 @@
  * e:allow({{action, resource}, ...} | nil)
  * e:face{ method, target, headers = {name = value}, body } -> status, headers (lower-case names), body
  *   signed with sign = "s3", ...: access_key, secret_key, at = unix_ms, payload_hash, plain = without that header,
- *   chunks = {data, ...}, trailer = "name:value", spoil = which signature; give_up = the client goes: -> nothing
+ *   age = ms since its head came, chunks = {data, ...}, trailer = "name:value", spoil = which signature
+ *   give_up = the client goes: -> nothing
  * e:presign{ method, bucket, key, expires, host, query = {name = value}, headers } -> url, expires_ms | nil, message
  * e:post_form(params_json, host) -> json, expires_ms | nil, message
  * e:endpoint(port [, public_url]) · e:mailbox() -> json · e:probe() -> true | nil, message
@@ -419,6 +420,9 @@ static int engine_face(lua_State *L) {
     r.raw_query = rest.p ? rest : STR("");
     r.version = STR("HTTP/1.1");
     r.request_id = STR("req-1");
+    lua_getfield(L, 2, "age");
+    r.start_ns = lua_isnil(L, -1) ? 0 : now_mono_ns() - (uint64_t)luaL_checkinteger(L, -1) * 1000000;
+    lua_pop(L, 1);
     struct http_header *headers = NULL;
     r.n_headers = read_pairs(L, "headers", &a, &headers);
     struct sign_stream stream = {0};
