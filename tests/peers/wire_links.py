@@ -117,7 +117,7 @@ def _():
         raise AssertionError("accepted")
     except urllib.error.HTTPError as e:
         text = e.read().decode()
-        assert e.code == 400 and "AWS4-HMAC-SHA256" in text, text
+        assert e.code == 400 and "<Code>InvalidRequest</Code>" in text and "AWS4-HMAC-SHA256" in text, text
 
 
 @check("checksums in headers")

@@ -64,6 +64,10 @@ void face_keys_close(struct local *l) {
     l->n_keys = 0;
 }
 
+static bool is_presigned(const struct face *f) {
+    return face_param(f, "X-Amz-Algorithm").p || face_param(f, "X-Amz-Signature").p;
+}
+
 /* == errors in the words of each service ============================================================================
  */
 
@@ -113,11 +117,31 @@ static void skew_message(const struct face *f, int64_t now, struct err *e) {
             STR_ARG(date), late ? "earlier" : "later", edge, server, late ? '-' : '+');
 }
 
+/* All that an Authorization header lacks, in one message. */
+static void incomplete_message(const struct face *f, struct err *e) {
+    static const char *const parts[] = {"Credential", "Signature", "SignedHeaders"};
+    struct str header = http_header(f->r, "authorization");
+    struct buf b = BUF_MAX(900);
+    if (!header.p || is_presigned(f)) return;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (str_find(header, arena_printf(f->r->arena, "%s=", parts[i]), 0) < 0)
+            buf_printf(&b, "Authorization header requires '%s' parameter. ", parts[i]);
+    if (!http_header(f->r, "x-amz-date").n && !http_header(f->r, "date").n)
+        buf_c(&b, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ");
+    if (b.n) {
+        ptrdiff_t space = str_chr(header, ' ', 0);
+        struct str scheme = str_take(space < 0 ? STR("") : header, space < 0 ? 0 : (size_t)space);
+        err_set(e, e->code, "%.*sAuthorization=%.*s", STR_ARG(buf_view(&b)), STR_ARG(str_take(scheme, 32)));
+    }
+    buf_free(&b);
+}
+
 /* sign_verify speaks S3; the other services have names of their own for the same. */
 static int translate(const struct face *f, int64_t now, struct err *e) {
     const struct wording *w = wording_of(e->code);
     if (f->protocol == FACE_S3 || !w) return -1;
     if (e->code == ERR_S3_SKEW) skew_message(f, now, e);
+    if (w->code == ERR_AUTH_INCOMPLETE) incomplete_message(f, e);
     if (e->code == ERR_S3_BAD_KEY_ID) err_set(e, e->code, "The security token included in the request is invalid.");
     if (e->code == ERR_S3_SIGNATURE)
         err_set(e, e->code,
@@ -267,10 +291,6 @@ static int verify_v2(struct face *f, struct err *e) {
 /* == version 4 ======================================================================================================
  */
 
-static bool is_presigned(const struct face *f) {
-    return face_param(f, "X-Amz-Algorithm").p || face_param(f, "X-Amz-Signature").p;
-}
-
 /* A link lives by the engine's clock, which tests move; a header is fresh by the system's, when its head arrived:
  * clients sign with the clock of their machine, and a slow body is not their fault. */
 static int64_t time_of(const struct face *f) {
@@ -403,6 +423,9 @@ static int verify(struct face *f, struct err *e) {
         return 0;
     }
     if (!is_signed(f)) return missing(f, e);
+    if (f->protocol == FACE_S3 && str_starts(http_header(f->r, "authorization"), STR("AWS ")))
+        return err_set(e, ERR_S3_BAD_REQUEST,
+                       "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.");
     return verify_v4(f, e) || check_scope(f, e) ? -1 : 0;
 }
 

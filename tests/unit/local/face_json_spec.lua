@@ -97,7 +97,9 @@ describe("JSON on the cloud port", function()
       { at = now - 16 * 60000 })
     each("InvalidSignatureException", "^Signature not yet current: .* is now later than", "SignatureDoesNotMatch", 403, { at = now + 16 * 60000 })
     assert.equal(200, (dynamodb("ListTables", "{}", { at = now - 14 * 60000 })))
-    refused(400, "com.amazon.coral.service#IncompleteSignatureException", nil,
+    refused(400, "com.amazon.coral.service#IncompleteSignatureException", "^Authorization header requires 'Signature' parameter%. " ..
+      "Authorization header requires 'SignedHeaders' parameter%. Authorization header requires existence of either a 'X%-Amz%-Date' or a " ..
+      "'Date' header%. Authorization=AWS4%-HMAC%-SHA256$",
       dynamodb("ListTables", "{}", { sign = false, headers = { Authorization = "AWS4-HMAC-SHA256 Credential=x" } }))
     refused(400, "com.amazon.coral.service#InvalidSignatureException", "correct service: 'dynamodb'",
       dynamodb("ListTables", "{}", { sign = "sqs" }))
