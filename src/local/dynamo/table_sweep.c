@@ -162,7 +162,7 @@ static int save_filling(struct local_tx *tx, const struct filling *f, bool end, 
 }
 
 static int fill_one(struct local_tx *tx, struct arena *a, int max, int *ret_n, struct err *e) {
-    struct filling f;
+    struct filling f = {0};
     struct ddb_table *t = NULL;
     const struct ddb_index *x = NULL;
     bool end = false;
