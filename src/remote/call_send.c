@@ -94,8 +94,12 @@ static int headers_of(struct call *k, struct str path, struct err *e) {
     return 0;
 }
 
-/* With a deadline, an attempt in which nothing moves gives up half of what is left to the next one. A long poll answers
- * after its waiting time; nothing may cut it before. */
+static bool is_mail(const struct aws_call *c) {
+    return c->row->service == AWS_SES && !(c->row->flags & (AWS_READ | AWS_IDEMPOTENT));
+}
+
+/* With a deadline, an attempt in which nothing moves gives up half of what is left to the next one, but for mails: one
+ * that is merely slow would go out twice. A long poll answers after its waiting time; nothing may cut it before. */
 static uint64_t idle_ms(const struct call *k) {
     int64_t wait_s = 0;
     uint64_t left = call_remaining_ms(k);
@@ -104,7 +108,7 @@ static uint64_t idle_ms(const struct call *k) {
         uint64_t wait = (uint64_t)wait_s * 1000 + LONG_POLL_MORE_MS;
         return wait > IDLE_MS ? wait : IDLE_MS;
     }
-    if (k->attempt >= k->max_attempts || left / 2 >= IDLE_MS) return IDLE_MS;
+    if (is_mail(k->aws) || k->attempt >= k->max_attempts || left / 2 >= IDLE_MS) return IDLE_MS;
     return left / 2 > IDLE_LEAST_MS ? left / 2 : IDLE_LEAST_MS;
 }
 

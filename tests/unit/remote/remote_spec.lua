@@ -352,6 +352,20 @@ describe("a deadline", function()
         assert.equal(1, #seen)
     end)
 
+    it("gives half of itself to an attempt in which nothing moves, but all to a mail, which would go out twice", function()
+        local rig = serve{ok('{"MessageId":"m"}')}
+        local function idle(...)
+            local c = rig:start(...)
+            local _, ms = c:limit_ms()
+            c:wait()
+            return ms
+        end
+        local soon = {deadline_ms = "10000"}
+        assert.is_true(idle("dynamodb", "GetItem", EMPTY_ITEM, soon) <= 5000)
+        assert.equal(60000, idle("ses", "SendEmail", '{"FromEmailAddress":"a@b.c","Destination":{"ToAddresses":["d@e.f"]},' ..
+            '"Content":{"Simple":{"Subject":{"Data":"s"},"Body":{"Text":{"Data":"t"}}}}}', soon))
+    end)
+
     it("that nobody set is an hour for files, five minutes for all else: no answer drips for ever", function()
         local rig = serve{ok()}
         local function limit(...)

@@ -7,7 +7,7 @@
  *     answer: {status=, headers={..}, body=, date = unix_ms | false, act = "reset" | "close" | "stall" | "truncate" |
  *       "twice"}
  *   c = r:start(service, action, params_json, {body=, body_file=, result_file=, deadline_ms=})
- *   c:limit_ms(): of the attempt that is under way, as a whole
+ *   c:limit_ms() -> of the attempt that is under way, as a whole; without a byte
  *   c:wait() -> {ok, result, body, code, message, status, attempts, waited_ms, request_id}; c:done(); c:cancel()
  *   r:turn(ms) · r:presign{..} · r:presign_post(json, host) · r:describe() · r:identity() · r:queue_base()
  *   r:prepare() · r:detach() · r:close() · r:metrics() · r:server_clock(ms ahead) · r:server_secret(secret)
@@ -275,7 +275,8 @@ static int call_is_done(lua_State *L) {
 static int call_limit_ms(lua_State *L) {
     const struct call *k = check_call(L)->call->state;
     lua_pushinteger(L, k ? (lua_Integer)k->x.total_ms : 0);
-    return 1;
+    lua_pushinteger(L, k ? (lua_Integer)k->x.idle_ms : 0);
+    return 2;
 }
 
 static int cancel_call(lua_State *L) {
