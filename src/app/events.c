@@ -144,6 +144,8 @@ static void read_feed(struct template *t, const struct function *f, const struct
         template_problem(t, line, where, "Queue must be the ARN of a queue of this template (!GetAtt Name.Arn)");
         return;
     }
+    if (json_get(json_get(&q->create, "Attributes"), "FifoQueue") && (batch > 10 || window))
+        template_problem(t, line, where, "a FIFO queue has a BatchSize of at most 10 and no batching window");
     feed.queue = q->name;
     feed.batch_size = (uint32_t)batch;
     feed.window_ms = (uint32_t)window * 1000;

@@ -29,7 +29,8 @@ static const struct template_type types[] = {
      "ContributorInsightsSpecification OnDemandThroughput WarmThroughput"},
     {"AWS::SQS::Queue", KIND_QUEUE, "QueueName",
      "QueueName VisibilityTimeout DelaySeconds MaximumMessageSize MessageRetentionPeriod "
-     "ReceiveMessageWaitTimeSeconds RedrivePolicy",
+     "ReceiveMessageWaitTimeSeconds RedrivePolicy FifoQueue ContentBasedDeduplication DeduplicationScope "
+     "FifoThroughputLimit",
      "KmsMasterKeyId KmsDataKeyReusePeriodSeconds SqsManagedSseEnabled Tags"},
     {"AWS::S3::Bucket", KIND_BUCKET, "BucketName", "BucketName",
      "BucketEncryption PublicAccessBlockConfiguration OwnershipControls LifecycleConfiguration LoggingConfiguration "
@@ -141,7 +142,12 @@ struct yaml *template_properties(struct template *t, struct str logical_id, stru
 /* ==== names and ARNs ==== */
 
 /* Bucket names have no capital letters. */
-static struct str default_name(struct template *t, const struct template_type *type, struct str logical_id) {
+/* A FIFO queue's name ends in ".fifo", as CloudFormation makes it too. */
+static struct str default_name(struct template *t, const struct yaml *r, const struct template_type *type,
+                               struct str logical_id) {
+    const struct yaml *fifo = type->kind == KIND_QUEUE ? yaml_get(raw_properties(t, r), "FifoQueue") : NULL;
+    if (fifo && fifo->type == YAML_SCALAR && str_is(fifo->text, "true"))
+        return arena_printf(t->a, "%.*s.fifo", STR_ARG(logical_id));
     char *name = arena_cstr(t->a, logical_id);
     for (char *p = name; type->kind == KIND_BUCKET && *p; p++)
         if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
@@ -170,7 +176,7 @@ struct str template_name(struct template *t, struct str logical_id) {
     struct str own = explicit_name(t, r, type, logical_id);
     if (own.n) return own;
     const struct app_name *given = given_name(t, logical_id);
-    return given ? given->name : default_name(t, type, logical_id);
+    return given ? given->name : default_name(t, r, type, logical_id);
 }
 
 static bool nameable(enum template_kind kind) {

@@ -267,17 +267,50 @@ static void redrive(struct template *t, const struct yaml *props, struct str whe
     buf_free(&b);
 }
 
+static void queue_word(struct template *t, const struct yaml *props, struct str where, const char *key, const char *one,
+                       const char *other, struct json *attributes) {
+    struct str v = STR("");
+    if (!yaml_get(props, key) || !template_text(t, props, key, where, &v)) return;
+    if (str_is(v, one) || str_is(v, other))
+        json_set(t->a, attributes, key, json_make_str(v));
+    else
+        template_problem(t, yaml_get(props, key)->line, template_path(t, where, key), "is neither %s nor %s", one,
+                         other);
+}
+
+/* The name is checked without its ".fifo". */
+static struct str queue_kind(struct template *t, const struct yaml *props, struct str where, struct str name, int line,
+                             struct json *attributes) {
+    const struct str suffix = STR(".fifo");
+    bool fifo = false, by_content = false;
+    template_bool(t, props, "FifoQueue", where, &fifo);
+    template_bool(t, props, "ContentBasedDeduplication", where, &by_content);
+    if (fifo && !str_ends(name, suffix))
+        template_problem(t, line, where, "the name '%.*s' of a FIFO queue does not end in .fifo",
+                         STR_ARG(str_take(name, 100)));
+    if (!fifo && str_ends(name, suffix))
+        template_problem(t, line, where, "a queue whose name ends in .fifo needs FifoQueue: true");
+    if (fifo) json_set(t->a, attributes, "FifoQueue", json_make_c("true"));
+    if (by_content) json_set(t->a, attributes, "ContentBasedDeduplication", json_make_c("true"));
+    queue_word(t, props, where, "DeduplicationScope", "queue", "messageGroup", attributes);
+    queue_word(t, props, where, "FifoThroughputLimit", "perQueue", "perMessageGroupId", attributes);
+    for (uint32_t i = 0; !fifo && i < attributes->n; i++)
+        template_problem(t, line, where, "%.*s is for queues with FifoQueue: true",
+                         STR_ARG(attributes->members[i].key));
+    return fifo && str_ends(name, suffix) ? str_take(name, name.n - suffix.n) : name;
+}
+
 static struct app_queue queue(struct template *t, struct str id, int line) {
     struct str where;
     struct yaml *props = template_properties(t, id, &where);
     struct app_queue q = {.name = template_name(t, id), .logical_id = id, .create = json_make_obj(), .line = line};
     q.dead_letter = STR("");
-    if (q.name.n > 80 || !only(q.name, "_-"))
-        template_problem(t, line, where, "queue name '%.*s' is not 1 to 80 letters, digits, '_', '-'%s",
-                         STR_ARG(str_take(q.name, 100)),
-                         str_ends(q.name, STR(".fifo")) ? "; FIFO queues are not supported" : "");
-    json_set(t->a, &q.create, "QueueName", json_make_str(q.name));
     struct json attributes = json_make_obj();
+    struct str bare = queue_kind(t, props, where, q.name, line, &attributes);
+    if (q.name.n > 80 || !bare.n || !only(bare, "_-"))
+        template_problem(t, line, where, "queue name '%.*s' is not 1 to 80 letters, digits, '_', '-'",
+                         STR_ARG(str_take(q.name, 100)));
+    json_set(t->a, &q.create, "QueueName", json_make_str(q.name));
     queue_number(t, props, where, "VisibilityTimeout", 0, 43200, &attributes);
     queue_number(t, props, where, "DelaySeconds", 0, 900, &attributes);
     queue_number(t, props, where, "MaximumMessageSize", 1024, 1048576, &attributes);

@@ -2,7 +2,8 @@
  *
  * A batch: GATHERING (one or, with a batching window, several receives) -> RUNNING (each message a job) -> SETTLING
  * (what succeeded is deleted, what failed becomes visible again later) -> gone. At most one batch gathers at a time, at
- * most `concurrency` batches exist. */
+ * most `concurrency` batches exist. Messages of one group of a FIFO queue run one after the other; the first that fails
+ * ends its group, the rest of which has failed with it and did not run. */
 #include "base/crypto.h"
 #include "in/in.h"
 #include <stdlib.h>
@@ -21,7 +22,8 @@ struct feed_message {
     struct feed_batch *batch;
     struct script_message m;
     struct str handle;
-    bool finished, failed, cancelled, settled;
+    struct str group; /* of a FIFO queue, else empty */
+    bool started, finished, failed, cancelled, settled;
 };
 struct feed_batch {
     struct list node;
@@ -200,6 +202,29 @@ static void settle(struct feed_batch *b) {
 
 // ---- running ----
 
+static void on_message(void *ud, const struct err *e);
+
+static void run_message(struct feed_message *m) {
+    struct feed *f = m->batch->feed;
+    m->started = true;
+    route_message(f->cfg.route, f->cfg.feed->function, &m->m, on_message, m);
+}
+
+/* Runs what comes behind m in its group, or fails it with m. */
+static void go_on(struct feed_message *m) {
+    struct feed_batch *b = m->batch;
+    for (struct feed_message *next = m + 1; m->group.n && next < b->messages + b->n; next++) {
+        if (!str_eq(next->group, m->group)) continue;
+        if (!m->failed) {
+            run_message(next);
+            return;
+        }
+        next->finished = next->failed = true;
+        next->cancelled = m->cancelled;
+        b->running--;
+    }
+}
+
 static void on_message(void *ud, const struct err *e) {
     struct feed_message *m = ud;
     struct feed_batch *b = m->batch;
@@ -211,15 +236,25 @@ static void on_message(void *ud, const struct err *e) {
     m->finished = true;
     m->failed = e != NULL;
     m->cancelled = e && e->code == ERR_CANCELLED;
-    if (!b->running && !b->starting) settle(b);
+    bool outer = !b->starting;
+    b->starting = true;
+    go_on(m);
+    if (outer) b->starting = false;
+    if (!b->running && outer) settle(b);
+}
+
+/* The first of its group, or of no group. */
+static bool is_first(const struct feed_message *m) {
+    for (const struct feed_message *o = m->batch->messages; m->group.n && o < m; o++)
+        if (str_eq(o->group, m->group)) return false;
+    return true;
 }
 
 static void run_batch(struct feed_batch *b) {
-    struct feed *f = b->feed;
     b->running = b->n;
     b->starting = true;
     for (size_t i = 0; i < b->n; i++)
-        route_message(f->cfg.route, f->cfg.feed->function, &b->messages[i].m, on_message, &b->messages[i]);
+        if (is_first(&b->messages[i])) run_message(&b->messages[i]);
     b->starting = false;
     if (!b->running) settle(b);
 }
@@ -259,6 +294,8 @@ static void add_message(struct feed_batch *b, const struct json *j) {
     m->m.sent_ms = attribute(j, "SentTimestamp");
     m->m.attributes = attributes ? json_copy(a, attributes) : json_make_obj();
     m->m.correlation_id = correlation_of(a, &m->m);
+    const struct json *system = json_get(j, "Attributes");
+    if (json_get(system, "SequenceNumber")) m->group = arena_str(a, json_get_s(system, "MessageGroupId"));
 }
 
 static struct feed_batch *batch_new(struct feed *f) {
@@ -458,8 +495,11 @@ static void abandon(struct feed_batch *b) {
         mark_settled(b, b->call);
         aws_cancel(b->call);
     }
-    for (size_t i = 0; i < b->n; i++)
-        if (!b->messages[i].finished) b->messages[i].failed = b->messages[i].cancelled = true;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->messages[i].finished) continue;
+        b->messages[i].failed = b->messages[i].cancelled = true;
+        if (b->running && !b->messages[i].started) b->running--; /* never will */
+    }
     bool any_failed = batch_failed(b);
     while (fire(b, AWS_SQS_DeleteMessageBatch, false, any_failed))
         ;

@@ -132,6 +132,68 @@ describe("feeds", function()
       assert.is_true(empty())
     end)
 
+    describe("whose order counts", function()
+      before_each(function()
+        assert(rig:sqs("CreateQueue", '{"QueueName":"Q.fifo","Attributes":{"FifoQueue":"true"}}'))
+        url = assert(rig:sqs("GetQueueUrl", '{"QueueName":"Q.fifo"}')):match('"QueueUrl":"([^"]+)"')
+      end)
+      local function send_to(group, body)
+        assert(rig:sqs("SendMessage", ('{"QueueUrl":"%s","MessageBody":"%s","MessageGroupId":"%s","MessageDeduplicationId":"%s"}')
+          :format(url, body, group, body)))
+      end
+      local function bodies(msg)
+        local out = {}
+        for i, line in ipairs(said(msg)) do out[i] = line:match '"body":"([^"]+)"' end
+        return table.concat(out, " ")
+      end
+
+      it("runs a group's messages one after the other, groups side by side", function()
+        for i = 1, 3 do send_to("a", "a" .. i) end
+        send_to("b", "b1")
+        rig:feed("Q.fifo", "slow", {})
+        spin(function() return #said "ended" == 4 and empty() end)
+        local events, open = {}, {}
+        for _, line in ipairs(rig:lines()) do
+          local what, group, n = line:match '"msg":"(%l+)".*"body":"(%l)(%d)"'
+          if group then
+            events[#events + 1] = what .. group
+            if what == "begun" then
+              assert.is_nil(open[group])
+              open[group] = n
+            else
+              assert.equal(open[group], n)
+              open[group] = nil
+            end
+          end
+        end
+        assert.same({ "beguna", "begunb" }, { events[1], events[2] })
+      end)
+
+      it("ends a group at its first failure: what follows runs after that has run again", function()
+        send_to("a", "a1")
+        send_to("a", "bad2")
+        send_to("a", "a3")
+        send_to("b", "b1")
+        rig:feed("Q.fifo", "picky", {})
+        spin(function() return #said "seen" >= 3 and count(hidden) == 2 end)
+        assert.is_nil(bodies "seen":find "a3")
+        rig:advance(60000)
+        spin(function() return #said("seen", '"body":"bad2"') == 2 end)
+        assert.is_nil(bodies "seen":find "a3")
+        assert.equal(1, #said("seen", '"body":"a1"'))
+        assert.equal(1, #said("seen", '"body":"b1"'))
+      end)
+
+      it("gives back what did not begin when it is closed", function()
+        send_to("a", "a1")
+        send_to("a", "a2")
+        rig:feed("Q.fifo", "mixed", {})
+        spin(function() return #said "begun" == 1 end)
+        rig:close_feed()
+        spin(function() return count(visible) == 2 end)
+      end)
+    end)
+
     it("gathers a batch over its window", function()
       queue()
       send "a"
