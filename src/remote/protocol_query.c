@@ -227,7 +227,7 @@ int wire_query_decode(struct aws_call *c, const struct wire_response *r) {
     struct str want = arena_printf(&c->arena, "%sResponse", c->row->action);
     const struct xml *result = xml_child(root, arena_printf(&c->arena, "%sResult", c->row->action).p);
     if (!str_eq(root->name, want))
-        return wire_bad(c, "is a <%.*s>, not an <%.*s>", STR_ARG(str_take(root->name, 80)), STR_ARG(want));
+        return wire_bad(c, "is <%.*s>, not <%.*s>", STR_ARG(str_take(root->name, 80)), STR_ARG(want));
     read_request_id(c, root);
     if (result && result->first) {
         struct json v = to_json(&c->arena, result);

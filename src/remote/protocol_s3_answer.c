@@ -324,7 +324,7 @@ static int parse(struct aws_call *c, const struct wire_response *r, const char *
     const struct xml *error = wire_xml_error(*ret);
     if (error) return refused_late(c, r, error);
     if (str_is((*ret)->name, name)) return 0;
-    return wire_bad(c, "is a <%.*s>, not a <%s>", STR_ARG(str_take((*ret)->name, 80)), name);
+    return wire_bad(c, "is <%.*s>, not <%s>", STR_ARG(str_take((*ret)->name, 80)), name);
 }
 
 static int decode_listing(struct aws_call *c, const struct wire_response *r) {

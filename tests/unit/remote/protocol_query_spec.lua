@@ -82,7 +82,7 @@ describe("a Query answer", function()
 
     it("that is none is a bad answer", function()
         for answer, why in pairs { [""] = "is no XML", ["{}"] = "is no XML", ["<PublishResponse>"] = "is no XML",
-            ["<html><body/></html>"] = "is a <html>, not an <PublishResponse>", ["<!DOCTYPE a><a/>"] = "DOCTYPE" } do
+            ["<html><body/></html>"] = "is <html>, not <PublishResponse>", ["<!DOCTYPE a><a/>"] = "DOCTYPE" } do
             local r = answered("sns", "Publish", 200, answer)
             assert.same({ "InvalidServiceResponse", true }, { r.err.code, r.err.retryable })
             assert.matches(why, r.err.message)

@@ -468,7 +468,7 @@ describe("a list of objects", function()
 
     it("that is none is a bad answer", function()
         for answer, why in pairs {
-            [""] = "is no XML", ["<ListBucketResult><Contents>"] = "is no XML", ["{}"] = "is no XML", ["<html></html>"] = "is a <html>, not a <ListBucketResult>",
+            [""] = "is no XML", ["<ListBucketResult><Contents>"] = "is no XML", ["{}"] = "is no XML", ["<html></html>"] = "is <html>, not <ListBucketResult>",
             ["<ListBucketResult><Contents/></ListBucketResult>"] = "a Key or Prefix that is missing", ["<ListBucketResult><CommonPrefixes/></ListBucketResult>"] = "a Key or Prefix that is missing",
             ["<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%zz</Key></Contents></ListBucketResult>"] = "wrongly encoded",
             ["<ListBucketResult><EncodingType>url</EncodingType><CommonPrefixes><Prefix>%0</Prefix></CommonPrefixes></ListBucketResult>"] = "wrongly encoded",
