@@ -256,8 +256,15 @@ static void usage(FILE *to) {
     fprintf(to, "\n`perigee <command> --help` lists the options of a command.\n");
 }
 
+/* Who stops `perigee cloud` does not wait for clients that poll a queue: they come again. */
+static struct perigee_config defaults_of(const struct command *c) {
+    struct perigee_config d = perigee_defaults();
+    if (c->options == cloud_options) d.stop_ms = 1000;
+    return d;
+}
+
 static void command_help(const struct command *c) {
-    struct perigee_config defaults = perigee_defaults();
+    struct perigee_config defaults = defaults_of(c);
     struct buf b = BUF_MAX(1 << 16);
     printf("usage: perigee %s%s%s\n%s\n", c->name, *c->usage ? " " : "", c->usage, c->help);
     if (c->options && c->options->name) {
@@ -268,7 +275,7 @@ static void command_help(const struct command *c) {
 }
 
 static int dispatch(const struct command *c, int argc, char **argv) {
-    struct perigee_config config = perigee_defaults();
+    struct perigee_config config = defaults_of(c);
     struct err e = {0};
     bool help = argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
     if (!help && c->options && conf_parse(c->options, &config, argc, argv, &argc, &help, &e)) {

@@ -79,6 +79,28 @@ print("whole")
     assert.matches("%-%-no%-verify", out)
   end)
 
+  it("ends with the polls of queues that wait, and tells them to come again", function()
+    local polled = support.cloud { args = "--no-verify --workers 1" }
+    local script = ([[
+import socket
+def ask(operation, body):
+    s = socket.create_connection(("127.0.0.1", %s))
+    s.settimeout(30)
+    s.sendall(("POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: AmazonSQS.%%s\r\nContent-Length: %%d\r\n\r\n%%s" %% (operation, len(body), body)).encode())
+    return s
+ask("CreateQueue", '{"QueueName":"q"}').recv(4096)
+waiting = ask("ReceiveMessage", '{"QueueUrl":"q","WaitTimeSeconds":20}')
+ask("ListQueues", "{}").recv(4096) # the one worker has seen what came before
+print("waits", flush=True)
+print(waiting.recv(4096).split(b"\r\n")[0].decode(), flush=True)
+]]):format(polled.cloud:match ":(%d+)")
+    local pipe = assert(io.popen("python3 -c " .. support.quote(script) .. " 2>&1"))
+    assert.equal("waits", pipe:read "l")
+    assert.matches("stopped", polled:stop())
+    assert.equal("HTTP/1.1 503 Service Unavailable", pipe:read "l")
+    pipe:close()
+  end)
+
   it("is controlled by tests where that was asked for", function()
     local forbidden = json.decode(curl("", server.cloud .. "/_perigee/cloud/clock"))
     assert.equal("AccessDenied", forbidden.error.code)
