@@ -45,6 +45,16 @@ describe("the ARNs of a call", function()
   end)
 
   it("are none when the parameter is missing, for the backend to say so", function()
+    local move = '{"SourceArn":"arn:aws:sqs:us-east-1:000000000000:D"}'
+    for _, action in ipairs { "StartMessageMoveTask", "ListMessageMoveTasks" } do
+      assert.same({ "arn:aws:sqs:us-east-1:000000000000:D" }, arns("sqs", action, move))
+    end
+    -- base64 of {"taskId":"x","sourceArn":"arn:aws:sqs:us-east-1:000000000000:D"}
+    assert.same({ "arn:aws:sqs:us-east-1:000000000000:D" }, arns("sqs", "CancelMessageMoveTask",
+      '{"TaskHandle":"eyJ0YXNrSWQiOiJ4Iiwic291cmNlQXJuIjoiYXJuOmF3czpzcXM6dXMtZWFzdC0xOjAwMDAwMDAwMDAwMDpEIn0="}'))
+    assert.same({}, arns("sqs", "CancelMessageMoveTask", '{"TaskHandle":"%"}'))
+    assert.same({ "arn:aws:ses:us-east-1:000000000000:identity/a@b.c" }, arns("ses", "GetEmailIdentity", '{"EmailIdentity":"a@b.c"}'))
+    assert.same({ "*" }, arns("ses", "GetAccount", "{}"))
     assert.same({}, arns("dynamodb", "PutItem", "{}"))
     assert.same({}, arns("sqs", "SendMessage", '{"QueueUrl":7}'))
   end)
