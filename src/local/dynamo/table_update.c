@@ -268,7 +268,7 @@ static int next_number(struct local_tx *tx, int64_t table, int *ret, struct err 
 /* From now on the numbers of this table's indexes do not follow from their places. */
 static int save_indexes(struct local_tx *tx, const struct change *u, struct err *e) {
     const struct ddb_table *t = u->t;
-    int number;
+    int number = 0;
     for (size_t i = 0; i < t->n_indexes; i++) {
         const struct ddb_index *x = &t->indexes[i];
         enum index_state state = x == u->del ? INDEX_DELETED : x->creating ? INDEX_CREATING : INDEX_ACTIVE;
