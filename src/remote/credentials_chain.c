@@ -134,23 +134,25 @@ static enum credential_found from_explicit(struct chain *c, struct credential_dr
 
 /* ==== the chain ==== */
 
-enum credential_found credential_failed(struct err *e, const char *fmt, ...) {
+static void tell(struct err *e, size_t most, const char *fmt, va_list ap) {
     char text[LINE_MAX_FAILED];
+    vsnprintf(text, most, fmt, ap);
+    err_set(e, ERR_CREDENTIALS, "%s", text);
+}
+
+enum credential_found credential_failed(struct err *e, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tell(e, LINE_MAX_FAILED, fmt, ap);
     va_end(ap);
-    err_set(e, ERR_CREDENTIALS, "%s", text);
     return CREDENTIAL_FAILED;
 }
 
 enum credential_found credential_absent(struct err *e, const char *fmt, ...) {
-    char text[LINE_MAX_ABSENT];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    tell(e, LINE_MAX_ABSENT, fmt, ap);
     va_end(ap);
-    err_set(e, ERR_CREDENTIALS, "%s", text);
     return CREDENTIAL_ABSENT;
 }
 

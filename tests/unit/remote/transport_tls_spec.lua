@@ -5,6 +5,16 @@ local net = require "unit.remote.net"(_ENV)
 local serve, open, fetch, header = net.serve, net.open, net.fetch, net.header
 local reader, OK = net.reader, net.OK
 
+-- A new directory with key.pem and cert.pem of localhost.
+local function certified()
+  local dir = os.tmpname()
+  os.remove(dir)
+  assert(os.execute("mkdir " .. dir))
+  assert(os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost " ..
+    "-addext subjectAltName=DNS:localhost -keyout %s/key.pem -out %s/cert.pem 2>/dev/null"):format(dir, dir)))
+  return dir
+end
+
 describe("TLS", function()
   local dir, tls, pid, port
   local missing = not os.execute "command -v openssl >/dev/null 2>&1"
@@ -22,11 +32,7 @@ describe("TLS", function()
 
   setup(function()
     if missing then return end
-    dir = os.tmpname()
-    os.remove(dir)
-    assert(os.execute("mkdir " .. dir))
-    assert(os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost " ..
-      "-addext subjectAltName=DNS:localhost -keyout %s/key.pem -out %s/cert.pem 2>/dev/null"):format(dir, dir)))
+    dir = certified()
   end)
 
   after_each(function()
@@ -122,11 +128,7 @@ describe("HTTP/2", function()
 
   setup(function()
     if missing then return end
-    dir = os.tmpname()
-    os.remove(dir)
-    assert(os.execute("mkdir " .. dir))
-    assert(os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost " ..
-      "-addext subjectAltName=DNS:localhost -keyout %s/key.pem -out %s/cert.pem 2>/dev/null"):format(dir, dir)))
+    dir = certified()
     local f <close> = assert(io.open(dir .. "/server.js", "w"))
     f:write((SERVER:gsub("slice%(1%)", "slice(2)")))
   end)
