@@ -74,7 +74,7 @@ static int read_end(struct reader *r, struct err *e) {
 /* *ret_last: it was the empty one; its end is left to the trailer. */
 static int read_chunk(struct reader *r, bool *ret_last, struct err *e) {
     struct str line, digits;
-    size_t n;
+    size_t n = 0;
     if (read_line(r, &line, e)) return -1;
     digits = str_cut(&line, ';');
     if (read_size(digits, &n, e)) return -1;
