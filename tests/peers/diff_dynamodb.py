@@ -29,9 +29,10 @@ CONTEXT = decimal.Context(prec=40, Emin=-999, Emax=999)
 VALIDATION = "ValidationException: "
 # EXPLAINED-BEGIN
 STATIC = VALIDATION + (
-    r"(Invalid \w+Expression|Value provided in|ExpressionAttribute\w+ (contains|must)|Two document|Can not use both|ConditionalOperator"
+    r"(Invalid \w+Expression|Value provided in|ExpressionAttribute\w+ (contains|must|can)|Two document|Can not use both|ConditionalOperator"
     r"|Select|Cannot specify|Must specify|ALL_PROJECTED|Secondary index|One or more parameter values (were|are)|Either the|Filter Expression"
-    r"|The parameter cannot be|The BETWEEN|Supplied|Nesting|Key attributes must|Return values|Query|KeyCondition|Attempted|Conditions can)")
+    r"|The parameter cannot be|The BETWEEN|Supplied|Nesting|Key attributes must|Return values|Query|KeyCondition|Attempt|Conditions can"
+    r"|The document path|The provided expression|Transaction request|1 validation|Consistent read|Provided list|A value provided|The provided key|The number of conditions|Updates on index|Type mismatch|DynamoDB only)")
 KEYS = (r"(The number of conditions on the keys is invalid|One or more parameter values were invalid: Type mismatch for key$|Invalid attribute "
         r"value type|One of the required keys was not given a value|Hash primary key values must be under 2048"
         r"|The provided key element does not match|One or more parameter values are not valid. The AttributeValue for a key)")
@@ -44,6 +45,8 @@ explained("a key that does not fit: DynamoDB Local has words of its own", VALIDA
 explained("DynamoDB parses expressions and legacy parameters before it knows the table's keys", STATIC, VALIDATION + KEYS)
 explained("not a number: DynamoDB Local has words of its own", VALIDATION + ".*The parameter cannot be converted to a numeric value",
           VALIDATION + ".*A value provided cannot be converted into a number")
+explained("too many digits: DynamoDB Local has words of its own", VALIDATION + ".*Attempting to store more than 38 significant digits",
+          VALIDATION + ".*DynamoDB only supports precision up to 38 digits")
 explained("two overlapping paths among several: another pair is named", VALIDATION + "Invalid UpdateExpression: Two document paths",
           VALIDATION + "Invalid UpdateExpression: Two document paths")
 explained("several faults in one expression: another is named", VALIDATION + r"Invalid (\w+)Expression: (?!Syntax)",
@@ -52,16 +55,19 @@ explained("several faults in one request: another is named", STATIC, STATIC)
 explained("parameters out of range: DynamoDB Local has words of its own", VALIDATION + "1 validation error detected",
           VALIDATION + "(Limit must be|Select must be|Segment|The Segment|TotalSegments|Value)")
 explained("parameters out of range are found before other faults", VALIDATION + "1 validation error detected", STATIC)
-explained("a segment that is none is found before other faults", VALIDATION + "The Segment parameter is zero-based", STATIC)
+explained("a segment that is none: found before other faults, DynamoDB Local has words of its own",
+          VALIDATION + "The Segment parameter is zero-based", STATIC)
 explained("SIZE is among the reserved words", VALIDATION + "Invalid .*reserved keyword: size", "ok")
 explained("consistent reads of a global index: DynamoDB Local has words of its own",
-          VALIDATION + "Consistent reads are not supported on global secondary indexes", VALIDATION + "Consistent read cannot be true when querying a GSI")
+          VALIDATION + "Consistent reads are not supported on global secondary indexes", VALIDATION + "Consistent read cannot be true when (querying|scanning) a GSI")
 explained("what needs no item is refused before the condition is tested", STATIC, "ConditionalCheckFailedException")
 explained("key conditions: DynamoDB Local does not name the key", VALIDATION + "Query condition missed key schema element: ",
           VALIDATION + "Query condition missed key schema element$")
 explained("unused names and values are a set", VALIDATION + "Value provided in ExpressionAttribute", VALIDATION + "Value provided in ExpressionAttribute")
 explained("TransactionCanceledException with ValidationError, as its documentation lists it", r"TransactionCanceledException: .*ValidationError",
           VALIDATION + r"(" + KEYS + r"|The document path provided|The provided expression refers|An operand in the update|Item size|Key attributes must)", "transact")
+explained("a key in a transaction that cannot be one: found after expressions", STATIC, "TransactionCanceledException: ", "transact")
+explained("DynamoDB Local does not look into conditions of a ConditionCheck", "TransactionCanceledException: .*ValidationError", "ok", "transact_write")
 explained("all reasons are told, not only the first", r"TransactionCanceledException: .*ValidationError", "TransactionCanceledException: ", "transact")
 explained("DynamoDB Local puts a number into an index of strings",
           VALIDATION + "One or more parameter values were invalid: Type mismatch for Index Key", "ok")
@@ -558,15 +564,14 @@ def without_messages(reasons):
     return [{k: v for k, v in r.items() if k != "Message"} for r in reasons]
 
 
-def compare(op, ours, peer):
+def compare(op, params, ours, peer):
     """None, or (kind, reason or None)"""
     (e1, a1), (e2, a2) = ours, peer
     if e1 is None and e2 is None:
         if text(a1) == text(a2):
             return None
-        same = {**a1, "Marks": 0}, {**a2, "Marks": 0}
-        if op == "query" and text(same[0]) == text(same[1]) and a1["Marks"] == 1:
-            return "explained", "the limit was reached: LastEvaluatedKey, also when a key without a sort key has no more items"
+        if op == "scan" and params.get("IndexName") == "by_keys" and ("FilterExpression" in params or "ScanFilter" in params):
+            return "explained", "DynamoDB Local filters the scan of a global index by attributes that are not in it"
         return "answer", None
     if e1 == e2:
         a1, a2 = dict(a1), dict(a2)
@@ -624,7 +629,7 @@ def main():
     for i in range(args.count):
         op, params = gen.next(tables)
         one, two = answer_of(ours, op, params), answer_of(peer, op, params)
-        found = compare(op, one, two)
+        found = compare(op, params, one, two)
         if only_removes(op, params):
             heal(ours, peer, tables)
             if found and found[0] == "answer":
@@ -644,8 +649,10 @@ def main():
     for t in tables:
         for client in (ours, peer):
             client.delete_table(TableName=t["name"])
-    print(json.dumps({"calls": args.count, "explained": reasons, "differences": len(differences)}))
-    sys.exit(1 if differences else 0)
+    # Those reasons fit many messages: more of them than random faults make would hide something.
+    vague = sum(n for reason, n in reasons.items() if "another is named" in reason)
+    print(json.dumps({"calls": args.count, "explained": reasons, "differences": len(differences), "vague": vague}))
+    sys.exit(1 if differences or vague > max(10, args.count // 15) else 0)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,12 @@ static int read_segments(struct reading *r, struct err *e) {
     return 0;
 }
 
+/* A projection uses none. */
+static int unwanted_values(const char *why, struct err *e) {
+    return err_set(e, ERR_VALIDATION, "ExpressionAttributeValues can only be specified when using expressions: %s",
+                   why);
+}
+
 static int read_expressions(struct reading *r, struct err *e) {
     const struct json *keys = r->plan.scan ? NULL : param(r->p, "KeyConditionExpression");
     const struct json *filter = param(r->p, "FilterExpression"), *projection = param(r->p, "ProjectionExpression");
@@ -72,12 +78,10 @@ static int read_expressions(struct reading *r, struct err *e) {
         return err_set(
             e, ERR_VALIDATION,
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.");
-    if (expr_names(r->a, r->p,
-                   any            ? NULL
-                   : r->plan.scan ? "FilterExpression is null"
-                                  : "FilterExpression and KeyConditionExpression are null",
-                   &x, e))
-        return -1;
+    const char *no_values =
+        r->plan.scan ? "FilterExpression is null" : "FilterExpression and KeyConditionExpression are null";
+    if (any && !keys && !filter && param(r->p, "ExpressionAttributeValues")) return unwanted_values(no_values, e);
+    if (expr_names(r->a, r->p, any ? NULL : no_values, &x, e)) return -1;
     if (filter && expr_condition(r->a, &x, "FilterExpression", filter->s, &r->filter, e)) return -1;
     if (projection && expr_projection(r->a, &x, projection->s, &r->projection, e)) return -1;
     if (keys && expr_condition(r->a, &x, "KeyConditionExpression", keys->s, &r->keys, e)) return -1;
@@ -260,6 +264,16 @@ static void take(struct reading *r, const struct av *whole, struct av *item) {
     json_push(r->a, &r->items, av_item_to_json(r->a, &out));
 }
 
+/* Nothing can follow `item`: it stands on the last key that the conditions admit. */
+static bool at_end(const struct reading *r, const struct av *item) {
+    const struct ddb_plan *q = &r->plan;
+    if (q->scan || q->index) return false;
+    if (!q->range->type) return true;
+    struct str end = q->backward ? q->bounds.lo : q->bounds.hi;
+    bool open = q->backward ? q->bounds.lo_open : q->bounds.hi_open;
+    return end.p && !open && str_eq(key_bytes(r->a, av_get(item, q->range->name)), end);
+}
+
 /* Until the limit or a page is full; the page ends before the item that would pass its size. */
 static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
     size_t bytes = 0;
@@ -282,6 +296,7 @@ static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
             last = ARENA_NEW(r->a, struct av);
             *last = whole_key;
         }
+        if (!full && r->limit && r->scanned >= r->limit && at_end(r, item)) return 0;
         if (full || (r->limit && r->scanned >= r->limit)) {
             r->last = av_item_to_json(r->a, last);
             return 0;

@@ -91,7 +91,9 @@ static int make_updated(struct arena *a, struct ddb_write *w, struct err *e) {
     struct av *next = ARENA_NEW(a, struct av);
     bool want = w->want_touched;
     if (copy_of(a, w->old ? w->old : &w->given, next, e)) return -1;
-    if (update_apply(a, &w->update, w->old, next, want ? &w->touched_new : NULL, want ? &w->touched_old : NULL, e))
+    /* An item that is made has its key before anything else. */
+    const struct av *before = w->old ? w->old : &w->given;
+    if (update_apply(a, &w->update, before, next, want ? &w->touched_new : NULL, want ? &w->touched_old : NULL, e))
         return -1;
     if (!w->old && update_only_removes(&w->update)) return 0; /* an item is not made by removing from it */
     if (item_check_indexes(a, w->table, next, e)) return -1;
