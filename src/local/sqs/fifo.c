@@ -12,7 +12,7 @@ enum { MAX_TOKEN = 128, GROUPS_A_LOOK = 20 };
  */
 
 /* API Reference, SendMessage: up to 128 alphanumeric characters and punctuation. */
-static int read_token(const struct json *entry, const char *name, struct str *ret, struct err *e) {
+int sqs_read_token(const struct json *entry, const char *name, struct str *ret, struct err *e) {
     if (params_str(entry, name, ERR_SQS_PARAMETER, ret, e)) return -1;
     if (!ret->p) return 0;
     bool ok = ret->n > 0 && ret->n <= MAX_TOKEN;
@@ -36,8 +36,8 @@ static struct str content_id(struct arena *a, struct str body) {
 int sqs_fifo_read(struct arena *a, const struct sqs_queue *q, const struct json *entry, struct str body,
                   struct sqs_fifo_message *ret, struct err *e) {
     *ret = (struct sqs_fifo_message){0};
-    if (read_token(entry, "MessageGroupId", &ret->group, e)) return -1;
-    if (read_token(entry, "MessageDeduplicationId", &ret->dedup, e)) return -1;
+    if (sqs_read_token(entry, "MessageGroupId", &ret->group, e)) return -1;
+    if (sqs_read_token(entry, "MessageDeduplicationId", &ret->dedup, e)) return -1;
     if (!q->fifo && ret->dedup.p)
         return err_set(e, ERR_SQS_PARAMETER,
                        "Value %.*s for parameter MessageDeduplicationId is invalid. Reason: The request includes a "

@@ -12,7 +12,9 @@ struct receiving {
     struct sqs_queue q;
     int64_t max, visibility, wait;
     const struct json *system_names, *attribute_names, *names;
-    bool full; /* too many messages are in flight */
+    struct str attempt; /* of FIFO queues only */
+    bool full;          /* too many messages are in flight */
+    struct sqs_message *given;
     struct taken *taken;
 };
 
@@ -30,6 +32,9 @@ static int read_request(struct local_tx *tx, struct aws_call *c, struct receivin
                    e))
         return -1;
     if (params_int(p, "WaitTimeSeconds", 0, SQS_MAX_WAIT, r->q.wait, ERR_SQS_PARAMETER, &r->wait, e)) return -1;
+    if (sqs_read_token(p, "ReceiveRequestAttemptId", &r->attempt, e)) return -1;
+    if (!r->q.fifo) r->attempt = STR_NONE;
+    r->given = ARENA_ARRAY(&c->arena, struct sqs_message, SQS_BATCH);
     r->system_names = json_get(p, "MessageSystemAttributeNames");
     r->attribute_names = json_get(p, "AttributeNames"); /* the older name of the same */
     r->names = json_get(p, "MessageAttributeNames");
@@ -143,6 +148,7 @@ static int answer(struct local_tx *tx, struct arena *a, const struct receiving *
     if (system.n) json_set(a, &row, "Attributes", system);
     if (add_attributes(a, r, m, &row, e)) return -1;
     json_push(a, messages, row);
+    r->given[r->taken->n] = *m;
     r->taken->id[r->taken->n] = m->id;
     r->taken->group[r->taken->n] = m->seq ? m->group : STR_NONE;
     r->taken->receives[r->taken->n++] = m->receives;
@@ -163,6 +169,21 @@ static int fill(struct local_tx *tx, struct arena *a, struct receiving *r, struc
         }
     }
     return 0;
+}
+
+/* A repeated attempt gets what it got; else what is there. */
+static int fill_attempt(struct local_tx *tx, struct arena *a, struct receiving *r, struct json *messages,
+                        struct err *e) {
+    struct sqs_message got[SQS_BATCH];
+    int64_t until = tx->now_ms + r->visibility * 1000;
+    int n = 0, rc = 0;
+    if (r->attempt.n) rc = sqs_attempt_repeat(tx, a, r->q.id, r->attempt, until, got, &n, e);
+    if (rc < 0) return -1;
+    for (int i = 0; i < n; i++)
+        if (answer(tx, a, r, &got[i], messages, e)) return -1;
+    if (!n && fill(tx, a, r, messages, e)) return -1;
+    if (!r->attempt.n || !messages->n) return 0;
+    return sqs_attempt_save(tx, a, r->q.id, r->attempt, until, r->given, r->taken->n, e);
 }
 
 /* == waiting and giving back ========================================================================================
@@ -209,7 +230,7 @@ int sqs_receive(struct local_tx *tx, struct aws_call *c) {
     struct receiving r = {0};
     struct json messages = json_make_arr();
     int64_t due = 0;
-    if (read_request(tx, c, &r) || fill(tx, &c->arena, &r, &messages, &c->err)) return -1;
+    if (read_request(tx, c, &r) || fill_attempt(tx, &c->arena, &r, &messages, &c->err)) return -1;
     if (messages.n) {
         json_set(&c->arena, &c->result, "Messages", messages);
         local_on_undelivered(tx, give_back, r.taken);

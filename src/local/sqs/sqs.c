@@ -64,6 +64,9 @@ static const char indexes[] =
     "CREATE TABLE IF NOT EXISTS sqs_dedup(queue INTEGER NOT NULL, grp TEXT NOT NULL, dedup TEXT NOT NULL,"
     " message_id TEXT NOT NULL, seq INTEGER NOT NULL, until_ms INTEGER NOT NULL, UNIQUE(queue, grp, dedup));"
     "CREATE INDEX IF NOT EXISTS sqs_dedup_until ON sqs_dedup(until_ms);"
+    "CREATE TABLE IF NOT EXISTS sqs_attempts(queue INTEGER NOT NULL, attempt TEXT NOT NULL, messages TEXT NOT NULL,"
+    " until_ms INTEGER NOT NULL, UNIQUE(queue, attempt));"
+    "CREATE INDEX IF NOT EXISTS sqs_attempts_until ON sqs_attempts(until_ms);"
     "CREATE TABLE IF NOT EXISTS sqs_moves(id INTEGER PRIMARY KEY, task TEXT NOT NULL UNIQUE, source INTEGER NOT NULL,"
     " source_arn TEXT NOT NULL, destination TEXT NOT NULL, rate INTEGER NOT NULL, moved INTEGER NOT NULL,"
     " to_move INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, started_ms INTEGER NOT NULL);"
@@ -121,6 +124,8 @@ static const char groups[] = "DELETE FROM sqs_groups WHERE (queue, grp) IN (SELE
                              "JOIN sqs_groups g ON g.queue=q.id WHERE ?1 AND q.gone=1 LIMIT ?2)";
 static const char forgotten[] =
     "DELETE FROM sqs_dedup WHERE rowid IN (SELECT rowid FROM sqs_dedup WHERE until_ms<=?1 LIMIT ?2)";
+static const char tried[] =
+    "DELETE FROM sqs_attempts WHERE rowid IN (SELECT rowid FROM sqs_attempts WHERE until_ms<=?1 LIMIT ?2)";
 static const char gone[] = "DELETE FROM queues WHERE ?1 AND ?2 AND gone=1 AND NOT EXISTS (SELECT 1 FROM messages WHERE "
                            "queue=queues.id) AND id<(SELECT max(id) FROM queues)";
 
@@ -128,7 +133,7 @@ int sqs_sweep(struct local_tx *tx, int max, bool *ret_more, struct err *e) {
     *ret_more = false;
     if (delete_some(tx, expired, max, ret_more, e) || delete_some(tx, orphans, max, ret_more, e)) return -1;
     if (delete_some(tx, groups, max, ret_more, e) || delete_some(tx, purged, max, ret_more, e)) return -1;
-    if (delete_some(tx, purge_ended, max, ret_more, e)) return -1;
+    if (delete_some(tx, purge_ended, max, ret_more, e) || delete_some(tx, tried, max, ret_more, e)) return -1;
     if (delete_some(tx, forgotten, max, ret_more, e) || delete_some(tx, gone, max, ret_more, e)) return -1;
     return sqs_move_step(tx, max, ret_more, e);
 }

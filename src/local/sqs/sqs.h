@@ -1,6 +1,6 @@
-/* sqs (private to local/): standard and FIFO queues. queue.c: queues; settings.c: their attributes; tags.c; send.c,
- * receive.c, take.c, settle.c: messages; fifo.c: groups and deduplication; move.c: message move tasks; attributes.c:
- * message attributes and their MD5; handle.c: receipt handles; batch.c: what the batch forms share. */
+/* sqs (private to local/): standard and FIFO queues. queue.c: queues; settings.c: their attributes; tags.c; attempt.c;
+ * send.c, receive.c, take.c, settle.c: messages; fifo.c: groups and deduplication; move.c: message move tasks;
+ * attributes.c: message attributes and their MD5; handle.c: receipt handles; batch.c: what the batch forms share. */
 #ifndef PERIGEE_LOCAL_SQS_H
 #define PERIGEE_LOCAL_SQS_H
 #include "local/params.h"
@@ -74,6 +74,18 @@ struct sqs_message {
  * messages in flight allows no more. */
 int sqs_take(struct local_tx *tx, struct arena *a, const struct sqs_queue *q, int64_t visibility, int64_t limit,
              struct sqs_message *ret, int *ret_n, bool *ret_full, struct err *e);
+
+/* Sets the visibility of a message that was taken before. */
+int sqs_take_again(struct local_tx *tx, struct arena *a, int64_t id, int64_t until, struct sqs_message *ret,
+                   struct err *e);
+
+/* Receive attempts (attempt.c). 1: the messages of that attempt once more; 0: there was none, or it is over. */
+int sqs_attempt_repeat(struct local_tx *tx, struct arena *a, int64_t queue, struct str attempt, int64_t until,
+                       struct sqs_message *ret, int *ret_n, struct err *e);
+int sqs_attempt_save(struct local_tx *tx, struct arena *a, int64_t queue, struct str attempt, int64_t until,
+                     const struct sqs_message *messages, int n, struct err *e);
+/* An optional name of up to 128 letters, digits and punctuation. */
+int sqs_read_token(const struct json *entry, const char *name, struct str *ret, struct err *e);
 
 /* Move tasks: at most `max` messages, as many as the clock allows. */
 int sqs_move_step(struct local_tx *tx, int max, bool *ret_more, struct err *e);

@@ -143,3 +143,18 @@ int sqs_take(struct local_tx *tx, struct arena *a, const struct sqs_queue *q, in
     *bound += *ret_n;
     return rc;
 }
+
+int sqs_take_again(struct local_tx *tx, struct arena *a, int64_t id, int64_t until, struct sqs_message *ret,
+                   struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(tx->db, "UPDATE messages SET visible_at=?2 WHERE id=?1" RETURNED, &s, e)) return -1;
+    db_bind_i64(s, 1, id);
+    db_bind_i64(s, 2, until);
+    int rc = db_step(s, e);
+    if (rc == 1) {
+        read_row(s, a, ret);
+        rc = db_step(s, e) ? -1 : 0;
+    }
+    db_done(s);
+    return rc;
+}

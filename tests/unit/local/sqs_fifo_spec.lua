@@ -256,6 +256,47 @@ describe("a FIFO queue", function()
     s.delete("q.fifo", s.receive("q.fifo")[1])
   end)
 
+  describe("asked again with the same ReceiveRequestAttemptId", function()
+    local function attempt(id, more)
+      local p = more or {}
+      p.ReceiveRequestAttemptId, p.MaxNumberOfMessages = id, p.MaxNumberOfMessages or 2
+      return s.receive("q.fifo", p)
+    end
+    before_each(function()
+      s.fifo("q.fifo", { VisibilityTimeout = "10" })
+      for i = 1, 3 do send("a" .. i, "a") end
+    end)
+
+    it("gives the same messages and handles, hidden for as long again", function()
+      local first = attempt "x"
+      s.e:advance(9000)
+      assert.same(first, attempt "x")
+      assert.same({}, attempt "y")
+      s.e:advance(9000)
+      assert.same({}, s.receive "q.fifo")
+      for _, m in ipairs(first) do s.delete("q.fifo", m) end
+      assert.equal("a3", s.bodies "q.fifo")
+    end)
+
+    it("receives anew once any of them was touched or came back", function()
+      local first = attempt "x"
+      s.delete("q.fifo", first[1])
+      assert.same({}, attempt "x")
+      s.e:advance(10000)
+      local again = attempt "x"
+      assert.same({ "a2", "2" }, { again[1].Body, again[1].Attributes.ApproximateReceiveCount })
+      s.e:advance(10000)
+      assert.equal("3", attempt("x")[1].Attributes.ApproximateReceiveCount)
+    end)
+
+    it("forgets after five minutes", function()
+      attempt("x", { VisibilityTimeout = 1000 })
+      s.e:advance(300000)
+      assert.same({}, attempt "x")
+      s.housekeep(1000, function() return #s.e:sql "SELECT attempt FROM sqs_attempts" == 0 end)
+    end)
+  end)
+
   it("answers a long poll when a group becomes free", function()
     s.fifo("q.fifo")
     send("a1", "a")
