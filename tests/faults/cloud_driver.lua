@@ -15,7 +15,7 @@ local sigv4 = require "perigee.sigv4"
 
 local command, dir = arg[1], arg[2]
 local TABLE, BUCKET, STANDARD, FIFO = "Crash", "crash-objects", "crash", "crash.fifo"
-local VISIBILITY = 3 -- seconds that a worker keeps a message; it deletes within the first or not at all
+local VISIBILITY = 2 -- seconds that a worker keeps a message; what it does later may concern somebody else's
 local LOST = { EndpointUnavailable = true, InvalidServiceResponse = true, RequestTimeout = true }
 
 local function fail(fmt, ...)
@@ -102,19 +102,21 @@ end
 
 --- Asks for one effect, which must be refused if it is `impossible`. Ends the process when the server is gone.
 --- @param refusal? string the code of an error that may come instead, and then nothing was done
+--- @param late? fun(): boolean whether the answer came too late to mean anything
 --- @return table? result, nil when it was refused
-local function ask(effect, refusal, call)
+local function ask(effect, refusal, call, late)
   note(json.encode(effect))
   local out, err = call()
   if out then
     if effect.impossible then fail("%s succeeded", json.encode(effect)) end
-    note "ok"
+    note(late and late() and "late" or "ok")
     return out
   end
   if LOST[err.code] then
     print("gone: " .. tostring(err))
     os.exit(0)
   end
+  if late and late() then return note "late" end
   if err.code ~= refusal then fail("%s: %s", json.encode(effect), tostring(err)) end
   note("no " .. err.code)
 end
@@ -580,7 +582,7 @@ local function delete(queue, messages)
   local entries = {}
   for i, message in ipairs(messages) do entries[i] = { Id = "e" .. i, ReceiptHandle = message.ReceiptHandle } end
   local out, err = aws.sqs:delete_message_batch { QueueUrl = url(queue), Entries = entries }
-  if out and #(out.Failed or {}) > 0 then fail("DeleteMessageBatch: %s", json.encode(out.Failed)) end
+  if out and #(out.Failed or {}) > 0 then return nil, { code = "Failed" } end
   return out, err
 end
 
@@ -617,14 +619,16 @@ local function receive_and_delete(queue)
     local keep = math.random(4) == 1 or (queue == FIFO and #kept > 0)
     table.insert(keep and kept or done, message)
   end
-  if os.time() > began then return end -- too late: they may be somebody else's by now
+  -- Sound although it counts whole seconds: true a second early at most.
+  local function late() return os.time() - began >= VISIBILITY end
   if #done > 0 then
     local idents = {}
     for i, message in ipairs(done) do idents[i] = ident_of(message) end
-    ask({ deletes = idents, queue = queue }, nil, function() return delete(queue, done) end)
+    ask({ deletes = idents, queue = queue }, nil, function() return delete(queue, done) end, late)
   end
   for i = #kept, 1, -1 do
-    look("ChangeMessageVisibility", aws.sqs:change_message_visibility { QueueUrl = url(queue), ReceiptHandle = kept[i].ReceiptHandle, VisibilityTimeout = 0 })
+    local out, err = aws.sqs:change_message_visibility { QueueUrl = url(queue), ReceiptHandle = kept[i].ReceiptHandle, VisibilityTimeout = 0 }
+    if not late() then look("ChangeMessageVisibility", out, err) end
   end
 end
 
@@ -684,7 +688,7 @@ local function read_messages(queue, names)
       local effect = entry.effect
       if effect.queue == queue then
         for _, ident in ipairs(effect.sends or {}) do sets[entry.outcome and "sent" or "maybe_sent"][ident] = true end
-        for _, ident in ipairs(effect.deletes or {}) do sets[entry.outcome and "deleted" or "maybe_deleted"][ident] = true end
+        for _, ident in ipairs(effect.deletes or {}) do sets[entry.outcome == "ok" and "deleted" or "maybe_deleted"][ident] = true end
         if effect.sends then sets.last[name] = effect.sends end
       end
     end
