@@ -314,7 +314,12 @@ check("s3: virtual hosts", async () => {
 
 check("s3: links and forms", async () => {
   const Bucket = await bucket();
-  const putLink = await getSignedUrl(objects, new s3.PutObjectCommand({ Bucket, Key: "linked" }), { expiresIn: 60 });
+  // By default the SDK signs the CRC32 of no bytes into links for uploads: as on AWS, bytes are refused (aws-sdk-js-v3 #6994).
+  const empty = await getSignedUrl(objects, new s3.PutObjectCommand({ Bucket, Key: "linked" }), { expiresIn: 60 });
+  const refused = await fetch(empty, { method: "PUT", body: "hello" });
+  assert.match(`${refused.status} ${await refused.text()}`, /^400 .*<Code>BadDigest</s);
+  const signer = new s3.S3Client(settings({ forcePathStyle: true, requestChecksumCalculation: "WHEN_REQUIRED" }));
+  const putLink = await getSignedUrl(signer, new s3.PutObjectCommand({ Bucket, Key: "linked" }), { expiresIn: 60 });
   assert.equal((await fetch(putLink, { method: "PUT", body: "hello" })).status, 200);
   const getLink = await getSignedUrl(objects, new s3.GetObjectCommand({ Bucket, Key: "linked" }), { expiresIn: 60 });
   assert.equal(await (await fetch(getLink)).text(), "hello");
@@ -333,7 +338,7 @@ check("s3: errors by class", async () => {
   const Bucket = await bucket();
   await rejects(objects.send(new s3.GetObjectCommand({ Bucket, Key: "none" })), s3.NoSuchKey);
   await rejects(objects.send(new s3.HeadObjectCommand({ Bucket, Key: "none" })), s3.NotFound);
-  await rejects(objects.send(new s3.CreateBucketCommand({ Bucket })), s3.BucketAlreadyOwnedByYou);
+  await objects.send(new s3.CreateBucketCommand({ Bucket })); // in us-east-1 once more is fine for its owner
   await assert.rejects(objects.send(new s3.PutObjectCommand({ Bucket: "nobody-has-this", Key: "k", Body: "" })), { name: "NoSuchBucket" });
   const wrong = new s3.S3Client(settings({ forcePathStyle: true, credentials: { accessKeyId: "perigee", secretAccessKey: "wrong" } }));
   await assert.rejects(wrong.send(new s3.ListBucketsCommand({})), { name: "SignatureDoesNotMatch" });

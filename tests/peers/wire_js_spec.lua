@@ -4,9 +4,6 @@ local support = require "e2e.support"
 
 local SDK = "build/peers/node/node_modules/@aws-sdk/lib-storage/package.json"
 
--- Checks that wait for operations of the engine, by the beginning of their names, and why.
-local LATER = { ["s3: "] = "buckets, lists and deletions of objects are not on the wire yet" }
-
 -- nil, or what to tell in pending()
 local function missing()
   local _, node = support.sh "command -v node >/dev/null"
@@ -19,12 +16,6 @@ local function names()
   local list = {}
   for name in support.read("tests/peers/wire_js.mjs"):gmatch '\ncheck%("([^"]+)"' do list[#list + 1] = name end
   return list
-end
-
-local function later(name)
-  for prefix, why in pairs(LATER) do
-    if name:sub(1, #prefix) == prefix then return why end
-  end
 end
 
 describe("the SDK for JavaScript", function()
@@ -42,7 +33,7 @@ describe("the SDK for JavaScript", function()
 
   for _, name in ipairs(names()) do
     it(name, function()
-      local why = missing() or later(name)
+      local why = missing()
       if why then return pending(why) end
       assert.equal(true, results[name])
     end)
