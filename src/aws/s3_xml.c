@@ -1,6 +1,7 @@
 /* S3's documents: the API's shape in JSON to XML and back. Lists are what XML does not show: a table tells them. */
 #include "aws/aws.h"
 #include <stdio.h>
+#include <string.h>
 
 /* An element that is repeated inside `parent`, and the member that holds them. */
 static const struct list_row {
@@ -54,6 +55,15 @@ static const char *wrapped_element(struct str name) {
     return NULL;
 }
 
+/* The one member that is not named like its element. */
+static const char *element_of(const char *member) {
+    return strcmp(member, "MFADelete") ? member : "MfaDelete";
+}
+
+static struct str member_of(struct str element) {
+    return str_is(element, "MfaDelete") ? STR("MFADelete") : element;
+}
+
 static const char *flat_element(const char *member) {
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         if (str_is(str_c(member), lists[i].member)) return lists[i].element;
@@ -65,7 +75,7 @@ static void write_members(struct buf *b, const struct json *obj) {
         char name[64];
         if (obj->members[i].key.n >= sizeof name) continue;
         snprintf(name, sizeof name, "%.*s", STR_ARG(obj->members[i].key));
-        write_member(b, name, &obj->members[i].value);
+        write_member(b, element_of(name), &obj->members[i].value);
     }
 }
 
@@ -145,7 +155,7 @@ struct json aws_s3_read_xml(struct arena *a, const struct xml *x) {
         if (member)
             json_push(a, list_of(a, &obj, member), v);
         else
-            json_set_str(a, &obj, c->name, v);
+            json_set_str(a, &obj, member_of(c->name), v);
     }
     return obj;
 }

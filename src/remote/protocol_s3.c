@@ -13,11 +13,28 @@
 #define HEAD_BUCKET S3_HEAD_BUCKET
 #define BUCKETS S3_BUCKETS
 #define PUT S3_PUT
-#define GET S3_GET
 #define HEAD S3_HEAD
 #define DELETE S3_DELETE
 #define LIST S3_LIST
 #define READ S3_READ
+#define COPY S3_COPY
+#define MAKE S3_MAKE
+#define PART S3_PART
+#define PART_COPY S3_PART_COPY
+#define COMPLETE S3_COMPLETE
+#define PARTS S3_PARTS
+#define UPLOADS S3_UPLOADS
+#define UPLOAD S3_UPLOAD
+#define V1 S3_LIST_V1
+#define VERSIONS S3_LIST_VERSIONS
+#define DELETE_MANY S3_DELETE_MANY
+#define SET_VERSIONING S3_SET_VERSIONING
+#define TAGGING (S3_TAG | S3_TAGS | S3_UNTAG)
+#define LISTS (S3_LIST | S3_LIST_V1 | S3_LIST_VERSIONS | S3_UPLOADS)
+#define CONTENT (S3_PUT | S3_COPY | S3_MAKE)
+#define STORED (CONTENT | S3_PART | S3_COMPLETE)
+#define OWNED ~(S3_CREATE | S3_BUCKETS)
+#define PAID (S3_OF_KEY | S3_DELETE_MANY | LISTS)
 #define HEADER false
 #define QUERY true
 
@@ -31,33 +48,49 @@ const struct s3_member *s3_members(void) {
     return members;
 }
 
-enum s3_operation s3_operation(enum aws_op op) {
-    switch (op) {
-    case AWS_S3_CreateBucket:
-        return S3_CREATE;
-    case AWS_S3_HeadBucket:
-        return S3_HEAD_BUCKET;
-    case AWS_S3_ListBuckets:
-        return S3_BUCKETS;
-    case AWS_S3_PutObject:
-        return S3_PUT;
-    case AWS_S3_GetObject:
-        return S3_GET;
-    case AWS_S3_HeadObject:
-        return S3_HEAD;
-    case AWS_S3_DeleteObject:
-        return S3_DELETE;
-    case AWS_S3_ListObjectsV2:
-        return S3_LIST;
-    default:
-        return 0;
-    }
+static const struct s3_plan plans[] = {
+    {AWS_S3_CreateBucket, S3_CREATE, "PUT", NULL, NULL, NULL, NULL},
+    {AWS_S3_HeadBucket, S3_HEAD_BUCKET, "HEAD", NULL, NULL, NULL, NULL},
+    {AWS_S3_DeleteBucket, S3_DELETE_BUCKET, "DELETE", NULL, NULL, NULL, NULL},
+    {AWS_S3_ListBuckets, S3_BUCKETS, "GET", NULL, NULL, NULL, NULL},
+    {AWS_S3_GetBucketLocation, S3_LOCATION, "GET", "location", NULL, NULL, "LocationConstraint"},
+    {AWS_S3_PutBucketVersioning, S3_SET_VERSIONING, "PUT", "versioning", "VersioningConfiguration",
+     "VersioningConfiguration", NULL},
+    {AWS_S3_GetBucketVersioning, S3_GET_VERSIONING, "GET", "versioning", NULL, NULL, "VersioningConfiguration"},
+    {AWS_S3_PutBucketLifecycleConfiguration, S3_SET_LIFECYCLE, "PUT", "lifecycle", "LifecycleConfiguration",
+     "LifecycleConfiguration", NULL},
+    {AWS_S3_GetBucketLifecycleConfiguration, S3_GET_LIFECYCLE, "GET", "lifecycle", NULL, NULL,
+     "LifecycleConfiguration"},
+    {AWS_S3_DeleteBucketLifecycle, S3_DROP_LIFECYCLE, "DELETE", "lifecycle", NULL, NULL, NULL},
+    {AWS_S3_PutObject, S3_PUT, "PUT", NULL, NULL, NULL, NULL},
+    {AWS_S3_CopyObject, S3_COPY, "PUT", NULL, NULL, NULL, "CopyObjectResult"},
+    {AWS_S3_GetObject, S3_GET, "GET", NULL, NULL, NULL, NULL},
+    {AWS_S3_HeadObject, S3_HEAD, "HEAD", NULL, NULL, NULL, NULL},
+    {AWS_S3_DeleteObject, S3_DELETE, "DELETE", NULL, NULL, NULL, NULL},
+    {AWS_S3_DeleteObjects, S3_DELETE_MANY, "POST", "delete", "Delete", "Delete", "DeleteResult"},
+    {AWS_S3_ListObjects, S3_LIST_V1, "GET", NULL, NULL, NULL, "ListBucketResult"},
+    {AWS_S3_ListObjectsV2, S3_LIST, "GET", NULL, NULL, NULL, NULL},
+    {AWS_S3_ListObjectVersions, S3_LIST_VERSIONS, "GET", "versions", NULL, NULL, "ListVersionsResult"},
+    {AWS_S3_PutObjectTagging, S3_TAG, "PUT", "tagging", "Tagging", "Tagging", NULL},
+    {AWS_S3_GetObjectTagging, S3_TAGS, "GET", "tagging", NULL, NULL, "Tagging"},
+    {AWS_S3_DeleteObjectTagging, S3_UNTAG, "DELETE", "tagging", NULL, NULL, NULL},
+    {AWS_S3_CreateMultipartUpload, S3_MAKE, "POST", "uploads", NULL, NULL, "InitiateMultipartUploadResult"},
+    {AWS_S3_UploadPart, S3_PART, "PUT", NULL, NULL, NULL, NULL},
+    {AWS_S3_UploadPartCopy, S3_PART_COPY, "PUT", NULL, NULL, NULL, "CopyPartResult"},
+    {AWS_S3_CompleteMultipartUpload, S3_COMPLETE, "POST", NULL, "CompleteMultipartUpload", "MultipartUpload",
+     "CompleteMultipartUploadResult"},
+    {AWS_S3_AbortMultipartUpload, S3_ABORT, "DELETE", NULL, NULL, NULL, NULL},
+    {AWS_S3_ListParts, S3_PARTS, "GET", NULL, NULL, NULL, "ListPartsResult"},
+    {AWS_S3_ListMultipartUploads, S3_UPLOADS, "GET", "uploads", NULL, NULL, "ListMultipartUploadsResult"}};
+
+const struct s3_plan *s3_plan(enum aws_op op) {
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
+        if (plans[i].op == op) return &plans[i];
+    fatal("remote: %d is no operation of S3", (int)op);
 }
 
-static const char *method_of(enum s3_operation op) {
-    if (op & (S3_PUT | S3_CREATE)) return "PUT";
-    if (op & (S3_HEAD | S3_HEAD_BUCKET)) return "HEAD";
-    return op == S3_DELETE ? "DELETE" : "GET";
+enum s3_operation s3_operation(enum aws_op op) {
+    return s3_plan(op)->operation;
 }
 
 /* == reading parameters =============================================================================================
@@ -66,6 +99,7 @@ static const char *method_of(enum s3_operation op) {
 struct out {
     const struct settings *s;
     struct aws_call *call;
+    const struct s3_plan *plan;
     enum s3_operation op;
     struct arena *a;
     struct wire_request *r;
@@ -174,18 +208,20 @@ static const struct s3_member *find_member(enum s3_operation op, struct str name
     return NULL;
 }
 
-static bool is_special(enum s3_operation op, struct str name) {
-    if (str_is(name, "Bucket")) return op != S3_BUCKETS;
-    if (str_is(name, "Key")) return op & (S3_PUT | S3_READ | S3_DELETE);
-    if (str_is(name, "Metadata") || str_is(name, "ContentLength")) return op == S3_PUT;
-    return op == S3_CREATE && str_is(name, "CreateBucketConfiguration");
+static bool is_special(const struct out *o, struct str name) {
+    if (str_is(name, "Bucket")) return o->op != S3_BUCKETS;
+    if (str_is(name, "Key")) return o->op & S3_OF_KEY;
+    if (str_is(name, "Metadata")) return o->op & CONTENT;
+    if (str_is(name, "ContentLength")) return o->op & (S3_PUT | S3_PART);
+    if (o->plan->takes && str_is(name, o->plan->takes)) return true;
+    return o->op == S3_CREATE && str_is(name, "CreateBucketConfiguration");
 }
 
 static int add_members(struct out *o) {
     const struct json *p = &o->call->params;
     for (uint32_t i = 0; i < p->n; i++) {
         const struct s3_member *m = find_member(o->op, p->members[i].key);
-        if (!m && !is_special(o->op, p->members[i].key))
+        if (!m && !is_special(o, p->members[i].key))
             return err_set(o->e, ERR_S3_ARGUMENT, "%s: %.*s is unknown or not supported yet", o->call->row->action,
                            STR_ARG(str_take(p->members[i].key, 80)));
         if (m && !json_is(&p->members[i].value, JSON_NULL) && add_member(o, m, &p->members[i].value)) return -1;
@@ -205,7 +241,7 @@ static int add_path(struct out *o) {
     const size_t key_max = 1024;
     struct str key;
     if (o->op != S3_BUCKETS && text_param(o, "Bucket", &o->r->bucket)) return -1;
-    if (!(o->op & (S3_PUT | S3_READ | S3_DELETE))) return 0;
+    if (!(o->op & S3_OF_KEY)) return 0;
     if (text_param(o, "Key", &key)) return -1;
     if (key.n > key_max)
         return err_set(o->e, ERR_S3_KEY_LENGTH, "Your key is too long: %zu bytes, %zu are allowed", key.n, key_max);
@@ -278,8 +314,8 @@ static int choose_sum(struct out *o, enum s3_sum *ret) {
     *ret = S3_SUMS;
     for (int i = 0; i < S3_SUMS; i++)
         if (json_get_s(p, s3_sum_row(i)->member).n) return 0;
-    if (!asked.n) {
-        if (o->s->request_checksum == CHECKSUM_WHEN_SUPPORTED) *ret = S3_CRC32;
+    if (!asked.n) { /* parts have the sum that their upload was made with, or none */
+        if (o->s->request_checksum == CHECKSUM_WHEN_SUPPORTED && o->op == S3_PUT) *ret = S3_CRC32;
         return 0;
     }
     for (int i = 0; i < S3_SUMS; i++)
@@ -308,7 +344,7 @@ static int put_file(struct out *o, enum s3_sum sum) {
 static int add_body(struct out *o) {
     struct aws_call *c = o->call;
     enum s3_sum sum;
-    if (add_metadata(o) || check_length(o, c->body_fd >= 0 ? c->body_len : c->body.n) || choose_sum(o, &sum)) return -1;
+    if (check_length(o, c->body_fd >= 0 ? c->body_len : c->body.n) || choose_sum(o, &sum)) return -1;
     if (c->body_fd >= 0) return put_file(o, sum);
     o->r->body = c->body.p ? c->body : STR("");
     if (sum == S3_SUMS) return 0;
@@ -345,11 +381,31 @@ static int add_location(struct out *o) {
     return wire_take(o->a, &b, "the bucket's configuration", &o->r->body, o->e);
 }
 
+/* What must be there with the bodies of these operations: a checksum. */
+static int add_document(struct out *o) {
+    const struct json *v = json_get(&o->call->params, o->plan->takes);
+    struct buf b = BUF_MAX(WIRE_BODY_MAX);
+    if (!json_is(v, JSON_OBJ))
+        return wrong(o, o->plan->takes,
+                     v ? arena_printf(o->a, "%s, not an object", json_type_name(v->type)).p : "missing");
+    aws_s3_write_xml(&b, o->plan->root, v);
+    if (wire_take(o->a, &b, o->plan->takes, &o->r->body, o->e)) return -1;
+    wire_header(o->a, o->r, "content-type", STR("application/xml"));
+    if (o->op == S3_COMPLETE) return 0;
+    wire_header(o->a, o->r, "x-amz-checksum-crc32", s3_sum(o->a, S3_CRC32, o->r->body));
+    wire_header(o->a, o->r, "x-amz-sdk-checksum-algorithm", STR("CRC32"));
+    return 0;
+}
+
+static void add_param(struct out *o, const char *name, const char *value) {
+    o->query[o->n_query++] = (struct http_header){str_c(name), str_c(value)};
+}
+
 /* Keys come back encoded, so that any of them survives XML, and are decoded unless the caller asked for that. */
-static void add_listing(struct out *o) {
-    o->query[o->n_query++] = (struct http_header){STR("list-type"), STR("2")};
-    if (!json_get_s(&o->call->params, "EncodingType").n)
-        o->query[o->n_query++] = (struct http_header){STR("encoding-type"), STR("url")};
+static void add_fixed_params(struct out *o) {
+    if (o->plan->sub) add_param(o, o->plan->sub, "");
+    if (o->op == S3_LIST) add_param(o, "list-type", "2");
+    if (o->op & LISTS && !json_get_s(&o->call->params, "EncodingType").n) add_param(o, "encoding-type", "url");
 }
 
 static void ask_for_sums(struct out *o) {
@@ -357,18 +413,30 @@ static void ask_for_sums(struct out *o) {
         wire_header(o->a, o->r, "x-amz-checksum-mode", STR("ENABLED"));
 }
 
+static int check_upload(struct out *o) {
+    struct str id;
+    if (!(o->op & S3_UPLOAD)) return 0;
+    if (text_param(o, "UploadId", &id)) return -1;
+    if (!(o->op & (S3_PART | S3_PART_COPY)) || json_get(&o->call->params, "PartNumber")) return 0;
+    return err_set(o->e, ERR_S3_ARGUMENT, "the parameter PartNumber is missing");
+}
+
+static int check_source(struct out *o) {
+    struct str source;
+    return o->op & (S3_COPY | S3_PART_COPY) ? text_param(o, "CopySource", &source) : 0;
+}
+
 int wire_s3_encode(const struct settings *s, struct aws_call *c, struct arena *a, struct wire_request *r,
                    struct err *e) {
-    struct out o = {.s = s, .call = c, .op = s3_operation(c->op), .a = a, .r = r, .e = e};
-    if (!o.op)
-        return err_set(e, ERR_NOT_IMPLEMENTED, "s3:%s is not supported yet on AWS; the embedded engine has it",
-                       c->row->action);
-    o.query = ARENA_ARRAY(a, struct http_header, c->params.n + 2);
-    r->method = str_c(method_of(o.op));
-    if (add_members(&o) || add_path(&o)) return -1;
+    struct out o = {.s = s, .call = c, .plan = s3_plan(c->op), .op = s3_operation(c->op), .a = a, .r = r, .e = e};
+    o.query = ARENA_ARRAY(a, struct http_header, c->params.n + 3);
+    r->method = str_c(o.plan->method);
+    if (add_members(&o) || add_path(&o) || check_upload(&o) || check_source(&o)) return -1;
     if (o.op == S3_CREATE && add_location(&o)) return -1;
-    if (o.op == S3_PUT && add_body(&o)) return -1;
-    if (o.op == S3_LIST) add_listing(&o);
+    if (o.op & CONTENT && add_metadata(&o)) return -1;
+    if (o.op & (S3_PUT | S3_PART) && add_body(&o)) return -1;
+    if (o.plan->root && add_document(&o)) return -1;
+    add_fixed_params(&o);
     if (o.op == S3_GET) ask_for_sums(&o);
     write_query(&o);
     return 0;

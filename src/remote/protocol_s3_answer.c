@@ -127,7 +127,7 @@ static struct str without_framing(struct str encoding) {
 
 /* Sums of objects are always asked for but shown only to who asked, as the engine does. */
 static bool is_shown(const struct aws_call *c, const struct s3_member *m) {
-    return c->op == AWS_S3_PutObject || strncmp(m->name, "Checksum", 8) ||
+    return !(s3_operation(c->op) & S3_READ) || strncmp(m->name, "Checksum", 8) ||
            str_is(json_get_s(&c->params, "ChecksumMode"), "ENABLED");
 }
 
@@ -137,7 +137,8 @@ static void add_headers(struct aws_call *c, const struct wire_response *r) {
         if (!(m->gives & op) || !is_shown(c, m)) continue;
         struct str v = wire_answer_header(r, m->wire);
         if (str_is(str_c(m->name), "ContentEncoding")) v = without_framing(v);
-        if (v.n) json_set(&c->arena, &c->result, m->name, header_value(&c->arena, m, v));
+        if (v.n && !json_get(&c->result, m->name))
+            json_set(&c->arena, &c->result, m->name, header_value(&c->arena, m, v));
     }
 }
 
@@ -360,17 +361,67 @@ static int decode_buckets(struct aws_call *c, const struct wire_response *r) {
     return 0;
 }
 
+/* == documents of the others ========================================================================================
+ */
+
+/* Keys and what begins like them, wherever they are. */
+static int decode_keys(struct arena *a, struct json *v, struct str name) {
+    static const char *const names[] = {"Key",        "Prefix",    "Delimiter",     "Marker",
+                                        "NextMarker", "KeyMarker", "NextKeyMarker", "StartAfter"};
+    for (uint32_t i = 0; json_is(v, JSON_ARR) && i < v->n; i++)
+        if (decode_keys(a, &v->items[i], STR_NONE)) return -1;
+    for (uint32_t i = 0; json_is(v, JSON_OBJ) && i < v->n; i++)
+        if (decode_keys(a, &v->members[i].value, v->members[i].key)) return -1;
+    for (size_t i = 0; json_is(v, JSON_STR) && i < sizeof names / sizeof *names; i++)
+        if (str_is(name, names[i])) return url_decode(a, v->s, true, &v->s, NULL) || str_bad_utf8(v->s) >= 0 ? -1 : 0;
+    return 0;
+}
+
+static void without_member(struct json *obj, const char *name) {
+    for (uint32_t i = 0; i < obj->n; i++) {
+        if (!str_is(obj->members[i].key, name)) continue;
+        memmove(&obj->members[i], &obj->members[i + 1], (obj->n - i - 1) * sizeof *obj->members);
+        obj->n--;
+        return;
+    }
+}
+
+/* Copies' results are members of the result, the others are it. */
+static int decode_document(struct aws_call *c, const struct wire_response *r, const char *root_name) {
+    struct arena *a = &c->arena;
+    struct xml *root = NULL;
+    bool copy = c->op == AWS_S3_CopyObject || c->op == AWS_S3_UploadPartCopy;
+    if (parse(c, r, root_name, &root)) return -1;
+    struct json document = aws_s3_read_xml(a, root);
+    if (c->op == AWS_S3_GetBucketLocation) {
+        if (root->text.n) json_set(a, &c->result, "LocationConstraint", json_make_str(root->text));
+    } else if (copy) {
+        json_set(a, &c->result, root_name, document);
+    } else {
+        c->result = document;
+    }
+    if (str_is(json_get_s(&c->result, "EncodingType"), "url") && !json_get_s(&c->params, "EncodingType").n) {
+        if (decode_keys(a, &c->result, STR_NONE)) return wire_bad(c, "holds a Key or Prefix that is wrongly encoded");
+        without_member(&c->result, "EncodingType");
+    }
+    add_headers(c, r);
+    return 0;
+}
+
 /* == all ============================================================================================================
  */
 
 int wire_s3_decode(const struct settings *s, struct aws_call *c, const struct wire_response *r) {
     (void)s;
+    const struct s3_plan *plan = s3_plan(c->op);
     if (!wire_ok(r)) return decode_error(c, r);
-    switch (s3_operation(c->op)) {
+    if (plan->gives) return decode_document(c, r, plan->gives);
+    switch (plan->operation) {
     case S3_GET:
     case S3_HEAD:
         return decode_object(c, r);
     case S3_PUT:
+    case S3_PART:
         return decode_put(c, r);
     case S3_LIST:
         return decode_listing(c, r);

@@ -12,9 +12,42 @@ enum s3_operation {
     S3_HEAD = 32,
     S3_DELETE = 64,
     S3_LIST = 128,
+    S3_COPY = 1 << 8,
+    S3_DELETE_BUCKET = 1 << 9,
+    S3_LOCATION = 1 << 10,
+    S3_DELETE_MANY = 1 << 11,
+    S3_LIST_V1 = 1 << 12,
+    S3_LIST_VERSIONS = 1 << 13,
+    S3_MAKE = 1 << 14, /* CreateMultipartUpload */
+    S3_PART = 1 << 15,
+    S3_PART_COPY = 1 << 16,
+    S3_COMPLETE = 1 << 17,
+    S3_ABORT = 1 << 18,
+    S3_PARTS = 1 << 19,
+    S3_UPLOADS = 1 << 20,
+    S3_TAG = 1 << 21, /* PutObjectTagging, ... */
+    S3_TAGS = 1 << 22,
+    S3_UNTAG = 1 << 23,
+    S3_SET_VERSIONING = 1 << 24,
+    S3_GET_VERSIONING = 1 << 25,
+    S3_SET_LIFECYCLE = 1 << 26,
+    S3_GET_LIFECYCLE = 1 << 27,
+    S3_DROP_LIFECYCLE = 1 << 28,
     S3_READ = S3_GET | S3_HEAD,
+    S3_UPLOAD = S3_PART | S3_PART_COPY | S3_COMPLETE | S3_ABORT | S3_PARTS,
+    S3_OF_KEY = S3_PUT | S3_READ | S3_DELETE | S3_COPY | S3_MAKE | S3_UPLOAD | S3_TAG | S3_TAGS | S3_UNTAG,
 };
-enum s3_operation s3_operation(enum aws_op op); /* 0: only the engine has it */
+/* How an operation travels. */
+struct s3_plan {
+    enum aws_op op;
+    enum s3_operation operation;
+    const char *method;
+    const char *sub;          /* sub-resource in the query, or NULL */
+    const char *root, *takes; /* a body in XML: its root element, and the parameter that it is */
+    const char *gives;        /* root element of an answer that aws_s3_read_xml reads, or NULL */
+};
+const struct s3_plan *s3_plan(enum aws_op op);
+enum s3_operation s3_operation(enum aws_op op);
 
 enum s3_type { S3_TEXT, S3_INT, S3_BOOL, S3_DATE /* RFC 9110 5.6.7 */, S3_ISO };
 struct s3_member {

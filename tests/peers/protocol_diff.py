@@ -9,6 +9,7 @@ usage: protocol_diff.py cases SEED N           one JSON object a line: calls wit
 
 import base64
 import datetime
+import email.utils
 import json
 import random
 import re
@@ -47,10 +48,22 @@ def engine_operations():
     return [(s.lower(), a) for s, a in re.findall(r"^AWS_OP\((\w+), (\w+),", text, re.M)]
 
 
+BODIES = ("PutObject", "UploadPart")
+
+
 def s3_members():
     """{member: operations that take it} of s3_members.def."""
-    bits = {"READ": ["GetObject", "HeadObject"], "GET": ["GetObject"], "HEAD": ["HeadObject"], "PUT": ["PutObject"], "DELETE": ["DeleteObject"],
-            "LIST": ["ListObjectsV2"], "BUCKETS": ["ListBuckets"], "CREATE": ["CreateBucket"], "HEAD_BUCKET": ["HeadBucket"], "0": []}
+    bits = {"READ": ["GetObject", "HeadObject"], "HEAD": ["HeadObject"], "PUT": ["PutObject"], "DELETE": ["DeleteObject"], "COPY": ["CopyObject"],
+            "MAKE": ["CreateMultipartUpload"], "PART": ["UploadPart"], "PART_COPY": ["UploadPartCopy"], "COMPLETE": ["CompleteMultipartUpload"],
+            "PARTS": ["ListParts"], "UPLOADS": ["ListMultipartUploads"], "V1": ["ListObjects"], "VERSIONS": ["ListObjectVersions"],
+            "DELETE_MANY": ["DeleteObjects"], "SET_VERSIONING": ["PutBucketVersioning"], "LIST": ["ListObjectsV2"], "BUCKETS": ["ListBuckets"],
+            "CREATE": ["CreateBucket"], "HEAD_BUCKET": ["HeadBucket"], "0": []}
+    bits["UPLOAD"] = bits["PART"] + bits["PART_COPY"] + bits["COMPLETE"] + bits["PARTS"] + ["AbortMultipartUpload"]
+    bits["TAGGING"] = ["PutObjectTagging", "GetObjectTagging", "DeleteObjectTagging"]
+    bits["CONTENT"] = bits["PUT"] + bits["COPY"] + bits["MAKE"]
+    bits["LISTS"] = bits["LIST"] + bits["V1"] + bits["VERSIONS"] + bits["UPLOADS"]
+    bits["PAID"] = bits["CONTENT"] + bits["READ"] + bits["DELETE"] + bits["UPLOAD"] + bits["TAGGING"] + bits["DELETE_MANY"] + bits["LISTS"]
+    bits["OWNED"] = [a for s, a in engine_operations() if s == "s3" and a not in ("CreateBucket", "ListBuckets")]
     taken = {}
     for name, takes in re.findall(r'^S3_MEMBER\((\w+), \w+, "[^"]+", \w+, ([^,]+),', open("src/remote/s3_members.def").read(), re.M):
         taken.setdefault(name, set()).update(op for bit in takes.split("|") for op in bits[bit.strip()])
@@ -96,7 +109,9 @@ class Maker:
             return b, b
         if kind == "timestamp":
             t = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=self.r.randint(0, 10**7))
-            return t.strftime("%Y-%m-%dT%H:%M:%SZ") if place or self.query else int(t.timestamp()), t
+            if self.service == "s3" and shape.serialization.get("timestampFormat") == "rfc822" and not place:
+                return email.utils.format_datetime(t, usegmt=True), t
+            return t.strftime("%Y-%m-%dT%H:%M:%SZ") if place or self.query or self.service == "s3" else int(t.timestamp()), t
         if kind == "blob":
             data = self.r.randbytes(self.r.randint(0, 20))
             return base64.b64encode(data).decode(), data
@@ -129,12 +144,18 @@ def s3_case(make, action):
             ours[name], theirs[name] = make.value(member, 0, "header")
         elif name == "CreateBucketConfiguration" and make.r.random() < 0.5:
             ours[name] = theirs[name] = {"LocationConstraint": "eu-west-1"}
-        elif action in taken.get(name, ()) and make.r.random() < 0.3:
+        elif name == shape.serialization.get("payload") and member.type_name == "structure" and name != "CreateBucketConfiguration":
+            ours[name], theirs[name] = make.value(member, 0)
+        elif action in taken.get(name, ()) and (name in shape.required_members or make.r.random() < 0.3):
             ours[name], theirs[name] = make.value(member, 0, "header" if place == "header" else "query")
     if "EncodingType" in ours:
         ours["EncodingType"] = theirs["EncodingType"] = "url"
     if "ChecksumAlgorithm" in ours:
         ours["ChecksumAlgorithm"] = theirs["ChecksumAlgorithm"] = "CRC32"
+    if "CopySource" in ours:
+        ours["CopySource"] = theirs["CopySource"] = "from/a%20key"
+    if "UploadId" in ours:
+        ours["UploadId"] = theirs["UploadId"] = make.r.choice(["u", "u +/=", "é"])
     return ours, theirs
 
 
@@ -153,18 +174,19 @@ def cases(seed, n):
             ours, theirs = s3_case(make, action)
         else:
             ours, theirs = make.structure(shape, 0) if shape else ({}, {})
-        body = make.r.randbytes(make.r.randint(0, 100)) if action == "PutObject" else b""
+        body = make.r.randbytes(make.r.randint(0, 100)) if action in BODIES else b""
         yield i, service, action, ours, theirs, body
 
 
 def unknown_members():
     """Members of S3's models that ours does not have: it has to refuse them by name."""
     taken = s3_members()
-    special = {"Bucket", "Key", "Body", "Metadata", "ContentLength", "CreateBucketConfiguration"}
+    special = {"Bucket", "Key", "Body", "Metadata", "ContentLength", "CreateBucketConfiguration", "Delete", "MultipartUpload",
+               "VersioningConfiguration", "LifecycleConfiguration"}
     for service, action in engine_operations():
         if service == "s3":
             for name in model("s3").operation_model(action).input_shape.members:
-                if name not in special and action not in taken.get(name, ()):
+                if name not in special and (name, action) != ("Tagging", "PutObjectTagging") and action not in taken.get(name, ()):
                     yield action, name
 
 
@@ -179,7 +201,7 @@ JSON_OWN = {"x-amzn-query-mode", "smithy-protocol"}
 def canonical_xml(data):
     if not data:
         return None
-    strip = lambda e: (e.tag.split("}")[-1], (e.text or "").strip(), [strip(c) for c in e])
+    strip = lambda e: (e.tag.split("}")[-1], (e.text or "").strip(), sorted((strip(c) for c in e), key=lambda c: c[0]))
     return strip(ET.fromstring(data))
 
 
@@ -193,7 +215,7 @@ def canonical_body(protocol, content_type, data):
 
 def their_request(service, action, theirs, body):
     protocol = MODELS[service][1]
-    params = dict(theirs, Body=body) if action == "PutObject" else theirs
+    params = dict(theirs, Body=body) if action in BODIES else theirs
     op = model(service).operation_model(action)
     made = botocore.serialize.create_serializer(protocol, include_validation=False).serialize_to_request(params, op)
     path, _, query = made["url_path"].partition("?")
@@ -240,7 +262,7 @@ def differences(case, line):
     compare("query", ours_pairs, pairs)
     if line["query"]:
         compare("order of the query", line["query"].split("&"), sorted(line["query"].split("&")))
-    if protocol == "rest-xml" and action == "CreateBucket":
+    if protocol == "rest-xml" and action not in BODIES:
         compare("body", canonical_xml(ours_data), canonical_xml(data))
     else:
         a, b = canonical_body(protocol, None, ours_data), canonical_body(protocol, None, data)
@@ -284,6 +306,24 @@ LISTING = XML + """<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-
 BUCKETS = XML + """<ListAllMyBucketsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Buckets><Bucket><CreationDate>2026-11-22T04:55:46.000Z</CreationDate>
 <Name>one</Name></Bucket><Bucket><CreationDate>2026-11-23T04:55:46.123Z</CreationDate><Name>two</Name><BucketRegion>eu-west-1</BucketRegion></Bucket></Buckets>
 <Owner><DisplayName>Account+Name</DisplayName><ID>AIDACKCEVSQ6C2EXAMPLE</ID></Owner></ListAllMyBucketsResult>"""
+COPY = XML + """<CopyObjectResult><LastModified>2026-11-22T04:55:46.000Z</LastModified><ETag>"x"</ETag><ChecksumCRC32>NhCmhg==</ChecksumCRC32></CopyObjectResult>"""
+DELETED = XML + """<DeleteResult xmlns="u"><Deleted><Key>a</Key><DeleteMarker>true</DeleteMarker><DeleteMarkerVersionId>v</DeleteMarkerVersionId></Deleted>
+<Deleted><Key>b</Key></Deleted><Error><Key>c</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error></DeleteResult>"""
+HISTORY = XML + """<ListVersionsResult xmlns="u"><Name>b</Name><Prefix/><KeyMarker/><VersionIdMarker/><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>
+<Version><Key>k</Key><VersionId>2</VersionId><IsLatest>false</IsLatest><LastModified>2026-11-22T04:55:46.000Z</LastModified><ETag>"x"</ETag><Size>5</Size>
+<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><StorageClass>STANDARD</StorageClass><Owner><ID>i</ID></Owner></Version>
+<DeleteMarker><Key>k</Key><VersionId>3</VersionId><IsLatest>true</IsLatest><LastModified>2026-11-22T04:55:47.000Z</LastModified></DeleteMarker>
+<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes></ListVersionsResult>"""
+PARTS = XML + """<ListPartsResult xmlns="u"><Bucket>b</Bucket><Key>k</Key><UploadId>u</UploadId><PartNumberMarker>0</PartNumberMarker>
+<NextPartNumberMarker>2</NextPartNumberMarker><MaxParts>2</MaxParts><IsTruncated>true</IsTruncated><Part><PartNumber>1</PartNumber>
+<LastModified>2026-11-22T04:55:46.000Z</LastModified><ETag>"x"</ETag><Size>5242880</Size></Part><Part><PartNumber>2</PartNumber><ETag>"y"</ETag><Size>1</Size></Part>
+<Initiator><ID>i</ID><DisplayName>d</DisplayName></Initiator><StorageClass>STANDARD</StorageClass></ListPartsResult>"""
+UPLOADS = XML + """<ListMultipartUploadsResult xmlns="u"><Bucket>b</Bucket><KeyMarker/><UploadIdMarker/><MaxUploads>1000</MaxUploads><IsTruncated>false</IsTruncated>
+<Upload><UploadId>u</UploadId><Key>k</Key><Initiated>2026-11-22T04:55:46.000Z</Initiated><StorageClass>STANDARD</StorageClass></Upload></ListMultipartUploadsResult>"""
+RULES = XML + """<LifecycleConfiguration xmlns="u"><Rule><ID>a</ID><Filter><And><Prefix>p</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter>
+<Status>Enabled</Status><Expiration><Days>3</Days></Expiration><Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition></Rule>
+<Rule><ID>b</ID><Filter><Prefix/></Filter><Status>Disabled</Status><AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation>
+</AbortIncompleteMultipartUpload></Rule></LifecycleConfiguration>"""
 OBJECT = {"ETag": '"x"', "Content-Length": "5", "Content-Type": "text/plain", "Last-Modified": "Sun, 22 Nov 2026 04:55:46 GMT", "Accept-Ranges": "bytes",
           "x-amz-meta-name": "v", "x-amz-version-id": "v1", "x-amz-server-side-encryption": "AES256", "x-amz-tagging-count": "3", "Cache-Control": "no-cache",
           "x-amz-server-side-encryption-bucket-key-enabled": "true", "x-amz-request-id": "R1", "x-amz-id-2": "I2", "Content-Range": "bytes 0-4/9",
@@ -324,6 +364,21 @@ ANSWERS = [
     ("s3", "ListObjectsV2", 200, {}, LISTING),
     ("s3", "ListObjectsV2", 200, {}, XML + "<ListBucketResult><Name>b</Name><Prefix/><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated></ListBucketResult>"),
     ("s3", "ListBuckets", 200, {}, BUCKETS),
+    ("s3", "CopyObject", 200, {"x-amz-version-id": "v4", "x-amz-copy-source-version-id": "v3"}, COPY),
+    ("s3", "UploadPartCopy", 200, {}, COPY.replace("CopyObjectResult", "CopyPartResult")),
+    ("s3", "DeleteObjects", 200, {}, DELETED),
+    ("s3", "ListObjectVersions", 200, {}, HISTORY),
+    ("s3", "ListParts", 200, {}, PARTS),
+    ("s3", "ListMultipartUploads", 200, {}, UPLOADS),
+    ("s3", "CreateMultipartUpload", 200, {"x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "COMPOSITE"},
+     XML + "<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>k</Key><UploadId>u</UploadId></InitiateMultipartUploadResult>"),
+    ("s3", "UploadPart", 200, {"ETag": '"x"', "x-amz-checksum-crc32": "NhCmhg=="}, ""),
+    ("s3", "CompleteMultipartUpload", 200, {"x-amz-version-id": "v5"},
+     XML + "<CompleteMultipartUploadResult><Location>http://l</Location><Bucket>b</Bucket><Key>k</Key><ETag>\"x-2\"</ETag></CompleteMultipartUploadResult>"),
+    ("s3", "GetObjectTagging", 200, {"x-amz-version-id": "v6"}, "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag><Tag><Key>b</Key><Value/></Tag></TagSet></Tagging>"),
+    ("s3", "GetBucketVersioning", 200, {}, "<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Disabled</MfaDelete></VersioningConfiguration>"),
+    ("s3", "GetBucketLifecycleConfiguration", 200, {}, RULES),
+    ("s3", "AbortMultipartUpload", 204, {}, ""),
     ("sts", "GetCallerIdentity", 200, {}, query_xml("GetCallerIdentity", "<Arn>arn:aws:iam::1:user/A</Arn><UserId>AIDA</UserId><Account>1</Account>")),
     ("sts", "AssumeRole", 403, {}, query_error("AccessDenied", "User is not authorized")),
     ("sts", "GetCallerIdentity", 403, {"x-amzn-RequestId": "H1"}, query_error("ExpiredToken", "The security token included in the request is expired")),
