@@ -44,9 +44,7 @@ static bool is_override(struct str name) {
 static int add_query(const struct aws_presign *p, struct buf *b, struct err *e) {
     for (size_t i = 0; i < p->n_query; i++) {
         const struct http_header *q = &p->query[i];
-        if (str_is(q->name, "versionId"))
-            return err_set(e, ERR_NOT_IMPLEMENTED, "the embedded engine keeps no versions of objects: VersionId");
-        if (!is_override(q->name) || str_is(p->method, "PUT"))
+        if ((!is_override(q->name) && !str_is(q->name, "versionId")) || str_is(p->method, "PUT"))
             return err_set(e, ERR_S3_ARGUMENT, "a link for %.*s cannot have the parameter %.*s", STR_ARG(p->method),
                            STR_ARG(str_take(q->name, 80)));
         if (b->n) buf_byte(b, '&');
