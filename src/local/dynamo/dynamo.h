@@ -11,10 +11,12 @@
  *   d<id>(pk, sk, item)      one a table; pk, sk: order-preserving key bytes (see key.c), sk empty without a sort key
  *   i<id>_<n>(h, r, pk, sk)  one a secondary index: keys only, the item is looked up in d<id>
  *   x<id>(at, pk, sk)        one a table with TTL: items by expiry, in seconds
- *   ddb_index(table_id, number, name, state, pk, sk)   numbers of the indexes of tables that UpdateTable changed
- * (others are numbered by their place); state: enum index_state; pk, sk: how far a new one is filled ddb_tag(table_id,
- * k, v)  tags ddb_trash(name, cols)    tables of the store that are no longer used, emptied step by step; cols: their
- * key
+ *   ddb_index(table_id, number, name, state, pk, sk)
+ *                            indexes of tables that UpdateTable changed (others have their place as number);
+ *                            pk, sk: how far a new one is filled
+ *   ddb_tag(table_id, k, v)  tags
+ *   ddb_count(table_id, items, bytes, at_ms)    items of tables, counted little by little
+ *   ddb_trash(name, cols)    what is no longer used of all this, emptied step by step; cols: its key
  *
  * An item's blob, version 1 (all lengths are LEB128 varints):
  *   0x01, n, n times { length, name, value }
@@ -133,10 +135,20 @@ struct ddb_table {
     struct json def;
     const char *sql_get, *sql_new, *sql_put, *sql_del, *sql_put_expiry, *sql_del_expiry;
 };
+struct ddb_key {
+    struct str pk, sk;
+};
+struct ddb_counting { /* how far the writer is with one table */
+    struct arena arena;
+    int64_t table; /* 0: none */
+    struct ddb_key at;
+    int64_t items, bytes;
+};
 struct ddb_state { /* tx->service[AWS_DYNAMODB] */
     struct db *db;
     int64_t version;
     struct map tables; /* name -> struct ddb_table */
+    struct ddb_counting counting;
 };
 /* Looks whether the schema changed; tables got before in another operation may be gone then. */
 int ddb_table(struct local_tx *tx, struct str name, struct ddb_table **ret, struct err *e);
@@ -167,13 +179,12 @@ int ddb_check_tags(const struct json *tags, struct err *e);
 int ddb_discard(struct local_tx *tx, const struct ddb_table *t, const struct ddb_index *x, struct err *e);
 /* One step: fills new indexes, empties what was discarded. At most max rows. */
 int ddb_sweep_tables(struct local_tx *tx, struct arena *a, int max, int *ret_n, struct err *e);
+/* One step of counting; its rows are few, as the writer has other things to do. */
+int ddb_sweep_counts(struct local_tx *tx, struct err *e);
 const struct ddb_index *ddb_index(const struct ddb_table *t, struct str name);
 
 /* ==== key.c ==== */
 
-struct ddb_key {
-    struct str pk, sk;
-};
 /* One key attribute's bytes; the type is known to fit. */
 struct str key_bytes(struct arena *a, const struct av *v);
 /* Of a whole item (Put) or of a Key (exactly the key attributes). */

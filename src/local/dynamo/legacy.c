@@ -24,8 +24,10 @@ int legacy_check(struct arena *a, const struct json *p, const char *filter, stru
     static const char *const operators[] = {"AND", "OR", NULL};
     uint32_t n, m;
     int i;
-    struct str one = present(a, p, old, &n), two = present(a, p, expressions, &m);
-    if (n && m)
+    struct str one = present(a, p, old, &n);
+    if (!n) return 0;
+    struct str two = present(a, p, expressions, &m);
+    if (m)
         return err_set(e, ERR_VALIDATION,
                        "Can not use both expression and non-expression parameters in the same request: Non-expression "
                        "parameters: {%.*s} Expression parameters: {%.*s}",

@@ -219,6 +219,7 @@ int dynamo_sweep(struct local_tx *tx, int max, bool *ret_more, struct err *e) {
     n = 0;
     if (done < max && ddb_sweep_tables(tx, &a, max - done, &n, e)) goto out;
     done += n;
+    if (ddb_sweep_counts(tx, e)) goto out;
     *ret_more = done >= max;
     rc = 0;
 out:

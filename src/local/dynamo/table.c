@@ -16,6 +16,8 @@ int dynamo_schema(struct db *db, struct err *e) {
         "CREATE TABLE IF NOT EXISTS ddb_index(table_id INTEGER, number INTEGER, name TEXT, state INTEGER, pk BLOB, "
         "sk BLOB, PRIMARY KEY(table_id, number)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS ddb_tag(table_id INTEGER, k TEXT, v TEXT, PRIMARY KEY(table_id, k)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS ddb_count(table_id INTEGER PRIMARY KEY, items INTEGER, bytes INTEGER, at_ms "
+        "INTEGER);"
         "CREATE TABLE IF NOT EXISTS ddb_trash(name TEXT PRIMARY KEY, cols TEXT) WITHOUT ROWID;",
         e);
 }
@@ -167,6 +169,7 @@ void dynamo_close(void *state) {
     struct ddb_state *st = state;
     if (!st) return;
     forget(st);
+    arena_free(&st->counting.arena);
     free(st);
 }
 

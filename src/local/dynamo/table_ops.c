@@ -99,9 +99,9 @@ out:
 /* ==== deleting ==== */
 
 static int forget_rows(struct local_tx *tx, int64_t id, struct err *e) {
-    static const char *const sql[] = {"DELETE FROM ddb_table WHERE id = ?1",
-                                      "DELETE FROM ddb_index WHERE table_id = ?1",
-                                      "DELETE FROM ddb_tag WHERE table_id = ?1"};
+    static const char *const sql[] = {
+        "DELETE FROM ddb_table WHERE id = ?1", "DELETE FROM ddb_index WHERE table_id = ?1",
+        "DELETE FROM ddb_tag WHERE table_id = ?1", "DELETE FROM ddb_count WHERE table_id = ?1"};
     for (size_t i = 0; i < sizeof sql / sizeof *sql; i++) {
         struct db_stmt *s;
         if (db_stmt(tx->db, sql[i], &s, e)) return -1;

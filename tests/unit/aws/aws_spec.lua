@@ -26,6 +26,17 @@ describe("the ARNs of a call", function()
     assert.equal(2, #arns("dynamodb", "BatchGetItem", '{"RequestItems":{"A":{},"B":{}}}'))
   end)
 
+  it("are the table's for its tags, and nobody's for what is told of the account", function()
+    local arn = "arn:aws:dynamodb:us-east-1:000000000000:table/A"
+    for _, action in ipairs { "TagResource", "UntagResource", "ListTagsOfResource" } do
+      assert.same({ arn }, arns("dynamodb", action, '{"ResourceArn":"' .. arn .. '"}'))
+    end
+    assert.same({ arn, arn }, arns("dynamodb", "CreateTable", '{"TableName":"A","Tags":[]}'))
+    assert.same({ arn }, arns("dynamodb", "UpdateTable", '{"TableName":"A"}'))
+    assert.same({ "*" }, arns("dynamodb", "DescribeLimits", "{}"))
+    assert.same({ "*" }, arns("dynamodb", "DescribeEndpoints", "{}"))
+  end)
+
   it("are the queue's whatever form its URL has", function()
     for _, url in ipairs { "http://x:1/000000000000/Q", "https://sqs.us-east-1.amazonaws.com/1/Q/", "Q",
       "arn:aws:sqs:us-east-1:000000000000:Q" } do

@@ -148,6 +148,28 @@ describe("DynamoDB tables", function()
     db = H.open()
   end)
 
+  it("are counted little by little when they are large", function()
+    db:table { "Many", hash = "id:S", gsi = { { "by_g", "g:S" } } }
+    for i = 0, 439 do
+      local requests = {}
+      for k = 1, 25 do requests[k] = { PutRequest = { Item = { id = S(("%05d"):format(i * 25 + k)) } } } end
+      db:ok("BatchWriteItem", { RequestItems = { Many = requests } })
+      if i == 300 then assert.are.equal(7525, describe_table "Many".ItemCount) end
+    end
+    assert.truthy(describe_table "Many".ItemCount >= 10000)
+    for _ = 1, 200 do
+      if describe_table "Many".ItemCount == 11000 then break end
+      db.e:advance(3600 * 1000 + 1) -- a first count may have been made while the table was filled
+      db.e:turn(10)
+    end
+    assert.are.equal(11000, describe_table "Many".ItemCount)
+    assert.are.equal(0, describe_table "Many".GlobalSecondaryIndexes[1].ItemCount)
+    db:ok("DeleteTable", { TableName = "Many" })
+    db.e:advance(2000)
+    db:table { "Many", hash = "id:S" }
+    assert.are.equal(0, describe_table "Many".ItemCount)
+  end)
+
   it("change how they are paid for", function()
     db:table { "Bill", hash = "id:S", gsi = { { "by_g", "g:S" } } }
     assert.truthy(db:message("UpdateTable", { TableName = "Bill" }):find("^At least one of ProvisionedThroughput, BillingMode"))
