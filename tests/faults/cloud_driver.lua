@@ -332,8 +332,9 @@ local function check_index(name, state)
       if state.items[item.id] ~= item.v then fail("the index has %s as %s, the table as %s", item.id, item.v, state.items[item.id]) end
     end
   end
-  for _ in pairs(state.items) do n = n - 1 end
-  if n ~= 0 then fail("the index has %d entries of %s too many", n, name) end
+  local items = 0
+  for _ in pairs(state.items) do items = items + 1 end
+  if n ~= items then fail("the index has %d entries of %s, the table %d", n, name, items) end
 end
 
 function dynamodb.verify(known, names, sums)
