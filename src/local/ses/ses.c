@@ -110,7 +110,7 @@ static int read_simple(const struct json *simple, struct ses_mail *m, struct buf
 /* "To: a@b, C <c@d>": commas inside quotes belong to a name. */
 static int add_header_addresses(struct arena *a, struct str value, const char *what, struct json *all, struct err *e) {
     bool quoted = false;
-    for (size_t i = 0, start = 0; i <= value.n; i++) {
+    for (size_t i = 0, start = 0; value.n && i <= value.n; i++) {
         if (i < value.n && value.p[i] == '"') quoted = !quoted;
         if (i < value.n && (quoted || value.p[i] != ',')) continue;
         struct str one = str_trim(str_n(value.p + start, i - start));
