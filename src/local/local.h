@@ -27,7 +27,7 @@ struct local_config {
     bool strict_ses;                     /* mail only from verified identities */
     bool no_verify;                      /* the cloud port takes any signature and none */
     enum local_control control;
-    struct clock *clock;                 /* NULL: the system's */
+    struct clock *clock; /* NULL: the system's */
     struct log *log;
     struct metrics *metrics; /* may be NULL */
     struct pool *pool;       /* file writes of S3 objects */
