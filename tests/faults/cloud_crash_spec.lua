@@ -33,30 +33,30 @@ local function check_store(data)
 end
 
 describe("perigee cloud, killed at random moments of a mixed load", function()
-  local data, dir
+  local data, dir, server
   local sums = { acknowledged = 0, refused = 0, doubt = 0, applied = 0, messages = 0, aborted = 0, early = 0, swept = 0 }
 
   setup(function() data, dir = support.tmpdir(), support.tmpdir() end)
   teardown(function()
+    if server then server:signal "KILL" end -- of a test that failed
     support.rmdir(data)
     support.rmdir(dir)
   end)
 
   -- A client by AWS's protocols, which tries nothing twice.
-  local function command(server, args)
+  local function command(args)
     return ("AWS_ACCESS_KEY_ID=perigee AWS_SECRET_ACCESS_KEY=perigee AWS_REGION=us-east-1 AWS_ENDPOINT_URL=%s AWS_MAX_ATTEMPTS=1 "
       .. "AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true "
       .. "timeout 60 %s run --aws %s %s 2>&1"):format(server.cloud, support.release, support.quote(driver), args)
   end
 
   local function start()
-    local server = support.cloud { data = data, bin = support.release, args = "--workers 2" }
+    server = support.cloud { data = data, bin = support.release, args = "--workers 2" }
     check_store(data)
-    return server
   end
 
-  local function verify(server, more)
-    local out, status = support.sh("%s", command(server, ("verify %s %d %s"):format(dir, math.random(1 << 30), more or "")))
+  local function verify(more)
+    local out, status = support.sh("%s", command(("verify %s %d %s"):format(dir, math.random(1 << 30), more or "")))
     assert.equal(0, status, out)
     for what, n in pairs(assert(json.decode(out:match "verified (%b{})"))) do sums[what] = sums[what] + n end
   end
@@ -68,10 +68,10 @@ describe("perigee cloud, killed at random moments of a mixed load", function()
     sums.early = sums.early + 1
   end
 
-  local function crash(server)
+  local function crash()
     for _, name in ipairs(CLIENTS) do
       local args = ("work %s %s %d"):format(dir, name, math.random(1 << 30))
-      support.sh("(%s; echo \"status $?\") >%s/%s.out &", command(server, args), dir, name)
+      support.sh("(%s; echo \"status $?\") >%s/%s.out &", command(args), dir, name)
     end
     local function all(pattern)
       for _, name in ipairs(CLIENTS) do
@@ -90,22 +90,24 @@ describe("perigee cloud, killed at random moments of a mixed load", function()
     local removed = server:log():match "removed unfinished object files.-files\"?[=:](%d+)"
     sums.swept = sums.swept + (tonumber(removed) or 0)
     support.rmdir(server.dir)
+    server = nil
   end
 
   it("loses nothing that it acknowledged and shows nothing half-written", function()
     print(("PERIGEE_SEED=%d"):format(SEED))
     math.randomseed(SEED)
-    local server = start()
-    local out, status = support.sh("%s", command(server, "setup " .. dir .. " " .. table.concat(CLIENTS, " ")))
+    start()
+    local out, status = support.sh("%s", command("setup " .. dir .. " " .. table.concat(CLIENTS, " ")))
     assert.equal(0, status, out)
     for _ = 1, CRASHES do
-      crash(server)
+      crash()
       if math.random(3) == 1 then crash_early() end
-      server = start()
-      verify(server)
+      start()
+      verify()
     end
-    verify(server, "drain")
+    verify "drain"
     assert.matches("stopped", server:stop())
+    server = nil
     check_store(data)
     print(("%d kills, %d more of a server not yet up: %d effects acknowledged, %d refused, %d in doubt (%d of them done), %d messages, %d uploads aborted, %d files swept")
       :format(CRASHES, sums.early, sums.acknowledged, sums.refused, sums.doubt, sums.applied, sums.messages, sums.aborted, sums.swept))
