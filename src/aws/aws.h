@@ -161,8 +161,8 @@ struct str aws_bare_address(struct str address);
 void aws_error_json(const struct aws_call *c, struct buf *b);
 
 /* S3's XML for an object in the shape of the API reference (lists as arrays), and back: numbers and booleans are typed,
- * dates stay text. The names of members must be names of elements. */
-void aws_s3_write_xml(struct buf *b, const char *root, const struct json *obj);
+ * dates stay text. -1: nothing was written, for a member has a name that no element can have. */
+int aws_s3_write_xml(struct buf *b, const char *root, const struct json *obj);
 struct json aws_s3_read_xml(struct arena *a, const struct xml *root);
 
 #endif

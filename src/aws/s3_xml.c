@@ -44,6 +44,8 @@ static const char *const numbers[] = {"Size",
                                       "ObjectSizeLessThan"};
 static const char *const booleans[] = {"IsTruncated", "Quiet", "IsLatest", "DeleteMarker", "ExpiredObjectDeleteMarker"};
 
+enum { NAME_MAX_BYTES = 60 };
+
 /* == to XML =========================================================================================================
  */
 
@@ -72,8 +74,7 @@ static const char *flat_element(const char *member) {
 
 static void write_members(struct buf *b, const struct json *obj) {
     for (uint32_t i = 0; i < obj->n; i++) {
-        char name[64];
-        if (obj->members[i].key.n >= sizeof name) continue;
+        char name[NAME_MAX_BYTES + 1];
         snprintf(name, sizeof name, "%.*s", STR_ARG(obj->members[i].key));
         write_member(b, element_of(name), &obj->members[i].value);
     }
@@ -102,12 +103,30 @@ static void write_member(struct buf *b, const char *name, const struct json *v) 
     buf_printf(b, "</%s>", name);
 }
 
-void aws_s3_write_xml(struct buf *b, const char *root, const struct json *obj) {
+static bool is_name(struct str name) {
+    bool ok = name.n && name.n <= NAME_MAX_BYTES;
+    for (size_t i = 0; ok && i < name.n; i++)
+        ok = (name.p[i] >= 'A' && name.p[i] <= 'Z') || (name.p[i] >= 'a' && name.p[i] <= 'z') ||
+             (i && name.p[i] >= '0' && name.p[i] <= '9');
+    return ok;
+}
+
+static bool has_names(const struct json *v) {
+    for (uint32_t i = 0; json_is(v, JSON_ARR) && i < v->n; i++)
+        if (!has_names(&v->items[i])) return false;
+    for (uint32_t i = 0; json_is(v, JSON_OBJ) && i < v->n; i++)
+        if (!is_name(v->members[i].key) || !has_names(&v->members[i].value)) return false;
+    return true;
+}
+
+int aws_s3_write_xml(struct buf *b, const char *root, const struct json *obj) {
+    if (!has_names(obj)) return -1;
     buf_printf(b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<%s xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
                root);
     if (json_is(obj, JSON_OBJ)) write_members(b, obj);
     if (json_is(obj, JSON_STR)) xml_escape(b, obj->s);
     buf_printf(b, "</%s>", root);
+    return 0;
 }
 
 /* == from XML =======================================================================================================

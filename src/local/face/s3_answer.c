@@ -176,13 +176,15 @@ static struct json document_of(struct rest *f, struct aws_call *c) {
 }
 
 /* GetBucketLocation is text in the root element, all others are members. */
-static void write_document(struct rest *f, struct aws_call *c, struct http_response *res) {
+static int write_document(struct rest *f, struct aws_call *c, struct http_response *res, struct err *e) {
     struct json document = document_of(f, c);
     face_set(res, "Content-Type", STR("application/xml"));
     if (c->op == AWS_S3_GetBucketLocation && document.n == 0 && json_is(&document, JSON_OBJ))
         document = json_make_str(STR(""));
     res->body.max = (size_t)256 << 20;
-    aws_s3_write_xml(&res->body, f->route->gives, &document);
+    if (aws_s3_write_xml(&res->body, f->route->gives, &document))
+        return err_set(e, ERR_INTERNAL, "the answer to %s cannot be told in XML", c->row->action);
+    return buf_check(&res->body, "the answer", e);
 }
 
 /* == all ============================================================================================================
@@ -210,10 +212,12 @@ void rest_done(struct aws_call *c, void *ud) {
     }
     http_response_init(&res, json_get(&c->result, "ContentRange") ? 206 : f->route->status);
     plain_headers(&res, &c->result);
-    if (f->route->gives)
-        write_document(f, c, &res);
-    else
-        sum_headers(&res, &c->result);
+    if (!f->route->gives) sum_headers(&res, &c->result);
+    if (f->route->gives && write_document(f, c, &res, &c->err)) {
+        http_response_free(&res);
+        refused(f, c);
+        return;
+    }
     if (c->op == AWS_S3_GetObject) object_headers(f, &res, c);
     if (c->op == AWS_S3_CreateBucket) face_set(&res, "Location", json_get_s(&c->result, "Location"));
     if (f->file.fd >= 0) {

@@ -273,6 +273,7 @@ static int check_scope(const struct json *rule, struct err *e) {
     struct str prefix;
     if (filter && json_get(rule, "Prefix")) return bad_rule(e, "has both Filter and Prefix");
     if (!filter && !json_get(rule, "Prefix")) return bad_rule(e, "has neither Filter nor Prefix");
+    if (filter && !json_is(filter, JSON_OBJ)) return bad_rule(e, "has a Filter that is no object");
     if (filter && params_only(filter, "Prefix", "Filter", ERR_NOT_IMPLEMENTED, e)) return -1;
     return params_str(filter ? filter : rule, "Prefix", ERR_S3_ARGUMENT, &prefix, e);
 }

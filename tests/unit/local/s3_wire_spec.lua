@@ -1,5 +1,4 @@
 local t = require "t.local"
-local json = require "cjson"
 
 describe("S3 on the cloud port", function()
   local e
@@ -275,9 +274,8 @@ describe("S3 on the cloud port", function()
       assert.equal(32, #one_id)
       assert.equal("1", (ok(200, "GET", "/bkt/k?versionId=" .. one_id)))
       local link = e:presign { method = "GET", bucket = "bkt", key = "k", host = "shop.test:4566", query = { versionId = one_id } }
-      local body, h = select(3, e:face { method = "GET", target = link:gsub("^http://[^/]+", ""), headers = { Host = "shop.test:4566" } })
-      assert.equal("1", body)
-      body, h = ok(200, "GET", "/bkt/k")
+      assert.equal("1", (select(3, e:face { method = "GET", target = link:gsub("^http://[^/]+", ""), headers = { Host = "shop.test:4566" } })))
+      local body, h = ok(200, "GET", "/bkt/k")
       assert.same({ "2", two_id }, { body, h["x-amz-version-id"] })
       _, h = ok(204, "DELETE", "/bkt/k")
       assert.equal("true", h["x-amz-delete-marker"])
