@@ -45,17 +45,19 @@ int aws_service_find(struct str name, enum aws_service *ret, struct err *e) {
     return -1;
 }
 
+static void list_ops(enum aws_service service, struct buf *out) {
+    for (int i = 0; i < AWS_OPS; i++)
+        if (rows[i].service == service) buf_printf(out, "%s%s", out->n ? ", " : "", rows[i].action);
+}
+
 int aws_op_find(enum aws_service service, struct str action, enum aws_op *ret, struct err *e) {
     struct buf known = BUF_MAX(900);
     for (int i = 0; i < AWS_OPS; i++) {
-        if (rows[i].service != service) continue;
-        if (str_is(action, rows[i].action)) {
-            *ret = i;
-            buf_free(&known);
-            return 0;
-        }
-        buf_printf(&known, "%s%s", known.n ? ", " : "", rows[i].action);
+        if (rows[i].service != service || !str_is(action, rows[i].action)) continue;
+        *ret = i;
+        return 0;
     }
+    list_ops(service, &known);
     err_set(e, ERR_UNKNOWN_OPERATION, "%s has no operation \"%.*s\" here; it has %s", services[service].name,
             STR_ARG(str_take(action, 64)), buf_cstr(&known));
     buf_free(&known);
