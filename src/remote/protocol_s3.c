@@ -48,40 +48,48 @@ const struct s3_member *s3_members(void) {
     return members;
 }
 
+#define NOTHING NULL, S3_OF_NONE
 static const struct s3_plan plans[] = {
-    {AWS_S3_CreateBucket, S3_CREATE, "PUT", NULL, NULL, NULL, NULL},
-    {AWS_S3_HeadBucket, S3_HEAD_BUCKET, "HEAD", NULL, NULL, NULL, NULL},
-    {AWS_S3_DeleteBucket, S3_DELETE_BUCKET, "DELETE", NULL, NULL, NULL, NULL},
-    {AWS_S3_ListBuckets, S3_BUCKETS, "GET", NULL, NULL, NULL, NULL},
-    {AWS_S3_GetBucketLocation, S3_LOCATION, "GET", "location", NULL, NULL, "LocationConstraint"},
+    {AWS_S3_CreateBucket, S3_CREATE, "PUT", NULL, NOTHING, NOTHING},
+    {AWS_S3_HeadBucket, S3_HEAD_BUCKET, "HEAD", NULL, NOTHING, NOTHING},
+    {AWS_S3_DeleteBucket, S3_DELETE_BUCKET, "DELETE", NULL, NOTHING, NOTHING},
+    {AWS_S3_ListBuckets, S3_BUCKETS, "GET", NULL, NOTHING, NOTHING},
+    {AWS_S3_GetBucketLocation, S3_LOCATION, "GET", "location", NOTHING, "LocationConstraint", S3_OF_NONE},
     {AWS_S3_PutBucketVersioning, S3_SET_VERSIONING, "PUT", "versioning", "VersioningConfiguration",
-     "VersioningConfiguration", NULL},
-    {AWS_S3_GetBucketVersioning, S3_GET_VERSIONING, "GET", "versioning", NULL, NULL, "VersioningConfiguration"},
+     S3_OF_VersioningConfiguration, NOTHING},
+    {AWS_S3_GetBucketVersioning, S3_GET_VERSIONING, "GET", "versioning", NOTHING, "VersioningConfiguration",
+     S3_OF_VersioningConfiguration},
     {AWS_S3_PutBucketLifecycleConfiguration, S3_SET_LIFECYCLE, "PUT", "lifecycle", "LifecycleConfiguration",
-     "LifecycleConfiguration", NULL},
-    {AWS_S3_GetBucketLifecycleConfiguration, S3_GET_LIFECYCLE, "GET", "lifecycle", NULL, NULL,
-     "LifecycleConfiguration"},
-    {AWS_S3_DeleteBucketLifecycle, S3_DROP_LIFECYCLE, "DELETE", "lifecycle", NULL, NULL, NULL},
-    {AWS_S3_PutObject, S3_PUT, "PUT", NULL, NULL, NULL, NULL},
-    {AWS_S3_CopyObject, S3_COPY, "PUT", NULL, NULL, NULL, "CopyObjectResult"},
-    {AWS_S3_GetObject, S3_GET, "GET", NULL, NULL, NULL, NULL},
-    {AWS_S3_HeadObject, S3_HEAD, "HEAD", NULL, NULL, NULL, NULL},
-    {AWS_S3_DeleteObject, S3_DELETE, "DELETE", NULL, NULL, NULL, NULL},
-    {AWS_S3_DeleteObjects, S3_DELETE_MANY, "POST", "delete", "Delete", "Delete", "DeleteResult"},
-    {AWS_S3_ListObjects, S3_LIST_V1, "GET", NULL, NULL, NULL, "ListBucketResult"},
-    {AWS_S3_ListObjectsV2, S3_LIST, "GET", NULL, NULL, NULL, NULL},
-    {AWS_S3_ListObjectVersions, S3_LIST_VERSIONS, "GET", "versions", NULL, NULL, "ListVersionsResult"},
-    {AWS_S3_PutObjectTagging, S3_TAG, "PUT", "tagging", "Tagging", "Tagging", NULL},
-    {AWS_S3_GetObjectTagging, S3_TAGS, "GET", "tagging", NULL, NULL, "Tagging"},
-    {AWS_S3_DeleteObjectTagging, S3_UNTAG, "DELETE", "tagging", NULL, NULL, NULL},
-    {AWS_S3_CreateMultipartUpload, S3_MAKE, "POST", "uploads", NULL, NULL, "InitiateMultipartUploadResult"},
-    {AWS_S3_UploadPart, S3_PART, "PUT", NULL, NULL, NULL, NULL},
-    {AWS_S3_UploadPartCopy, S3_PART_COPY, "PUT", NULL, NULL, NULL, "CopyPartResult"},
-    {AWS_S3_CompleteMultipartUpload, S3_COMPLETE, "POST", NULL, "CompleteMultipartUpload", "MultipartUpload",
-     "CompleteMultipartUploadResult"},
-    {AWS_S3_AbortMultipartUpload, S3_ABORT, "DELETE", NULL, NULL, NULL, NULL},
-    {AWS_S3_ListParts, S3_PARTS, "GET", NULL, NULL, NULL, "ListPartsResult"},
-    {AWS_S3_ListMultipartUploads, S3_UPLOADS, "GET", "uploads", NULL, NULL, "ListMultipartUploadsResult"}};
+     S3_OF_LifecycleConfiguration, NOTHING},
+    {AWS_S3_GetBucketLifecycleConfiguration, S3_GET_LIFECYCLE, "GET", "lifecycle", NOTHING, "LifecycleConfiguration",
+     S3_OF_LifecycleConfiguration},
+    {AWS_S3_DeleteBucketLifecycle, S3_DROP_LIFECYCLE, "DELETE", "lifecycle", NOTHING, NOTHING},
+    {AWS_S3_PutObject, S3_PUT, "PUT", NULL, NOTHING, NOTHING},
+    {AWS_S3_CopyObject, S3_COPY, "PUT", NULL, NOTHING, "CopyObjectResult", S3_OF_CopyResult},
+    {AWS_S3_GetObject, S3_GET, "GET", NULL, NOTHING, NOTHING},
+    {AWS_S3_HeadObject, S3_HEAD, "HEAD", NULL, NOTHING, NOTHING},
+    {AWS_S3_DeleteObject, S3_DELETE, "DELETE", NULL, NOTHING, NOTHING},
+    {AWS_S3_DeleteObjects, S3_DELETE_MANY, "POST", "delete", "Delete", S3_OF_Delete, "DeleteResult",
+     S3_OF_DeleteResult},
+    {AWS_S3_ListObjects, S3_LIST_V1, "GET", NULL, NOTHING, "ListBucketResult", S3_OF_ListBucketResult},
+    {AWS_S3_ListObjectsV2, S3_LIST, "GET", NULL, NOTHING, "ListBucketResult", S3_OF_ListBucketResultV2},
+    {AWS_S3_ListObjectVersions, S3_LIST_VERSIONS, "GET", "versions", NOTHING, "ListVersionsResult",
+     S3_OF_ListVersionsResult},
+    {AWS_S3_PutObjectTagging, S3_TAG, "PUT", "tagging", "Tagging", S3_OF_Tagging, NOTHING},
+    {AWS_S3_GetObjectTagging, S3_TAGS, "GET", "tagging", NOTHING, "Tagging", S3_OF_Tagging},
+    {AWS_S3_DeleteObjectTagging, S3_UNTAG, "DELETE", "tagging", NOTHING, NOTHING},
+    {AWS_S3_CreateMultipartUpload, S3_MAKE, "POST", "uploads", NOTHING, "InitiateMultipartUploadResult",
+     S3_OF_InitiateMultipartUploadResult},
+    {AWS_S3_UploadPart, S3_PART, "PUT", NULL, NOTHING, NOTHING},
+    {AWS_S3_UploadPartCopy, S3_PART_COPY, "PUT", NULL, NOTHING, "CopyPartResult", S3_OF_CopyResult},
+    {AWS_S3_CompleteMultipartUpload, S3_COMPLETE, "POST", NULL, "MultipartUpload", S3_OF_CompleteMultipartUpload,
+     "CompleteMultipartUploadResult", S3_OF_CompleteMultipartUploadResult},
+    {AWS_S3_AbortMultipartUpload, S3_ABORT, "DELETE", NULL, NOTHING, NOTHING},
+    {AWS_S3_ListParts, S3_PARTS, "GET", NULL, NOTHING, "ListPartsResult", S3_OF_ListPartsResult},
+    {AWS_S3_ListMultipartUploads, S3_UPLOADS, "GET", "uploads", NOTHING, "ListMultipartUploadsResult",
+     S3_OF_ListMultipartUploadsResult},
+};
+#undef NOTHING
 
 const struct s3_plan *s3_plan(enum aws_op op) {
     for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
@@ -130,9 +138,9 @@ static bool bool_text(const struct json *v, struct str *ret) {
 }
 
 /* Dates are HTTP dates, ISO 8601 or Unix seconds; what is none goes out as it is, for the service to judge. */
-static bool date_text(struct out *o, const struct json *v, bool iso, struct str *ret) {
+static bool date_text(struct arena *a, const struct json *v, bool iso, struct str *ret) {
     int64_t ms, s;
-    char *text = arena_alloc(o->a, 30);
+    char *text = arena_alloc(a, 30);
     if (json_i64(v, &s) && s > -100000000000 && s < 100000000000)
         ms = s * 1000;
     else if (!now_parse_http(json_str(v), &ms) && !now_parse_iso(json_str(v), &ms)) {
@@ -148,9 +156,11 @@ static bool date_text(struct out *o, const struct json *v, bool iso, struct str 
     return true;
 }
 
-static int value_text(struct out *o, const struct s3_member *m, const struct json *v, struct str *ret) {
+int s3_value_text(struct arena *a, enum s3_type type, const char *name, const struct json *v, struct str *ret,
+                  struct err *e) {
+    static const char *const want[] = {"a string", "a whole number", "a boolean", "a date", "a date"};
     bool ok = false;
-    switch (m->type) {
+    switch (type) {
     case S3_TEXT:
         *ret = json_str(v);
         ok = json_is(v, JSON_STR);
@@ -162,15 +172,12 @@ static int value_text(struct out *o, const struct s3_member *m, const struct jso
         ok = bool_text(v, ret);
         break;
     case S3_DATE:
-        ok = date_text(o, v, false, ret);
-        break;
     case S3_ISO:
-        ok = date_text(o, v, true, ret);
+        ok = date_text(a, v, type == S3_ISO, ret);
         break;
     }
     if (ok) return 0;
-    static const char *const want[] = {"a string", "a whole number", "a boolean", "a date", "a date"};
-    return wrong(o, m->name, arena_printf(o->a, "%s, not %s", json_type_name(v->type), want[m->type]).p);
+    return err_set(e, ERR_S3_ARGUMENT, "parameter %s is %s, not %s", name, json_type_name(v->type), want[type]);
 }
 
 /* RFC 9110 5.5: no CR, LF, NUL; other controls make no sense either. */
@@ -188,9 +195,22 @@ static struct str encoded(struct out *o, struct str s, bool keep_slash) {
     return out;
 }
 
+/* "bucket/key", "/bucket/key?versionId=id", encoded or not; it travels encoded, but for its slashes. */
+static int encode_source(struct out *o, struct str source, struct str *ret) {
+    const struct str mark = STR("?versionId=");
+    ptrdiff_t at = str_find(source, mark, 0);
+    struct str name = at < 0 ? source : str_take(source, (size_t)at), version = STR("");
+    if (url_decode(o->a, name, false, &name, NULL) || str_bad_utf8(name) >= 0)
+        return wrong(o, "CopySource", "wrongly encoded: a percent sign in a key is %25");
+    if (at >= 0) version = encoded(o, str_from(source, (size_t)at + mark.n), false);
+    *ret = arena_printf(o->a, "%.*s%s%.*s", STR_ARG(encoded(o, name, true)), at < 0 ? "" : mark.p, STR_ARG(version));
+    return 0;
+}
+
 static int add_member(struct out *o, const struct s3_member *m, const struct json *v) {
     struct str text;
-    if (value_text(o, m, v, &text)) return -1;
+    if (s3_value_text(o->a, m->type, m->name, v, &text, o->e)) return -1;
+    if (str_is(str_c(m->name), "CopySource") && encode_source(o, text, &text)) return -1;
     if (m->in_query && !text.n && str_is(str_c(m->name), "EncodingType")) return 0;
     if (m->in_query) {
         o->query[o->n_query++] = (struct http_header){encoded(o, str_c(m->wire), false), encoded(o, text, false)};
@@ -314,8 +334,8 @@ static int choose_sum(struct out *o, enum s3_sum *ret) {
     *ret = S3_SUMS;
     for (int i = 0; i < S3_SUMS; i++)
         if (json_get_s(p, s3_sum_row(i)->member).n) return 0;
-    if (!asked.n) { /* parts have the sum that their upload was made with, or none */
-        if (o->s->request_checksum == CHECKSUM_WHEN_SUPPORTED && o->op == S3_PUT) *ret = S3_CRC32;
+    if (!asked.n) {
+        if (o->s->request_checksum == CHECKSUM_WHEN_SUPPORTED) *ret = S3_CRC32;
         return 0;
     }
     for (int i = 0; i < S3_SUMS; i++)
@@ -388,7 +408,10 @@ static int add_document(struct out *o) {
     if (!json_is(v, JSON_OBJ))
         return wrong(o, o->plan->takes,
                      v ? arena_printf(o->a, "%s, not an object", json_type_name(v->type)).p : "missing");
-    aws_s3_write_xml(&b, o->plan->root, v);
+    if (s3_shape_write(o->a, &b, o->plan->body, v, o->e)) {
+        buf_free(&b);
+        return err_wrap(o->e, "%s", o->plan->takes);
+    }
     if (wire_take(o->a, &b, o->plan->takes, &o->r->body, o->e)) return -1;
     wire_header(o->a, o->r, "content-type", STR("application/xml"));
     if (o->op == S3_COMPLETE) return 0;
@@ -435,7 +458,7 @@ int wire_s3_encode(const struct settings *s, struct aws_call *c, struct arena *a
     if (o.op == S3_CREATE && add_location(&o)) return -1;
     if (o.op & CONTENT && add_metadata(&o)) return -1;
     if (o.op & (S3_PUT | S3_PART) && add_body(&o)) return -1;
-    if (o.plan->root && add_document(&o)) return -1;
+    if (o.plan->takes && add_document(&o)) return -1;
     add_fixed_params(&o);
     if (o.op == S3_GET) ask_for_sums(&o);
     write_query(&o);

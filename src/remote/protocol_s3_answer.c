@@ -216,17 +216,10 @@ static int decode_plain(struct aws_call *c, const struct wire_response *r) {
 /* == lists ==========================================================================================================
  */
 
-struct listing {
-    struct arena *a;
-    bool decode;
-};
-
-static int read_key(struct listing *l, struct str text, struct str *ret) {
-    if (!l->decode) {
-        *ret = text;
-        return 0;
-    }
-    return url_decode(l->a, text, true, ret, NULL) || str_bad_utf8(*ret) >= 0 ? -1 : 0;
+static struct json text_object(struct arena *a, const struct xml *x) {
+    struct json obj = json_make_obj();
+    for (const struct xml *c = x->first; c; c = c->next) json_set_str(a, &obj, c->name, json_make_str(c->text));
+    return obj;
 }
 
 static struct json date_value(struct arena *a, struct str text) {
@@ -237,88 +230,6 @@ static struct json date_value(struct arena *a, struct str text) {
     return json_make_c(when);
 }
 
-static struct json text_object(struct arena *a, const struct xml *x) {
-    struct json obj = json_make_obj();
-    for (const struct xml *c = x->first; c; c = c->next) json_set_str(a, &obj, c->name, json_make_str(c->text));
-    return obj;
-}
-
-static struct json number_value(struct arena *a, struct str text) {
-    int64_t n;
-    return str_i64(text, &n) ? json_make_i64(a, n) : json_make_str(text);
-}
-
-/* A flat list: one element an algorithm. */
-static void add_algorithm(struct arena *a, struct json *row, const struct xml *x) {
-    struct json *list = (struct json *)json_get(row, "ChecksumAlgorithm");
-    if (!list) list = json_set(a, row, "ChecksumAlgorithm", json_make_arr());
-    json_push(a, list, json_make_str(x->text));
-}
-
-static int read_object(struct listing *l, const struct xml *x, struct json *row) {
-    struct arena *a = l->a;
-    *row = json_make_obj();
-    for (const struct xml *c = x->first; c; c = c->next) {
-        struct json v = json_make_str(c->text);
-        if (str_is(c->name, "Key") && read_key(l, c->text, &v.s)) return -1;
-        if (str_is(c->name, "LastModified")) v = date_value(a, c->text);
-        if (str_is(c->name, "Size")) v = number_value(a, c->text);
-        if (c->first) v = text_object(a, c);
-        if (str_is(c->name, "ChecksumAlgorithm"))
-            add_algorithm(a, row, c);
-        else
-            json_set_str(a, row, c->name, v);
-    }
-    return json_get_s(row, "Key").n ? 0 : -1;
-}
-
-static int read_prefix(struct listing *l, const struct xml *x, struct json *row) {
-    struct str prefix;
-    if (!xml_child(x, "Prefix") || read_key(l, xml_text(x, "Prefix"), &prefix)) return -1;
-    *row = json_make_obj();
-    json_set(l->a, row, "Prefix", json_make_str(prefix));
-    return 0;
-}
-
-static int read_rows(struct listing *l, const struct xml *root, const char *name,
-                     int (*read)(struct listing *l, const struct xml *x, struct json *row), struct json *ret) {
-    *ret = json_make_arr();
-    for (const struct xml *x = root->first; x; x = x->next) {
-        struct json row;
-        if (!str_is(x->name, name)) continue;
-        if (read(l, x, &row)) return -1;
-        json_push(l->a, ret, row);
-    }
-    return 0;
-}
-
-static void add_keys(struct listing *l, const struct xml *root, struct json *ret) {
-    static const char *const names[] = {"Prefix", "Delimiter", "StartAfter"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        struct str v = xml_text(root, names[i]);
-        if (i == 0 && !v.p) v = STR("");
-        if ((i > 0 && !v.n) || read_key(l, v, &v)) continue;
-        json_set(l->a, ret, names[i], json_make_str(v));
-    }
-}
-
-static int read_listing(struct listing *l, const struct xml *root, struct json *ret) {
-    struct json contents, prefixes;
-    struct str token = xml_text(root, "NextContinuationToken"), max = xml_text(root, "MaxKeys");
-    if (read_rows(l, root, "Contents", read_object, &contents) ||
-        read_rows(l, root, "CommonPrefixes", read_prefix, &prefixes))
-        return -1;
-    if (xml_child(root, "Name")) json_set(l->a, ret, "Name", json_make_str(xml_text(root, "Name")));
-    add_keys(l, root, ret);
-    if (max.n) json_set(l->a, ret, "MaxKeys", number_value(l->a, max));
-    json_set(l->a, ret, "KeyCount", json_make_i64(l->a, (int64_t)contents.n + prefixes.n));
-    json_set(l->a, ret, "IsTruncated", json_make_bool(str_is(xml_text(root, "IsTruncated"), "true")));
-    if (contents.n) json_set(l->a, ret, "Contents", contents);
-    if (prefixes.n) json_set(l->a, ret, "CommonPrefixes", prefixes);
-    if (token.n) json_set(l->a, ret, "NextContinuationToken", json_make_str(token));
-    return 0;
-}
-
 static int parse(struct aws_call *c, const struct wire_response *r, const char *name, struct xml **ret) {
     struct err why = {0};
     if (xml_parse(&c->arena, r->body, ret, &why)) return wire_bad(c, "is no XML (%.200s)", why.msg);
@@ -326,19 +237,6 @@ static int parse(struct aws_call *c, const struct wire_response *r, const char *
     if (error) return refused_late(c, r, error);
     if (str_is((*ret)->name, name)) return 0;
     return wire_bad(c, "is <%.*s>, not <%s>", STR_ARG(str_take((*ret)->name, 80)), name);
-}
-
-static int decode_listing(struct aws_call *c, const struct wire_response *r) {
-    struct xml *root = NULL;
-    struct json result = json_make_obj();
-    if (parse(c, r, "ListBucketResult", &root)) return -1;
-    bool encoded = str_is(xml_text(root, "EncodingType"), "url"), asked = json_get_s(&c->params, "EncodingType").n;
-    struct listing l = {&c->arena, encoded && !asked};
-    if (read_listing(&l, root, &result)) return wire_bad(c, "holds a Key or Prefix that is missing or wrongly encoded");
-    if (encoded && asked) json_set(&c->arena, &result, "EncodingType", json_make_c("url"));
-    c->result = result;
-    add_headers(c, r);
-    return 0;
 }
 
 static int decode_buckets(struct aws_call *c, const struct wire_response *r) {
@@ -364,19 +262,6 @@ static int decode_buckets(struct aws_call *c, const struct wire_response *r) {
 /* == documents of the others ========================================================================================
  */
 
-/* Keys and what begins like them, wherever they are. */
-static int decode_keys(struct arena *a, struct json *v, struct str name) {
-    static const char *const names[] = {"Key",        "Prefix",    "Delimiter",     "Marker",
-                                        "NextMarker", "KeyMarker", "NextKeyMarker", "StartAfter"};
-    for (uint32_t i = 0; json_is(v, JSON_ARR) && i < v->n; i++)
-        if (decode_keys(a, &v->items[i], STR_NONE)) return -1;
-    for (uint32_t i = 0; json_is(v, JSON_OBJ) && i < v->n; i++)
-        if (decode_keys(a, &v->members[i].value, v->members[i].key)) return -1;
-    for (size_t i = 0; json_is(v, JSON_STR) && i < sizeof names / sizeof *names; i++)
-        if (str_is(name, names[i])) return url_decode(a, v->s, true, &v->s, NULL) || str_bad_utf8(v->s) >= 0 ? -1 : 0;
-    return 0;
-}
-
 static void without_member(struct json *obj, const char *name) {
     for (uint32_t i = 0; i < obj->n; i++) {
         if (!str_is(obj->members[i].key, name)) continue;
@@ -386,24 +271,30 @@ static void without_member(struct json *obj, const char *name) {
     }
 }
 
+static void add_count(struct aws_call *c) {
+    const struct json *contents = json_get(&c->result, "Contents"), *prefixes = json_get(&c->result, "CommonPrefixes");
+    int64_t n = (int64_t)(contents ? contents->n : 0) + (prefixes ? prefixes->n : 0);
+    json_set(&c->arena, &c->result, "KeyCount", json_make_i64(&c->arena, n));
+}
+
 /* Copies' results are members of the result, the others are it. */
-static int decode_document(struct aws_call *c, const struct wire_response *r, const char *root_name) {
+static int decode_document(struct aws_call *c, const struct wire_response *r, const struct s3_plan *plan) {
     struct arena *a = &c->arena;
     struct xml *root = NULL;
-    bool copy = c->op == AWS_S3_CopyObject || c->op == AWS_S3_UploadPartCopy;
-    if (parse(c, r, root_name, &root)) return -1;
-    struct json document = aws_s3_read_xml(a, root);
-    if (c->op == AWS_S3_GetBucketLocation) {
-        if (root->text.n) json_set(a, &c->result, "LocationConstraint", json_make_str(root->text));
-    } else if (copy) {
-        json_set(a, &c->result, root_name, document);
-    } else {
+    struct json document;
+    if (parse(c, r, plan->gives, &root)) return -1;
+    bool encoded = str_is(str_trim(xml_text(root, "EncodingType")), "url"), copy = plan->answer == S3_OF_CopyResult;
+    bool decode = encoded && !json_get_s(&c->params, "EncodingType").n;
+    if (s3_shape_read(a, plan->answer, root, decode, &document))
+        return wire_bad(c, "holds a Key or Prefix that is missing or wrongly encoded, or lacks what it must have");
+    if (plan->operation == S3_LOCATION && root->text.n)
+        json_set(a, &document, "LocationConstraint", json_make_str(root->text));
+    if (copy)
+        json_set(a, &c->result, plan->gives, document);
+    else
         c->result = document;
-    }
-    if (str_is(json_get_s(&c->result, "EncodingType"), "url") && !json_get_s(&c->params, "EncodingType").n) {
-        if (decode_keys(a, &c->result, STR_NONE)) return wire_bad(c, "holds a Key or Prefix that is wrongly encoded");
-        without_member(&c->result, "EncodingType");
-    }
+    if (decode) without_member(&c->result, "EncodingType");
+    if (plan->operation == S3_LIST) add_count(c);
     add_headers(c, r);
     return 0;
 }
@@ -415,7 +306,7 @@ int wire_s3_decode(const struct settings *s, struct aws_call *c, const struct wi
     (void)s;
     const struct s3_plan *plan = s3_plan(c->op);
     if (!wire_ok(r)) return decode_error(c, r);
-    if (plan->gives) return decode_document(c, r, plan->gives);
+    if (plan->gives) return decode_document(c, r, plan);
     switch (plan->operation) {
     case S3_GET:
     case S3_HEAD:
@@ -423,8 +314,6 @@ int wire_s3_decode(const struct settings *s, struct aws_call *c, const struct wi
     case S3_PUT:
     case S3_PART:
         return decode_put(c, r);
-    case S3_LIST:
-        return decode_listing(c, r);
     case S3_BUCKETS:
         return decode_buckets(c, r);
     default:

@@ -4,7 +4,7 @@ local t = require "t.protocol"
 local json = require "dkjson"
 
 local function call(action, params, more)
-    local c = { service = "s3", action = action, params = next(params) and json.encode(params) or "{}" }
+    local c = { service = "s3", action = action, params = type(params) == "string" and params or next(params) and json.encode(params) or "{}" }
     for k, v in pairs(more or {}) do c[k] = c[k] or v end
     return c
 end
@@ -73,6 +73,62 @@ describe("a further S3 request", function()
             r.headers["x-amz-metadata-directive"], r.headers["x-amz-meta-a"], r.headers["content-type"], r.headers["x-amz-copy-source-if-match"] })
     end)
 
+    it("has its copy source encoded, however it was given", function()
+        for given, sent in pairs {
+            ["c/a b"] = "c/a%20b", ["c/a%20b"] = "c/a%20b", ["/c/é€"] = "/c/%C3%A9%E2%82%AC", ["c/a+b"] = "c/a%2Bb", ["c/a%2Bb"] = "c/a%2Bb", ["c/x//y/../z"] = "c/x//y/../z",
+            ["c/50%25"] = "c/50%25", ["c/k?versionId=a.b_-"] = "c/k?versionId=a.b_-", ["c/k?x"] = "c/k%3Fx", ["arn:aws:s3:::x/k"] = "arn%3Aaws%3As3%3A%3A%3Ax/k",
+        } do
+            assert.equal(sent, encoded("CopyObject", { Bucket = "b", Key = "k", CopySource = given }).headers["x-amz-copy-source"])
+            assert.equal(sent, encoded("UploadPartCopy", { Bucket = "b", Key = "k", UploadId = "u", PartNumber = 1, CopySource = given }).headers["x-amz-copy-source"])
+        end
+        assert.matches("CopySource is wrongly encoded", refused("CopyObject", { Bucket = "b", Key = "k", CopySource = "c/50%" }))
+    end)
+
+    it("sends parts with their CRC-32, or the sum that is asked for", function()
+        local params = { Bucket = "b", Key = "k", UploadId = "u", PartNumber = 1 }
+        local r = encoded("UploadPart", params, { body = "hello" })
+        assert.same({ "hello", "NhCmhg==", "CRC32" }, { r.body, r.headers["x-amz-checksum-crc32"], r.headers["x-amz-sdk-checksum-algorithm"] })
+        params.ChecksumAlgorithm = "SHA1"
+        r = encoded("UploadPart", params, { body = "hello" })
+        assert.same({ "qvTGHdzF6KLavt4PO0gs2a6pQ00=" }, { r.headers["x-amz-checksum-sha1"], r.headers["x-amz-checksum-crc32"] })
+        params.ChecksumAlgorithm, params.ChecksumCRC32C = nil, "mnG7TA=="
+        r = encoded("UploadPart", params, { body = "hello" })
+        assert.same({ "mnG7TA==" }, { r.headers["x-amz-checksum-crc32c"], r.headers["x-amz-checksum-crc32"] })
+        params.ContentLength = 4
+        assert.matches("ContentLength is not that of the body", refused("UploadPart", params))
+    end)
+
+    it("writes its document by the types of its members", function()
+        local function rule(members)
+            return encoded("PutBucketLifecycleConfiguration", '{"Bucket":"b","LifecycleConfiguration":{"Rules":[' .. members .. "]}}").body:match "<Rule>(.*)</Rule>"
+        end
+        assert.equal("<Expiration><Date>2027-01-01T00:00:00Z</Date></Expiration>", rule '{"Expiration":{"Date":1798761600}}')
+        assert.equal("<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>", rule '{"Expiration":{"ExpiredObjectDeleteMarker":true}}')
+        assert.equal("<Filter></Filter><Status>Enabled</Status>", rule '{"Filter":[],"Status":"Enabled","ID":null}')
+        assert.equal("<Filter><And><Tag><Key>a</Key><Value></Value></Tag></And></Filter><Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition>",
+            rule '{"Filter":{"And":{"Tags":[{"Key":"a","Value":""}]}},"Transitions":[{"Days":1,"StorageClass":"GLACIER"}]}')
+        local r = encoded("PutObjectTagging", '{"Bucket":"b","Key":"k","Tagging":{"TagSet":{}}}')
+        assert.matches("<TagSet></TagSet></Tagging>$", r.body)
+        r = encoded("PutBucketVersioning", { Bucket = "b", VersioningConfiguration = { MFADelete = "Enabled" } })
+        assert.matches("<MfaDelete>Enabled</MfaDelete>", r.body)
+        r = encoded("DeleteObjects", { Bucket = "b", Delete = { Objects = { { Key = "k", LastModifiedTime = "2026-11-22T04:55:46Z", Size = 5 } } } })
+        assert.matches("<LastModifiedTime>Sun, 22 Nov 2026 04:55:46 GMT</LastModifiedTime>", r.body)
+    end)
+
+    it("refuses what its document cannot hold, by name", function()
+        local function del(object) return refused("DeleteObjects", '{"Bucket":"b","Delete":{"Objects":[' .. object .. "]}}") end
+        assert.equal("Delete: Objects: Keys is unknown or not supported yet", del '{"Key":"k","Keys":"x"}')
+        assert.matches("is unknown", del('{"' .. ("x"):rep(100) .. '":"v"}'))
+        assert.matches("is unknown", del '{"Key><Quiet":"v"}')
+        assert.matches("parameter Key is number, not a string", del '{"Key":1}')
+        assert.matches("parameter Size is string, not a whole number", del '{"Key":"k","Size":"x"}')
+        assert.matches("parameter Key holds characters that XML cannot hold", del '{"Key":"a\\u0001"}')
+        assert.matches("parameter Key holds characters that XML cannot hold", del '{"Key":"a\\u0000"}')
+        assert.matches("Objects: string, not an object", del '"k"')
+        assert.matches("parameter Objects is string, not a list", refused("DeleteObjects", { Bucket = "b", Delete = { Objects = "k" } }))
+        assert.matches("Delete: Object is unknown", refused("DeleteObjects", { Bucket = "b", Delete = { Object = {} } }))
+    end)
+
     it("is refused when something is missing or unknown", function()
         assert.equal("the parameter UploadId is missing", refused("UploadPart", { Bucket = "b", Key = "k", PartNumber = 1 }))
         assert.equal("the parameter PartNumber is missing", refused("UploadPart", { Bucket = "b", Key = "k", UploadId = "u" }))
@@ -99,7 +155,55 @@ describe("a further S3 answer", function()
         assert.same({ Bucket = "b", Key = "k", UploadId = "u" },
             result("CreateMultipartUpload", "<InitiateMultipartUploadResult><Bucket>b</Bucket><Key>k</Key><UploadId>u</UploadId></InitiateMultipartUploadResult>"))
         local parts = result("ListParts", "<ListPartsResult><Part><PartNumber>1</PartNumber><Size>5</Size></Part><IsTruncated>false</IsTruncated></ListPartsResult>")
-        assert.same({ Parts = { { PartNumber = 1, Size = 5 } }, IsTruncated = false }, parts)
+        assert.same({ Parts = { { PartNumber = 1, Size = 5 } }, IsTruncated = false, PartNumberMarker = 0 }, parts)
+    end)
+
+    it("has what the engine always gives, and leaves out what it gives only of more pages", function()
+        assert.same({ Prefix = "", Marker = "", IsTruncated = false }, result("ListObjects", "<ListBucketResult><NextMarker/></ListBucketResult>"))
+        assert.same({ Prefix = "", KeyMarker = "", UploadIdMarker = "", IsTruncated = false },
+            result("ListMultipartUploads", "<ListMultipartUploadsResult><NextKeyMarker/><NextUploadIdMarker/><Delimiter/></ListMultipartUploadsResult>"))
+        assert.same({ Prefix = "", KeyMarker = "", VersionIdMarker = "", IsTruncated = false }, result("ListObjectVersions", "<ListVersionsResult/>"))
+        assert.same({ PartNumberMarker = 0, IsTruncated = false },
+            result("ListParts", "<ListPartsResult><NextPartNumberMarker>3</NextPartNumberMarker><IsTruncated>false</IsTruncated></ListPartsResult>"))
+        assert.equal(3, result("ListParts", "<ListPartsResult><NextPartNumberMarker>3</NextPartNumberMarker><IsTruncated>true</IsTruncated></ListPartsResult>").NextPartNumberMarker)
+        assert.same({ TagSet = {} }, result("GetObjectTagging", "<Tagging><TagSet/></Tagging>"))
+        assert.same({ TagSet = { { Key = "a", Value = "" } } }, result("GetObjectTagging", "<Tagging><TagSet><Tag><Key>a</Key></Tag></TagSet></Tagging>"))
+        assert.same({}, result("GetBucketVersioning", "<VersioningConfiguration/>"))
+        assert.same({}, result("DeleteObjects", "<DeleteResult/>"))
+    end)
+
+    it("has the types of its members, whatever the elements are called", function()
+        local r = result("GetBucketLifecycleConfiguration", "<LifecycleConfiguration><Rule><ID>1</ID><Filter/><Expiration><Date>2027-01-01T00:00:00Z</Date></Expiration>" ..
+            "<NoncurrentVersionExpiration><NoncurrentDays>2</NoncurrentDays></NoncurrentVersionExpiration><Unknown><X/></Unknown></Rule></LifecycleConfiguration>")
+        assert.same({ Rules = { { ID = "1", Filter = {}, Expiration = { Date = "2027-01-01T00:00:00.000Z" }, NoncurrentVersionExpiration = { NoncurrentDays = 2 } } } }, r)
+        r = result("ListObjectVersions", "<ListVersionsResult><Version><Key>k</Key><Size>12</Size><IsLatest>false</IsLatest><Owner/><LastModified>2026-11-22T04:55:46Z" ..
+            "</LastModified><ChecksumAlgorithm>CRC32</ChecksumAlgorithm></Version></ListVersionsResult>")
+        assert.same({ { Key = "k", Size = 12, IsLatest = false, Owner = {}, LastModified = "2026-11-22T04:55:46.000Z", ChecksumAlgorithm = { "CRC32" } } }, r.Versions)
+        r = result("CopyObject", { body = "<CopyObjectResult><ETag>e</ETag></CopyObjectResult>", headers = { ["x-amz-version-id"] = "2", ["x-amz-copy-source-version-id"] = "1" } })
+        assert.same({ CopyObjectResult = { ETag = "e" }, VersionId = "2", CopySourceVersionId = "1" }, r)
+        r = result("PutObjectTagging", { body = "", headers = { ["x-amz-version-id"] = "3" } })
+        assert.same({ VersionId = "3" }, r)
+        for _, action in ipairs { "DeleteBucket", "PutBucketVersioning", "PutBucketLifecycleConfiguration", "DeleteBucketLifecycle", "DeleteObjectTagging", "AbortMultipartUpload" } do
+            assert.same({}, result(action, ""))
+        end
+    end)
+
+    it("that lacks what it must have, or has a key wrongly encoded, is an invalid one", function()
+        for action, body in pairs {
+            ListObjects = "<ListBucketResult><Contents><Size>1</Size></Contents></ListBucketResult>", CopyObject = "<CopyObjectResult/>",
+            ListObjectVersions = "<ListVersionsResult><EncodingType>url</EncodingType><Version><Key>%zz</Key></Version></ListVersionsResult>",
+            CreateMultipartUpload = "<InitiateMultipartUploadResult><Key>k</Key></InitiateMultipartUploadResult>",
+            CompleteMultipartUpload = "<CompleteMultipartUploadResult/>",
+        } do
+            assert.equal("InvalidServiceResponse", t.decode(call(action, {}, { status = 200, answer = body })).err.name)
+        end
+    end)
+
+    it("of a copy or a completed upload can be an error with status 200", function()
+        for _, action in ipairs { "CopyObject", "UploadPartCopy", "CompleteMultipartUpload" } do
+            local r = t.decode(call(action, {}, { status = 200, answer = "\n\n" .. "<Error><Code>SlowDown</Code><Message>m</Message></Error>" }))
+            assert.same({ "SlowDown", 503 }, { r.err.name, r.err.status })
+        end
     end)
 
     it("has its keys decoded unless the caller asked for them encoded", function()
