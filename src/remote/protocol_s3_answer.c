@@ -230,12 +230,21 @@ static struct json date_value(struct arena *a, struct str text) {
     return json_make_c(when);
 }
 
+/* Other services name it "<Action>Response" or "<Action>Result". */
+static bool is_root(const struct aws_call *c, struct str root, const char *name) {
+    struct str action = str_c(c->row->action);
+    if (str_is(root, name)) return true;
+    if (!str_starts(root, action)) return false;
+    struct str rest = str_from(root, action.n);
+    return str_is(rest, "Response") || str_is(rest, "Result");
+}
+
 static int parse(struct aws_call *c, const struct wire_response *r, const char *name, struct xml **ret) {
     struct err why = {0};
     if (xml_parse(&c->arena, r->body, ret, &why)) return wire_bad(c, "is no XML (%.200s)", why.msg);
     const struct xml *error = wire_xml_error(*ret);
     if (error) return refused_late(c, r, error);
-    if (str_is((*ret)->name, name)) return 0;
+    if (is_root(c, (*ret)->name, name)) return 0;
     return wire_bad(c, "is <%.*s>, not <%s>", STR_ARG(str_take((*ret)->name, 80)), name);
 }
 

@@ -188,6 +188,14 @@ describe("a further S3 answer", function()
         end
     end)
 
+    it("may have its operation's name, as other services call it", function()
+        assert.same({ Status = "Enabled" }, result("GetBucketVersioning", "<GetBucketVersioningResponse><Status>Enabled</Status></GetBucketVersioningResponse>"))
+        assert.equal("b", result("ListParts", "<ListPartsResponse><Bucket>b</Bucket></ListPartsResponse>").Bucket)
+        for _, root in ipairs { "GetBucketVersioning", "GetBucketVersioningResponses", "PutBucketVersioningResponse" } do
+            assert.equal("InvalidServiceResponse", t.decode(call("GetBucketVersioning", {}, { status = 200, answer = "<" .. root .. "/>" })).err.name)
+        end
+    end)
+
     it("that lacks what it must have, or has a key wrongly encoded, is an invalid one", function()
         for action, body in pairs {
             ListObjects = "<ListBucketResult><Contents><Size>1</Size></Contents></ListBucketResult>", CopyObject = "<CopyObjectResult/>",
