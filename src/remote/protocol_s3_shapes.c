@@ -202,10 +202,9 @@ static int complete(struct reader *r, enum s3_shape shape, struct json *obj) {
     return 0;
 }
 
-static bool is_left_out(const struct element *row, const struct xml *x, const struct xml *c) {
-    bool truncated = str_ieq(str_trim(xml_text(x, "IsTruncated")), STR("true"));
+static bool is_left_out(const struct element *row, const struct xml *x, bool truncated) {
     if (row->flags & MORE && !truncated) return true;
-    return row->flags & (MORE | FILLED | REQUIRED) && !c->text.n;
+    return row->flags & (MORE | FILLED | REQUIRED) && !x->text.n;
 }
 
 static void put(struct reader *r, struct json *obj, const struct element *row, struct json v) {
@@ -219,11 +218,12 @@ static void put(struct reader *r, struct json *obj, const struct element *row, s
 
 /* Elements that are not known are left out. */
 static int read_shape(struct reader *r, enum s3_shape shape, const struct xml *x, struct json *ret) {
+    bool truncated = str_ieq(str_trim(xml_text(x, "IsTruncated")), STR("true"));
     *ret = json_make_obj();
     for (const struct xml *c = x->first; c; c = c->next) {
         const struct element *row = find_element(shape, c->name);
         struct json v;
-        if (!row || is_left_out(row, x, c)) continue;
+        if (!row || is_left_out(row, c, truncated)) continue;
         if (read_value(r, row, c, &v)) return -1;
         put(r, ret, row, v);
     }

@@ -233,4 +233,25 @@ describe("a further S3 answer", function()
         local r = t.decode(call("CompleteMultipartUpload", {}, { status = 200, answer = "<Error><Code>InternalError</Code><Message>m</Message></Error>" }))
         assert.equal("InternalError", r.err.name)
     end)
+
+    it("that is damaged anywhere is read or refused", function()
+        local samples = {
+            ListObjectVersions = "<ListVersionsResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated><NextKeyMarker>a%2B</NextKeyMarker><Version>" ..
+                "<Key>%C3%BC</Key><Size>1</Size><Owner><ID>i</ID></Owner><ChecksumAlgorithm>CRC32</ChecksumAlgorithm></Version><DeleteMarker><Key>x</Key></DeleteMarker></ListVersionsResult>",
+            GetObjectTagging = "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>",
+            GetBucketLifecycleConfiguration = "<LifecycleConfiguration><Rule><Filter><And><Tag><Key>k</Key></Tag></And></Filter><Expiration><Days>3</Days></Expiration></Rule></LifecycleConfiguration>",
+            DeleteObjects = "<DeleteResult><Deleted><Key>a</Key><DeleteMarker>true</DeleteMarker></Deleted><Error><Code>c</Code></Error></DeleteResult>",
+        }
+        local seed, wrong, bytes = 20261122, 0, { "<", ">", "/", "&", "%", "\0", "\255", "<Key>", "</Key>", "<Tag/>", "Z" }
+        local function random(n) seed = (seed * 1103515245 + 12345) % 2147483648 return seed // 65536 % n + 1 end
+        for action, xml in pairs(samples) do
+            for _ = 1, 400 do
+                local at = random(#xml)
+                local answer = xml:sub(1, at - 1) .. bytes[random(#bytes)] .. xml:sub(at + random(3) - 1)
+                local r = t.decode(call(action, {}, { status = 200, answer = answer }))
+                if r.err then wrong = wrong + 1 assert.is_string(r.err.name) else assert.is_table(json.decode(r.result)) end
+            end
+        end
+        assert.is_true(wrong > 100 and wrong < 1600)
+    end)
 end)
