@@ -13,7 +13,7 @@ import uuid
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, MissingDependencyException
 
 URL = sys.argv[1]
 CHECKS = {}
@@ -110,8 +110,8 @@ def _():
         member = "Checksum" + algorithm
         try:
             put = s3.put_object(Bucket=name, Key=algorithm, Body=b"123456789", ChecksumAlgorithm=algorithm)
-        except Exception as e:  # without the CRT
-            assert "CRT" in str(e), e
+        except MissingDependencyException:  # boto3 without its CRT makes the older ones only
+            assert algorithm in ("CRC32C", "CRC64NVME"), algorithm
             continue
         got = s3.get_object(Bucket=name, Key=algorithm, ChecksumMode="ENABLED")
         assert got["Body"].read() == b"123456789" and got[member] == put[member] and got["ChecksumType"] == "FULL_OBJECT"
