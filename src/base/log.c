@@ -137,7 +137,7 @@ static void write_fields(struct buf *b, const char *fields, va_list *ap) {
 }
 
 void log_event(const struct log *l, enum log_level level, const char *msg, const char *fields, ...) {
-    if (level < l->level || level >= LOG_OFF) return;
+    if (!l || level < l->level || level >= LOG_OFF) return;
     struct buf b = BUF_MAX(LINE_MAX_BYTES);
     va_list ap;
     va_start(ap, fields);

@@ -15,7 +15,8 @@ struct log {
 
 /* fmt is a list of fields: 's' name, C string (NULL leaves the field out); 'S' name, struct str; 'i' name, int64_t;
  * 'u' name, uint64_t; 'f' name, double; 'b' name, int. Names are plain words. Values invalid as UTF-8 are written with
- * U+FFFD. log_event(l, LOG_INFO, "request done", "si", "request_id", id, "status", (int64_t)200); */
+ * U+FFFD. log_event(l, LOG_INFO, "request done", "si", "request_id", id, "status", (int64_t)200); l may be
+ * NULL: nothing is written. */
 void log_event(const struct log *l, enum log_level level, const char *msg, const char *fields, ...);
 /* Starts and ends a line whose further members the caller writes itself (each as `,"name":value`). */
 void log_begin(struct buf *b, enum log_level level, struct str msg);
