@@ -146,8 +146,8 @@ static int check_exposure(const struct perigee *p, struct err *e) {
 int host_check_verify(const struct perigee_config *c, const struct log *log, struct err *e) {
     if (!c->no_verify) return 0;
     if (!is_loopback(c->host))
-        return err_set(e, ERR_CONFIG, "--no-verify lets everybody in: it does not go with --host %s, only with loopback",
-                       c->host);
+        return err_set(e, ERR_CONFIG,
+                       "--no-verify lets everybody in: it does not go with --host %s, only with loopback", c->host);
     log_event(log, LOG_WARN, "the cloud port takes any signature and none", "s", "host", c->host);
     return 0;
 }

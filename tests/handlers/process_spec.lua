@@ -38,7 +38,7 @@ describe("events", function()
     app:close()
     app = testing.app { template = support.project(function(text) return (text:gsub("Handler: process.order\n", "%0      Timeout: 1\n")) end),
       parameters = { SenderAddress = "shop@example.org" } }
-    local id = support.created(app, { email = "ada@example.org" })
+    support.created(app, { email = "ada@example.org" })
     app:run_queues(500) -- the message waits for a run with more time
     assert.same({}, app:mailbox())
   end)

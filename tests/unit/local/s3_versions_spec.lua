@@ -201,8 +201,8 @@ describe("lifecycle rules", function()
   end)
 
   it("are refused when they are no rules", function()
-    local function refused(name, rule)
-      fails(name, "PutBucketLifecycleConfiguration", { Bucket = "bkt", LifecycleConfiguration = { Rules = { rule } } })
+    local function refused(name, wrong)
+      fails(name, "PutBucketLifecycleConfiguration", { Bucket = "bkt", LifecycleConfiguration = { Rules = { wrong } } })
     end
     refused("MalformedXML", { Status = "Enabled", Filter = { { ["a b"] = 1 } }, Expiration = { Days = 1 } })
     refused("MalformedXML", { Status = "Enabled", Expiration = { Days = 1 } })
