@@ -222,14 +222,6 @@ static struct json text_object(struct arena *a, const struct xml *x) {
     return obj;
 }
 
-static struct json date_value(struct arena *a, struct str text) {
-    char *when = arena_alloc(a, 25);
-    int64_t ms;
-    if (!now_parse_iso(text, &ms)) return json_make_str(text);
-    now_iso(ms, when);
-    return json_make_c(when);
-}
-
 /* Other services name it "<Action>Response" or "<Action>Result". */
 static bool is_root(const struct aws_call *c, struct str root, const char *name) {
     struct str action = str_c(c->row->action);
@@ -256,7 +248,7 @@ static int decode_buckets(struct aws_call *c, const struct wire_response *r) {
     const struct xml *buckets = xml_child(root, "Buckets"), *owner = xml_child(root, "Owner");
     for (const struct xml *x = buckets ? buckets->first : NULL; x; x = x->next) {
         struct json row = text_object(a, x), *created = (struct json *)json_get(&row, "CreationDate");
-        if (created) *created = date_value(a, created->s);
+        if (created) *created = s3_date(a, created->s);
         json_push(a, &all, row);
     }
     json_set(a, &c->result, "Buckets", all);

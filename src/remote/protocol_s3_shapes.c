@@ -144,7 +144,7 @@ static const struct element *find_element(enum s3_shape shape, struct str name) 
     return NULL;
 }
 
-static struct json date_value(struct arena *a, struct str text) {
+struct json s3_date(struct arena *a, struct str text) {
     char *when = arena_alloc(a, 25);
     int64_t ms;
     if (!now_parse_iso(text, &ms)) return json_make_str(text);
@@ -157,7 +157,7 @@ static int read_text(struct reader *r, const struct element *row, struct str tex
     *ret = json_make_str(text.p ? text : STR(""));
     if (row->kind == INT && str_i64(str_trim(text), &n)) *ret = json_make_i64(r->a, n);
     if (row->kind == BOOL) *ret = json_make_bool(str_ieq(str_trim(text), STR("true")));
-    if (row->kind == ISO) *ret = date_value(r->a, str_trim(text));
+    if (row->kind == ISO) *ret = s3_date(r->a, str_trim(text));
     if (row->kind != KEY || !r->decode) return 0;
     return url_decode(r->a, ret->s, true, &ret->s, NULL) || str_bad_utf8(ret->s) >= 0 ? -1 : 0;
 }

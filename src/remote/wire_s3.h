@@ -84,6 +84,7 @@ struct str s3_sum(struct arena *a, enum s3_sum sum, struct str data);
 int s3_shape_write(struct arena *a, struct buf *b, enum s3_shape shape, const struct json *obj, struct err *e);
 /* -1: a required element is missing, or a key wrongly encoded. */
 int s3_shape_read(struct arena *a, enum s3_shape shape, const struct xml *root, bool decode_keys, struct json *ret);
+struct json s3_date(struct arena *a, struct str iso); /* as the engine writes dates; no date stays as it is */
 
 /* Metadata beyond ASCII travels as encoded words: "=?UTF-8?B?...?=" ... (RFC 2047 2, 4.1). */
 struct str s3_words_encode(struct arena *a, struct str text);

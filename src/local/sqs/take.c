@@ -97,6 +97,17 @@ static int take_standard(struct local_tx *tx, struct arena *a, int64_t queue, in
     return rc;
 }
 
+/* Runs s, which returns the one message it changed, and ends it. */
+static int the_row(struct db_stmt *s, struct arena *a, struct sqs_message *ret, struct err *e) {
+    int rc = db_step(s, e);
+    if (rc == 1) {
+        read_row(s, a, ret);
+        rc = db_step(s, e) ? -1 : 0;
+    }
+    db_done(s);
+    return rc;
+}
+
 static int take_one(struct local_tx *tx, struct arena *a, int64_t id, int64_t until, struct sqs_message *ret,
                     struct err *e) {
     struct db_stmt *s = NULL;
@@ -108,13 +119,7 @@ static int take_one(struct local_tx *tx, struct arena *a, int64_t id, int64_t un
     db_bind_i64(s, 1, id);
     db_bind_i64(s, 2, tx->now_ms);
     db_bind_i64(s, 3, until);
-    int rc = db_step(s, e);
-    if (rc == 1) {
-        read_row(s, a, ret);
-        rc = db_step(s, e) ? -1 : 0;
-    }
-    db_done(s);
-    return rc;
+    return the_row(s, a, ret, e);
 }
 
 static int take_fifo(struct local_tx *tx, struct arena *a, int64_t queue, int64_t until, int64_t limit,
@@ -150,11 +155,5 @@ int sqs_take_again(struct local_tx *tx, struct arena *a, int64_t id, int64_t unt
     if (db_stmt(tx->db, "UPDATE messages SET visible_at=?2 WHERE id=?1" RETURNED, &s, e)) return -1;
     db_bind_i64(s, 1, id);
     db_bind_i64(s, 2, until);
-    int rc = db_step(s, e);
-    if (rc == 1) {
-        read_row(s, a, ret);
-        rc = db_step(s, e) ? -1 : 0;
-    }
-    db_done(s);
-    return rc;
+    return the_row(s, a, ret, e);
 }

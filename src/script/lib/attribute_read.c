@@ -287,50 +287,46 @@ void attribute_push_result(lua_State *L, const struct json *result) {
 
 /* ==== the part of perigee.aws.core ==== */
 
-/* marshal(value) -> {S=..}: what would be sent. */
-static int marshal(lua_State *L) {
+static int push_made(lua_State *L,
+                     int (*make)(lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e)) {
     struct json v;
     struct err e = {0};
-    luaL_checkany(L, 1);
     lua_settop(L, 1);
     struct lib_scratch *s = lib_scratch(L);
-    if (attribute_value(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
+    if (make(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
     script_push_json(L, &v);
     return 1;
 }
 
-static int unmarshal(lua_State *L) {
+static int push_read(lua_State *L, void (*push)(lua_State *L, const struct json *v)) {
     struct json v;
     struct err e = {0};
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     struct lib_scratch *s = lib_scratch(L);
     if (script_to_json(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
-    push_value(L, &v);
+    push(L, &v);
     return 1;
+}
+
+/* marshal(value) -> {S=..}: what would be sent. */
+static int marshal(lua_State *L) {
+    luaL_checkany(L, 1);
+    return push_made(L, attribute_value);
+}
+
+static int unmarshal(lua_State *L) {
+    return push_read(L, push_value);
 }
 
 /* marshal_item({name = value}) -> {name = {S=..}} */
 static int marshal_item(lua_State *L) {
-    struct json v;
-    struct err e = {0};
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
-    struct lib_scratch *s = lib_scratch(L);
-    if (attribute_item(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
-    script_push_json(L, &v);
-    return 1;
+    return push_made(L, attribute_item);
 }
 
 static int unmarshal_item(lua_State *L) {
-    struct json v;
-    struct err e = {0};
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
-    struct lib_scratch *s = lib_scratch(L);
-    if (script_to_json(L, 1, &s->arena, &v, &e)) return lib_raise(L, &e);
-    push_map(L, &v);
-    return 1;
+    return push_read(L, push_map);
 }
 
 static void metatable(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods) {
