@@ -16,7 +16,6 @@
 #include "base/http.h"
 #include "base/json.h"
 #include "base/policy.h"
-#include "base/xml.h"
 #include "loop/loop.h"
 
 enum aws_protocol { AWS_JSON_1_0, AWS_JSON_1_1, AWS_QUERY, AWS_REST_XML, AWS_REST_JSON };
@@ -159,10 +158,5 @@ struct str aws_queue_name(struct str queue_url);
 struct str aws_bare_address(struct str address);
 /* {"__type": name, "message": msg, ...members of c->result}: the error as the JSON protocols send it. */
 void aws_error_json(const struct aws_call *c, struct buf *b);
-
-/* S3's XML for an object in the shape of the API reference (lists as arrays), and back: numbers and booleans are typed,
- * dates stay text. -1: nothing was written, for a member has a name that no element can have. */
-int aws_s3_write_xml(struct buf *b, const char *root, const struct json *obj);
-struct json aws_s3_read_xml(struct arena *a, const struct xml *root);
 
 #endif

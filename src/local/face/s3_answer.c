@@ -182,7 +182,7 @@ static int write_document(struct rest *f, struct aws_call *c, struct http_respon
     if (c->op == AWS_S3_GetBucketLocation && document.n == 0 && json_is(&document, JSON_OBJ))
         document = json_make_str(STR(""));
     res->body.max = (size_t)256 << 20;
-    if (aws_s3_write_xml(&res->body, f->route->gives, &document))
+    if (rest_write_xml(&res->body, f->route->gives, &document))
         return err_set(e, ERR_INTERNAL, "the answer to %s cannot be told in XML", c->row->action);
     return buf_check(&res->body, "the answer", e);
 }

@@ -269,7 +269,7 @@ static int read_document(struct rest *f, struct aws_call *c, struct err *e) {
     if (c->op != AWS_S3_CompleteMultipartUpload && check_body(f, e)) return -1;
     if (!str_trim(f->f->body).n && c->op == AWS_S3_CreateBucket) return 0;
     if (xml_parse(&c->arena, f->f->body, &root, &why) || !str_is(root->name, f->route->root)) return malformed(e);
-    json_set(&c->arena, &c->params, f->route->into, aws_s3_read_xml(&c->arena, root));
+    json_set(&c->arena, &c->params, f->route->into, rest_read_xml(&c->arena, root));
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* S3's documents: the API's shape in JSON to XML and back. Lists are what XML does not show: a table tells them. */
-#include "aws/aws.h"
+#include "local/face/s3.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -119,7 +119,7 @@ static bool has_names(const struct json *v) {
     return true;
 }
 
-int aws_s3_write_xml(struct buf *b, const char *root, const struct json *obj) {
+int rest_write_xml(struct buf *b, const char *root, const struct json *obj) {
     if (!has_names(obj)) return -1;
     buf_printf(b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<%s xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
                root);
@@ -166,7 +166,7 @@ static struct json read_wrapped(struct arena *a, const struct xml *x) {
     return list;
 }
 
-struct json aws_s3_read_xml(struct arena *a, const struct xml *x) {
+struct json rest_read_xml(struct arena *a, const struct xml *x) {
     struct json obj = json_make_obj();
     for (const struct xml *c = x->first; c; c = c->next) {
         const char *member = list_member(x->name, c->name);
@@ -187,5 +187,5 @@ static bool is_structure(const struct xml *x) {
 
 static struct json read_element(struct arena *a, const struct xml *x) {
     if (wrapped_element(x->name)) return read_wrapped(a, x);
-    return is_structure(x) ? aws_s3_read_xml(a, x) : read_text(a, x);
+    return is_structure(x) ? rest_read_xml(a, x) : read_text(a, x);
 }
