@@ -2,6 +2,7 @@
 ---
 ---   local why = wire.missing()                              -- nil, or what to tell in pending()
 ---   local results = wire.run("wire_dynamodb.py", url)       -- { ["put and get"] = true | "what went wrong" }
+---   wire.describe(_ENV, "boto3 on DynamoDB", "wire_dynamodb.py", { "put and get", ... })
 ---
 --- A script gets the address as its argument and prints, as its last line, a JSON object of its checks' names: true, or the
 --- traceback.
@@ -39,6 +40,35 @@ function wire.run(script, url, args)
   local ok, results = pcall(json.decode, last)
   if not ok or type(results) ~= "table" then error(("%s ended with status %s:\n%s"):format(script, status, out), 2) end
   return results
+end
+
+--- One test a check of the script, against a server of its own; and that these are all its checks.
+function wire.describe(_ENV, what, script, checks) -- of the spec
+  describe(what, function()
+    local results, server
+
+    setup(function()
+      if wire.missing() then return end
+      server = support.cloud()
+      results = wire.run(script, server.cloud)
+    end)
+    teardown(function()
+      if server then server:stop() end
+    end)
+
+    for _, name in ipairs(checks) do
+      it(name, function()
+        if wire.missing() then return pending(wire.missing()) end
+        assert.equal(true, results[name])
+        results[name] = nil
+      end)
+    end
+
+    it("is all that was checked", function()
+      if wire.missing() then return pending(wire.missing()) end
+      assert.same({}, results)
+    end)
+  end)
 end
 
 return wire

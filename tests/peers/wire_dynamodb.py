@@ -5,8 +5,6 @@ import concurrent.futures
 import datetime
 import decimal
 import json
-import sys
-import traceback
 import urllib.error
 import urllib.request
 import uuid
@@ -18,15 +16,7 @@ import botocore.config
 from boto3.dynamodb.conditions import Attr, Key
 from botocore.exceptions import ClientError
 
-URL = sys.argv[1]
-CHECKS = {}
-
-
-def check(name):
-    def add(fn):
-        CHECKS[name] = fn
-        return fn
-    return add
+from wire import URL, check, run
 
 
 def make(service="dynamodb", kind=boto3.client, **more):
@@ -311,11 +301,4 @@ def _():
     assert client.get_item(TableName=name, Key=dict(pk=dict(S="n")))["Item"]["n"] == dict(N="200")
 
 
-results = {}
-for name, fn in CHECKS.items():
-    try:
-        fn()
-        results[name] = True
-    except Exception:
-        results[name] = traceback.format_exc()
-print(json.dumps(results))
+run()

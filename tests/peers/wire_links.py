@@ -2,11 +2,8 @@
 usage: wire_links.py URL; see wire.lua for what is printed."""
 import base64
 import http.client
-import json
 import re
-import sys
 import time
-import traceback
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,15 +16,7 @@ import botocore.credentials
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-URL = sys.argv[1]
-CHECKS = {}
-
-
-def check(name):
-    def add(fn):
-        CHECKS[name] = fn
-        return fn
-    return add
+from wire import URL, check, run
 
 
 def make(**config):
@@ -159,11 +148,4 @@ def _():
     assert got["Body"].read() == data and not got.get("ContentEncoding") and got["ChecksumCRC32"] == crc(data), got
 
 
-results = {}
-for name, fn in CHECKS.items():
-    try:
-        fn()
-        results[name] = True
-    except Exception:
-        results[name] = traceback.format_exc()
-print(json.dumps(results))
+run()

@@ -4,10 +4,7 @@ printed."""
 import datetime
 import hashlib
 import io
-import json
 import random
-import sys
-import traceback
 import uuid
 
 import boto3
@@ -15,16 +12,9 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError, MissingDependencyException
 
-URL = sys.argv[1]
-CHECKS = {}
+from wire import URL, check, run
+
 MIB = 1 << 20
-
-
-def check(name):
-    def add(fn):
-        CHECKS[name] = fn
-        return fn
-    return add
 
 
 def make(kind=boto3.client, **config):
@@ -274,11 +264,4 @@ def _():
         "s3", endpoint_url=URL, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y").list_buckets)
 
 
-results = {}
-for name, fn in CHECKS.items():
-    try:
-        fn()
-        results[name] = True
-    except Exception:
-        results[name] = traceback.format_exc()
-print(json.dumps(results))
+run()

@@ -1,5 +1,4 @@
 -- boto3 on S3 of the cloud port: see wire_s3.py.
-local support = require "e2e.support"
 local wire = require "peers.wire"
 
 local CHECKS = {
@@ -10,28 +9,4 @@ local CHECKS = {
   "lifecycle rules", "what there is not is refused by name",
 }
 
-describe("boto3 on S3", function()
-  local results, server
-
-  setup(function()
-    if wire.missing() then return end
-    server = support.cloud()
-    results = wire.run("wire_s3.py", server.cloud)
-  end)
-  teardown(function()
-    if server then server:stop() end
-  end)
-
-  for _, name in ipairs(CHECKS) do
-    it(name, function()
-      if wire.missing() then return pending(wire.missing()) end
-      assert.equal(true, results[name])
-      results[name] = nil
-    end)
-  end
-
-  it("is all that was checked", function()
-    if wire.missing() then return pending(wire.missing()) end
-    assert.same({}, results)
-  end)
-end)
+wire.describe(_ENV, "boto3 on S3", "wire_s3.py", CHECKS)

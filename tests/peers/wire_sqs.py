@@ -5,9 +5,7 @@ import hashlib
 import json
 import socket
 import struct
-import sys
 import threading
-import traceback
 import urllib.parse
 import urllib.request
 import uuid
@@ -20,17 +18,10 @@ import botocore.config
 import botocore.credentials
 from botocore.exceptions import ClientError
 
-URL = sys.argv[1]
-CHECKS = {}
+from wire import URL, check, run
+
 KEYS = botocore.credentials.Credentials("perigee", "perigee")
 SQS = "{http://queue.amazonaws.com/doc/2012-11-05/}"
-
-
-def check(name):
-    def add(fn):
-        CHECKS[name] = fn
-        return fn
-    return add
 
 
 def make(service="sqs", **more):
@@ -341,11 +332,4 @@ def _():
     refused("InvalidAction", make("sts").get_session_token)
 
 
-results = {}
-for name, fn in CHECKS.items():
-    try:
-        fn()
-        results[name] = True
-    except Exception:
-        results[name] = traceback.format_exc()
-print(json.dumps(results))
+run()

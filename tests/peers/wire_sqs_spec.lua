@@ -11,31 +11,7 @@ local CHECKS = {
   "the Query protocol, by hand", "the Query protocol, wrongly signed", "SES version 2", "SES version 1", "STS tells who calls",
 }
 
-describe("boto3 on queues and mail", function()
-  local results, server
-
-  setup(function()
-    if wire.missing() then return end
-    server = support.cloud()
-    results = wire.run("wire_sqs.py", server.cloud)
-  end)
-  teardown(function()
-    if server then server:stop() end
-  end)
-
-  for _, name in ipairs(CHECKS) do
-    it(name, function()
-      if wire.missing() then return pending(wire.missing()) end
-      assert.equal(true, results[name])
-      results[name] = nil
-    end)
-  end
-
-  it("is all that was checked", function()
-    if wire.missing() then return pending(wire.missing()) end
-    assert.same({}, results)
-  end)
-end)
+wire.describe(_ENV, "boto3 on queues and mail", "wire_sqs.py", CHECKS)
 
 describe("the AWS CLI on queues and mail", function()
   local cli, server
