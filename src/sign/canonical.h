@@ -43,7 +43,7 @@ char *sign_put_encoded(char *p, struct str text); /* RFC 3986: all but unreserve
 char *sign_put_canonical(char *p, const struct sign_request *r, struct str query, const struct sign_sorted *headers,
                          struct str names);
 size_t sign_names_bound(const struct http_header *headers, size_t n);
-/* Of everything but the query. */
+/* Of everything but the query, which has its bound once where it is made canonical, and once in here. */
 size_t sign_canonical_bound(const struct sign_request *r);
 
 /* now_amz; the date is kept in the cache (may be NULL) from one call to the next. */

@@ -168,7 +168,7 @@ void sign_canonical_request(const struct sign_request *r, struct buf *out, struc
     struct sign_room room;
     struct sign_sorted sorted;
     char *p = sign_room_take(&room, sign_canonical_bound(r) + sign_names_bound(r->headers, r->n_headers) +
-                                        sign_query_bound(r->raw_query));
+                                        2 * sign_query_bound(r->raw_query));
     sign_sort_headers(r->headers, r->n_headers, false, &sorted);
     char *query = sign_put_names(p, &sorted), *text = sign_put_query(query, r->raw_query);
     struct str names = str_n(p, (size_t)(query - p));

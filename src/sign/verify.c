@@ -277,8 +277,9 @@ static bool expected_signature(const struct sign_request *q, const struct claim 
     struct sign_sorted sorted;
     struct crypto_hmac own;
     char time[17];
-    char *p = sign_room_take(&room, 2 * sign_scope_bound(&s) + SIGN_TEXT_MORE + sign_canonical_bound(q) +
-                                        sign_query_bound(q->raw_query) + sign_names_bound(q->headers, q->n_headers));
+    char *p =
+        sign_room_take(&room, 2 * sign_scope_bound(&s) + SIGN_TEXT_MORE + sign_canonical_bound(q) +
+                                  2 * sign_query_bound(q->raw_query) + sign_names_bound(q->headers, q->n_headers));
     sign_time(cache, s.unix_ms, time);
     sign_sort_headers(q->headers, q->n_headers, false, &sorted);
     struct str scope = {p, 0}, names, query, text;

@@ -585,6 +585,15 @@ describe("verify", function()
             assert.equal("OK", (code_of(r)))
         end)
 
+        it("accepts queries whose canonical form is three times as long, of any length", function()
+            for _, n in ipairs{100, 400, 500, 600, 700, 1000, 1360, 2000, 5000} do
+                local r = signed{query = ("?"):rep(n)}
+                local canonical = sign.canonical(r)
+                assert.truthy(canonical:find("\n" .. ("%3F"):rep(n) .. "=\n", 1, true))
+                assert.equal("OK", (code_of(r)))
+            end
+        end)
+
         it("allows 15 minutes of skew either way, not a millisecond more", function()
             local r = signed()
             assert.equal("OK", (code_of(r, NOV_2026 + 900000)))
