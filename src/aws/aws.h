@@ -159,4 +159,32 @@ struct str aws_bare_address(struct str address);
 /* {"__type": name, "message": msg, ...members of c->result}: the error as the JSON protocols send it. */
 void aws_error_json(const struct aws_call *c, struct buf *b);
 
+/* == S3's documents: structures of the API (s3_shapes.def) in XML; the same for who asks and who answers ==============
+ */
+enum s3_shape {
+    S3_OF_NONE,
+#define S3_SHAPE(name, root) S3_OF_##name,
+#define S3_ELEMENT(of, member, element, kind, inner, flags)
+#include "aws/s3_shapes.def"
+#undef S3_SHAPE
+#undef S3_ELEMENT
+};
+enum s3_type { S3_TEXT, S3_INT, S3_BOOL, S3_DATE /* RFC 9110 5.6.7 */, S3_ISO };
+/* A parameter as text; -1 when it is of another type. Dates are HTTP dates, ISO 8601 or Unix seconds. */
+int aws_s3_text(struct arena *a, enum s3_type type, const char *name, const struct json *v, struct str *ret,
+                struct err *e);
+const char *aws_s3_root(enum s3_shape shape); /* "Tagging" */
+bool aws_s3_has(enum s3_shape shape, struct str member);
+/* A whole document. Members that the structure has not, and values of other types, are refused by name. Of a request
+ * also texts that XML cannot hold (answers have U+FFFD), and dates may be given in any way. */
+int aws_s3_write_request(struct arena *a, struct buf *b, enum s3_shape shape, const struct json *obj, struct err *e);
+int aws_s3_write_answer(struct buf *b, enum s3_shape shape, const struct json *obj, struct err *e);
+struct xml;
+/* The members of `root`, typed, dates as the engine writes them. A request must be as the table says: MalformedXML. Of
+ * an answer, elements that are not known are left out; -1: one that is required is missing, or a key wrongly encoded.
+ */
+int aws_s3_read_request(struct arena *a, enum s3_shape shape, const struct xml *root, struct json *ret, struct err *e);
+int aws_s3_read_answer(struct arena *a, enum s3_shape shape, const struct xml *root, bool decode_keys, struct json *ret,
+                       struct err *e);
+
 #endif

@@ -1,6 +1,5 @@
 /* S3: parameters -> requests. Object keys are encoded once, '/' kept, and never normalised. */
 #include "base/crypto.h"
-#include "base/now.h"
 #include "base/url.h"
 #include "remote/wire_s3.h"
 #include <stdlib.h>
@@ -50,44 +49,39 @@ const struct s3_member *s3_members(void) {
 
 #define NOTHING NULL, S3_OF_NONE
 static const struct s3_plan plans[] = {
-    {AWS_S3_CreateBucket, S3_CREATE, "PUT", NULL, NOTHING, NOTHING},
-    {AWS_S3_HeadBucket, S3_HEAD_BUCKET, "HEAD", NULL, NOTHING, NOTHING},
-    {AWS_S3_DeleteBucket, S3_DELETE_BUCKET, "DELETE", NULL, NOTHING, NOTHING},
-    {AWS_S3_ListBuckets, S3_BUCKETS, "GET", NULL, NOTHING, NOTHING},
-    {AWS_S3_GetBucketLocation, S3_LOCATION, "GET", "location", NOTHING, "LocationConstraint", S3_OF_NONE},
+    {AWS_S3_CreateBucket, S3_CREATE, "PUT", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_HeadBucket, S3_HEAD_BUCKET, "HEAD", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_DeleteBucket, S3_DELETE_BUCKET, "DELETE", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_ListBuckets, S3_BUCKETS, "GET", NULL, NOTHING, S3_OF_ListAllMyBucketsResult},
+    {AWS_S3_GetBucketLocation, S3_LOCATION, "GET", "location", NOTHING, S3_OF_LocationConstraint},
     {AWS_S3_PutBucketVersioning, S3_SET_VERSIONING, "PUT", "versioning", "VersioningConfiguration",
-     S3_OF_VersioningConfiguration, NOTHING},
-    {AWS_S3_GetBucketVersioning, S3_GET_VERSIONING, "GET", "versioning", NOTHING, "VersioningConfiguration",
-     S3_OF_VersioningConfiguration},
+     S3_OF_VersioningConfiguration, S3_OF_NONE},
+    {AWS_S3_GetBucketVersioning, S3_GET_VERSIONING, "GET", "versioning", NOTHING, S3_OF_VersioningConfiguration},
     {AWS_S3_PutBucketLifecycleConfiguration, S3_SET_LIFECYCLE, "PUT", "lifecycle", "LifecycleConfiguration",
-     S3_OF_LifecycleConfiguration, NOTHING},
-    {AWS_S3_GetBucketLifecycleConfiguration, S3_GET_LIFECYCLE, "GET", "lifecycle", NOTHING, "LifecycleConfiguration",
+     S3_OF_LifecycleConfiguration, S3_OF_NONE},
+    {AWS_S3_GetBucketLifecycleConfiguration, S3_GET_LIFECYCLE, "GET", "lifecycle", NOTHING,
      S3_OF_LifecycleConfiguration},
-    {AWS_S3_DeleteBucketLifecycle, S3_DROP_LIFECYCLE, "DELETE", "lifecycle", NOTHING, NOTHING},
-    {AWS_S3_PutObject, S3_PUT, "PUT", NULL, NOTHING, NOTHING},
-    {AWS_S3_CopyObject, S3_COPY, "PUT", NULL, NOTHING, "CopyObjectResult", S3_OF_CopyResult},
-    {AWS_S3_GetObject, S3_GET, "GET", NULL, NOTHING, NOTHING},
-    {AWS_S3_HeadObject, S3_HEAD, "HEAD", NULL, NOTHING, NOTHING},
-    {AWS_S3_DeleteObject, S3_DELETE, "DELETE", NULL, NOTHING, NOTHING},
-    {AWS_S3_DeleteObjects, S3_DELETE_MANY, "POST", "delete", "Delete", S3_OF_Delete, "DeleteResult",
-     S3_OF_DeleteResult},
-    {AWS_S3_ListObjects, S3_LIST_V1, "GET", NULL, NOTHING, "ListBucketResult", S3_OF_ListBucketResult},
-    {AWS_S3_ListObjectsV2, S3_LIST, "GET", NULL, NOTHING, "ListBucketResult", S3_OF_ListBucketResultV2},
-    {AWS_S3_ListObjectVersions, S3_LIST_VERSIONS, "GET", "versions", NOTHING, "ListVersionsResult",
-     S3_OF_ListVersionsResult},
-    {AWS_S3_PutObjectTagging, S3_TAG, "PUT", "tagging", "Tagging", S3_OF_Tagging, NOTHING},
-    {AWS_S3_GetObjectTagging, S3_TAGS, "GET", "tagging", NOTHING, "Tagging", S3_OF_Tagging},
-    {AWS_S3_DeleteObjectTagging, S3_UNTAG, "DELETE", "tagging", NOTHING, NOTHING},
-    {AWS_S3_CreateMultipartUpload, S3_MAKE, "POST", "uploads", NOTHING, "InitiateMultipartUploadResult",
-     S3_OF_InitiateMultipartUploadResult},
-    {AWS_S3_UploadPart, S3_PART, "PUT", NULL, NOTHING, NOTHING},
-    {AWS_S3_UploadPartCopy, S3_PART_COPY, "PUT", NULL, NOTHING, "CopyPartResult", S3_OF_CopyResult},
+    {AWS_S3_DeleteBucketLifecycle, S3_DROP_LIFECYCLE, "DELETE", "lifecycle", NOTHING, S3_OF_NONE},
+    {AWS_S3_PutObject, S3_PUT, "PUT", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_CopyObject, S3_COPY, "PUT", NULL, NOTHING, S3_OF_CopyObjectResult},
+    {AWS_S3_GetObject, S3_GET, "GET", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_HeadObject, S3_HEAD, "HEAD", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_DeleteObject, S3_DELETE, "DELETE", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_DeleteObjects, S3_DELETE_MANY, "POST", "delete", "Delete", S3_OF_Delete, S3_OF_DeleteResult},
+    {AWS_S3_ListObjects, S3_LIST_V1, "GET", NULL, NOTHING, S3_OF_ListBucketResult},
+    {AWS_S3_ListObjectsV2, S3_LIST, "GET", NULL, NOTHING, S3_OF_ListBucketResultV2},
+    {AWS_S3_ListObjectVersions, S3_LIST_VERSIONS, "GET", "versions", NOTHING, S3_OF_ListVersionsResult},
+    {AWS_S3_PutObjectTagging, S3_TAG, "PUT", "tagging", "Tagging", S3_OF_Tagging, S3_OF_NONE},
+    {AWS_S3_GetObjectTagging, S3_TAGS, "GET", "tagging", NOTHING, S3_OF_Tagging},
+    {AWS_S3_DeleteObjectTagging, S3_UNTAG, "DELETE", "tagging", NOTHING, S3_OF_NONE},
+    {AWS_S3_CreateMultipartUpload, S3_MAKE, "POST", "uploads", NOTHING, S3_OF_InitiateMultipartUploadResult},
+    {AWS_S3_UploadPart, S3_PART, "PUT", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_UploadPartCopy, S3_PART_COPY, "PUT", NULL, NOTHING, S3_OF_CopyPartResult},
     {AWS_S3_CompleteMultipartUpload, S3_COMPLETE, "POST", NULL, "MultipartUpload", S3_OF_CompleteMultipartUpload,
-     "CompleteMultipartUploadResult", S3_OF_CompleteMultipartUploadResult},
-    {AWS_S3_AbortMultipartUpload, S3_ABORT, "DELETE", NULL, NOTHING, NOTHING},
-    {AWS_S3_ListParts, S3_PARTS, "GET", NULL, NOTHING, "ListPartsResult", S3_OF_ListPartsResult},
-    {AWS_S3_ListMultipartUploads, S3_UPLOADS, "GET", "uploads", NOTHING, "ListMultipartUploadsResult",
-     S3_OF_ListMultipartUploadsResult},
+     S3_OF_CompleteMultipartUploadResult},
+    {AWS_S3_AbortMultipartUpload, S3_ABORT, "DELETE", NULL, NOTHING, S3_OF_NONE},
+    {AWS_S3_ListParts, S3_PARTS, "GET", NULL, NOTHING, S3_OF_ListPartsResult},
+    {AWS_S3_ListMultipartUploads, S3_UPLOADS, "GET", "uploads", NOTHING, S3_OF_ListMultipartUploadsResult},
 };
 #undef NOTHING
 
@@ -120,66 +114,6 @@ static int wrong(struct out *o, const char *name, const char *what) {
     return err_set(o->e, ERR_S3_ARGUMENT, "parameter %s is %s", name, what);
 }
 
-/* A number as a number or its text; false: neither. */
-static bool int_text(const struct json *v, struct str *ret) {
-    int64_t n;
-    if (!(json_is(v, JSON_STR) ? str_i64(v->s, &n) : json_i64(v, &n))) return false;
-    *ret = v->s;
-    return true;
-}
-
-static bool bool_text(const struct json *v, struct str *ret) {
-    bool b;
-    if (json_bool(v, &b))
-        *ret = b ? STR("true") : STR("false");
-    else
-        *ret = json_str(v);
-    return str_is(*ret, "true") || str_is(*ret, "false");
-}
-
-/* Dates are HTTP dates, ISO 8601 or Unix seconds; what is none goes out as it is, for the service to judge. */
-static bool date_text(struct arena *a, const struct json *v, bool iso, struct str *ret) {
-    int64_t ms, s;
-    char *text = arena_alloc(a, 30);
-    if (json_i64(v, &s) && s > -100000000000 && s < 100000000000)
-        ms = s * 1000;
-    else if (!now_parse_http(json_str(v), &ms) && !now_parse_iso(json_str(v), &ms)) {
-        *ret = json_str(v);
-        return json_is(v, JSON_STR);
-    }
-    if (iso)
-        now_iso(ms, text);
-    else
-        now_http(ms, text);
-    if (iso && ms % 1000 == 0) memcpy(text + 19, "Z", 2); /* without ".000" */
-    *ret = str_c(text);
-    return true;
-}
-
-int s3_value_text(struct arena *a, enum s3_type type, const char *name, const struct json *v, struct str *ret,
-                  struct err *e) {
-    static const char *const want[] = {"a string", "a whole number", "a boolean", "a date", "a date"};
-    bool ok = false;
-    switch (type) {
-    case S3_TEXT:
-        *ret = json_str(v);
-        ok = json_is(v, JSON_STR);
-        break;
-    case S3_INT:
-        ok = int_text(v, ret);
-        break;
-    case S3_BOOL:
-        ok = bool_text(v, ret);
-        break;
-    case S3_DATE:
-    case S3_ISO:
-        ok = date_text(a, v, type == S3_ISO, ret);
-        break;
-    }
-    if (ok) return 0;
-    return err_set(e, ERR_S3_ARGUMENT, "parameter %s is %s, not %s", name, json_type_name(v->type), want[type]);
-}
-
 /* RFC 9110 5.5: no CR, LF, NUL; other controls make no sense either. */
 static bool fits_header(struct str v) {
     for (size_t i = 0; i < v.n; i++)
@@ -209,7 +143,7 @@ static int encode_source(struct out *o, struct str source, struct str *ret) {
 
 static int add_member(struct out *o, const struct s3_member *m, const struct json *v) {
     struct str text;
-    if (s3_value_text(o->a, m->type, m->name, v, &text, o->e)) return -1;
+    if (aws_s3_text(o->a, m->type, m->name, v, &text, o->e)) return -1;
     if (str_is(str_c(m->name), "CopySource") && encode_source(o, text, &text)) return -1;
     if (m->in_query && !text.n && str_is(str_c(m->name), "EncodingType")) return 0;
     if (m->in_query) {
@@ -321,7 +255,10 @@ static int check_length(struct out *o, uint64_t length) {
     struct str text;
     int64_t n;
     if (!v || json_is(v, JSON_NULL)) return 0;
-    if (int_text(v, &text) && str_i64(text, &n) && n >= 0 && (uint64_t)n == length) return 0;
+    struct err why;
+    if (!aws_s3_text(o->a, S3_INT, "ContentLength", v, &text, &why) && str_i64(text, &n) && n >= 0 &&
+        (uint64_t)n == length)
+        return 0;
     return err_set(o->e, ERR_S3_ARGUMENT, "ContentLength is not that of the body, which has %llu bytes",
                    (unsigned long long)length);
 }
@@ -408,7 +345,7 @@ static int add_document(struct out *o) {
     if (!json_is(v, JSON_OBJ))
         return wrong(o, o->plan->takes,
                      v ? arena_printf(o->a, "%s, not an object", json_type_name(v->type)).p : "missing");
-    if (s3_shape_write(o->a, &b, o->plan->body, v, o->e)) {
+    if (aws_s3_write_request(o->a, &b, o->plan->body, v, o->e)) {
         buf_free(&b);
         return err_wrap(o->e, "%s", o->plan->takes);
     }

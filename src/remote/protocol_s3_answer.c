@@ -213,14 +213,8 @@ static int decode_plain(struct aws_call *c, const struct wire_response *r) {
     return 0;
 }
 
-/* == lists ==========================================================================================================
+/* == documents======================================================================================================
  */
-
-static struct json text_object(struct arena *a, const struct xml *x) {
-    struct json obj = json_make_obj();
-    for (const struct xml *c = x->first; c; c = c->next) json_set_str(a, &obj, c->name, json_make_str(c->text));
-    return obj;
-}
 
 /* Other services name it "<Action>Response" or "<Action>Result". */
 static bool is_root(const struct aws_call *c, struct str root, const char *name) {
@@ -240,29 +234,6 @@ static int parse(struct aws_call *c, const struct wire_response *r, const char *
     return wire_bad(c, "is <%.*s>, not <%s>", STR_ARG(str_take((*ret)->name, 80)), name);
 }
 
-static int decode_buckets(struct aws_call *c, const struct wire_response *r) {
-    struct arena *a = &c->arena;
-    struct xml *root = NULL;
-    struct json all = json_make_arr();
-    if (parse(c, r, "ListAllMyBucketsResult", &root)) return -1;
-    const struct xml *buckets = xml_child(root, "Buckets"), *owner = xml_child(root, "Owner");
-    for (const struct xml *x = buckets ? buckets->first : NULL; x; x = x->next) {
-        struct json row = text_object(a, x), *created = (struct json *)json_get(&row, "CreationDate");
-        if (created) *created = s3_date(a, created->s);
-        json_push(a, &all, row);
-    }
-    json_set(a, &c->result, "Buckets", all);
-    if (owner && owner->first) json_set(a, &c->result, "Owner", text_object(a, owner));
-    for (int i = 0; i < 2; i++) {
-        const char *name = i ? "Prefix" : "ContinuationToken";
-        if (xml_text(root, name).n) json_set(a, &c->result, name, json_make_str(xml_text(root, name)));
-    }
-    return 0;
-}
-
-/* == documents of the others ========================================================================================
- */
-
 static void without_member(struct json *obj, const char *name) {
     for (uint32_t i = 0; i < obj->n; i++) {
         if (!str_is(obj->members[i].key, name)) continue;
@@ -279,23 +250,22 @@ static void add_count(struct aws_call *c) {
 }
 
 /* Copies' results are members of the result, the others are it. */
-static int decode_document(struct aws_call *c, const struct wire_response *r, const struct s3_plan *plan) {
+static int decode_document(struct aws_call *c, const struct wire_response *r, enum s3_shape shape) {
     struct arena *a = &c->arena;
     struct xml *root = NULL;
     struct json document;
-    if (parse(c, r, plan->gives, &root)) return -1;
-    bool encoded = str_is(str_trim(xml_text(root, "EncodingType")), "url"), copy = plan->answer == S3_OF_CopyResult;
+    struct err why = {0};
+    if (parse(c, r, aws_s3_root(shape), &root)) return -1;
+    bool encoded = str_is(str_trim(xml_text(root, "EncodingType")), "url");
     bool decode = encoded && !json_get_s(&c->params, "EncodingType").n;
-    if (s3_shape_read(a, plan->answer, root, decode, &document))
-        return wire_bad(c, "holds a Key or Prefix that is missing or wrongly encoded, or lacks what it must have");
-    if (plan->operation == S3_LOCATION && root->text.n)
-        json_set(a, &document, "LocationConstraint", json_make_str(root->text));
-    if (copy)
-        json_set(a, &c->result, plan->gives, document);
+    if (aws_s3_read_answer(a, shape, root, decode, &document, &why))
+        return wire_bad(c, "is not as S3 gives it: %s", why.msg);
+    if (shape == S3_OF_CopyObjectResult || shape == S3_OF_CopyPartResult)
+        json_set(a, &c->result, aws_s3_root(shape), document);
     else
         c->result = document;
     if (decode) without_member(&c->result, "EncodingType");
-    if (plan->operation == S3_LIST) add_count(c);
+    if (c->op == AWS_S3_ListObjectsV2 && !json_get(&c->result, "KeyCount")) add_count(c);
     add_headers(c, r);
     return 0;
 }
@@ -307,7 +277,7 @@ int wire_s3_decode(const struct settings *s, struct aws_call *c, const struct wi
     (void)s;
     const struct s3_plan *plan = s3_plan(c->op);
     if (!wire_ok(r)) return decode_error(c, r);
-    if (plan->gives) return decode_document(c, r, plan);
+    if (plan->answer) return decode_document(c, r, plan->answer);
     switch (plan->operation) {
     case S3_GET:
     case S3_HEAD:
@@ -315,8 +285,6 @@ int wire_s3_decode(const struct settings *s, struct aws_call *c, const struct wi
     case S3_PUT:
     case S3_PART:
         return decode_put(c, r);
-    case S3_BUCKETS:
-        return decode_buckets(c, r);
     default:
         return decode_plain(c, r);
     }

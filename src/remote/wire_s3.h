@@ -37,38 +37,25 @@ enum s3_operation {
     S3_UPLOAD = S3_PART | S3_PART_COPY | S3_COMPLETE | S3_ABORT | S3_PARTS,
     S3_OF_KEY = S3_PUT | S3_READ | S3_DELETE | S3_COPY | S3_MAKE | S3_UPLOAD | S3_TAG | S3_TAGS | S3_UNTAG,
 };
-enum s3_shape {
-    S3_OF_NONE,
-#define S3_SHAPE(name) S3_OF_##name,
-#define S3_ELEMENT(of, member, element, kind, inner, flags)
-#include "remote/s3_shapes.def"
-#undef S3_SHAPE
-#undef S3_ELEMENT
-};
 /* How an operation travels. */
 struct s3_plan {
     enum aws_op op;
     enum s3_operation operation;
     const char *method;
-    const char *sub;    /* sub-resource in the query, or NULL */
-    const char *takes;  /* the parameter that is the body, in XML, or NULL */
-    enum s3_shape body; /* its structure, and the name of its root element */
-    const char *gives;  /* root element of an answer in XML, or NULL */
+    const char *sub;   /* sub-resource in the query, or NULL */
+    const char *takes; /* the parameter that is the body, in XML, or NULL */
+    enum s3_shape body;
     enum s3_shape answer;
 };
 const struct s3_plan *s3_plan(enum aws_op op);
 enum s3_operation s3_operation(enum aws_op op);
 
-enum s3_type { S3_TEXT, S3_INT, S3_BOOL, S3_DATE /* RFC 9110 5.6.7 */, S3_ISO };
 struct s3_member {
     const char *name, *wire;
     bool in_query;
     enum s3_type type;
     unsigned takes, gives; /* operations */
 };
-/* A parameter as text; -1 when it is of another type. Dates are HTTP dates, ISO 8601 or Unix seconds. */
-int s3_value_text(struct arena *a, enum s3_type type, const char *name, const struct json *v, struct str *ret,
-                  struct err *e);
 /* Ends with a row without a name. */
 const struct s3_member *s3_members(void);
 
@@ -79,12 +66,6 @@ struct s3_sum_row {
 const struct s3_sum_row *s3_sum_row(enum s3_sum sum);
 /* base64 of the sum, as in its header. */
 struct str s3_sum(struct arena *a, enum s3_sum sum, struct str data);
-
-/* A document; members that the structure has not, and texts that XML cannot hold, are refused by name. */
-int s3_shape_write(struct arena *a, struct buf *b, enum s3_shape shape, const struct json *obj, struct err *e);
-/* -1: a required element is missing, or a key wrongly encoded. */
-int s3_shape_read(struct arena *a, enum s3_shape shape, const struct xml *root, bool decode_keys, struct json *ret);
-struct json s3_date(struct arena *a, struct str iso); /* as the engine writes dates; no date stays as it is */
 
 /* Metadata beyond ASCII travels as encoded words: "=?UTF-8?B?...?=" ... (RFC 2047 2, 4.1). */
 struct str s3_words_encode(struct arena *a, struct str text);

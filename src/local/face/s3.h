@@ -1,8 +1,7 @@
 /* face/s3 (private to face/s3*.c): one request of S3's REST protocol.
  *
  *   s3.c: which operation ─► s3_request.c: its parameters ─► call ─► s3_answer.c: its result or its error
- *                       └──► form, its policy (s3/post.c) ──┘
- * s3_xml.c: documents. */
+ *                       └──► form, its policy (s3/post.c) ──┘ */
 #ifndef PERIGEE_LOCAL_FACE_S3_H
 #define PERIGEE_LOCAL_FACE_S3_H
 #include "base/xml.h"
@@ -12,11 +11,11 @@
 struct s3_route {
     enum aws_op op;
     const char *method;
-    char level;        /* 's'ervice, 'b'ucket, 'o'bject */
-    const char *sub;   /* the query parameter that tells it apart, or NULL */
-    const char *root;  /* element of a body in XML, or NULL */
-    const char *into;  /* the parameter that takes it */
-    const char *gives; /* root element of the answer; NULL: what there is goes into headers */
+    char level;          /* 's'ervice, 'b'ucket, 'o'bject */
+    const char *sub;     /* the query parameter that tells it apart, or NULL */
+    enum s3_shape body;  /* a document, or S3_OF_NONE */
+    const char *into;    /* the parameter that takes it */
+    enum s3_shape gives; /* the answer; S3_OF_NONE: what there is goes into headers */
     int status;
 };
 
@@ -48,10 +47,5 @@ bool rest_is_read(const struct rest *f); /* GET and HEAD */
 /* done() of the call. */
 void rest_done(struct aws_call *c, void *ud);
 void rest_send_error(struct face *f, const struct err *e, const struct json *members);
-
-/* S3's XML for an object in the shape of the API reference (lists as arrays), and back: numbers and booleans are typed,
- * dates stay text. -1: nothing was written, for a member has a name that no element can have. */
-int rest_write_xml(struct buf *b, const char *root, const struct json *obj);
-struct json rest_read_xml(struct arena *a, const struct xml *root);
 
 #endif

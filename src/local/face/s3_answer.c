@@ -159,15 +159,15 @@ static void form_done(struct rest *f, struct aws_call *c) {
 /* == documents ======================================================================================================
  */
 
-/* The member that is the document, or all that has no header of its own. */
+/* The member that is the document, or all that belong into one. */
 static struct json document_of(struct rest *f, struct aws_call *c) {
     struct json rest = json_make_obj();
-    const struct json *nested = json_get(&c->result, f->route->gives);
-    if (nested) return *nested;
+    const struct json *nested = json_get(&c->result, aws_s3_root(f->route->gives));
+    if (json_is(nested, JSON_OBJ)) return *nested;
     for (uint32_t i = 0; i < c->result.n; i++) {
         struct str name = c->result.members[i].key;
         struct json v = c->result.members[i].value;
-        if (str_is(name, "VersionId") && c->op != AWS_S3_ListObjectVersions) continue;
+        if (!aws_s3_has(f->route->gives, name)) continue;
         if (str_is(name, "Location"))
             v = json_make_str(object_url(f, face_base_url(f->f), !f->f->host_bucket.n, f->key));
         json_set_str(&c->arena, &rest, name, v);
@@ -175,15 +175,13 @@ static struct json document_of(struct rest *f, struct aws_call *c) {
     return rest;
 }
 
-/* GetBucketLocation is text in the root element, all others are members. */
 static int write_document(struct rest *f, struct aws_call *c, struct http_response *res, struct err *e) {
     struct json document = document_of(f, c);
+    struct err why;
     face_set(res, "Content-Type", STR("application/xml"));
-    if (c->op == AWS_S3_GetBucketLocation && document.n == 0 && json_is(&document, JSON_OBJ))
-        document = json_make_str(STR(""));
     res->body.max = (size_t)256 << 20;
-    if (rest_write_xml(&res->body, f->route->gives, &document))
-        return err_set(e, ERR_INTERNAL, "the answer to %s cannot be told in XML", c->row->action);
+    if (aws_s3_write_answer(&res->body, f->route->gives, &document, &why))
+        return err_set(e, ERR_INTERNAL, "the answer to %s cannot be told in XML: %s", c->row->action, why.msg);
     return buf_check(&res->body, "the answer", e);
 }
 

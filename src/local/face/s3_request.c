@@ -265,11 +265,14 @@ static int malformed(struct err *e) {
 /* The checksums of CompleteMultipartUpload are those of the object. */
 static int read_document(struct rest *f, struct aws_call *c, struct err *e) {
     struct xml *root = NULL;
+    struct json document;
     struct err why;
     if (c->op != AWS_S3_CompleteMultipartUpload && check_body(f, e)) return -1;
     if (!str_trim(f->f->body).n && c->op == AWS_S3_CreateBucket) return 0;
-    if (xml_parse(&c->arena, f->f->body, &root, &why) || !str_is(root->name, f->route->root)) return malformed(e);
-    json_set(&c->arena, &c->params, f->route->into, rest_read_xml(&c->arena, root));
+    if (xml_parse(&c->arena, f->f->body, &root, &why) || !str_is(root->name, aws_s3_root(f->route->body)))
+        return malformed(e);
+    if (aws_s3_read_request(&c->arena, f->route->body, root, &document, e)) return -1;
+    json_set(&c->arena, &c->params, f->route->into, document);
     return 0;
 }
 
@@ -278,5 +281,5 @@ int rest_request(struct rest *f, struct aws_call *c, struct err *e) {
     if (f->key.n) json_set(&c->arena, &c->params, "Key", json_make_str(f->key));
     if (check_query(f, e) || check_headers(f, c, e) || add_fields(f, c, e)) return -1;
     c->body = f->f->body;
-    return f->route->root ? read_document(f, c, e) : 0;
+    return f->route->body ? read_document(f, c, e) : 0;
 }

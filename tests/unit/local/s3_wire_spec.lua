@@ -392,6 +392,97 @@ describe("S3 on the cloud port", function()
     end)
   end)
 
+  describe("documents", function()
+    local function rule(inner) return "<LifecycleConfiguration><Rule>" .. inner .. "</Rule></LifecycleConfiguration>" end
+    local function tags(inner) return "<Tagging><TagSet>" .. inner .. "</TagSet></Tagging>" end
+    local DAYS = "<Filter/><Status>Enabled</Status><Expiration><Days>%s</Days></Expiration>"
+    local function delete(xml)
+      local md5 = t.base64((t.md5(xml):gsub("%x%x", function(x) return string.char(tonumber(x, 16)) end)))
+      return "POST", "/bkt?delete", xml, { ["Content-MD5"] = md5 }
+    end
+
+    it("that are not as the API has them are refused, told where", function()
+      ok(200, "PUT", "/bkt/k", "1")
+      local id = all(ok(200, "POST", "/bkt/k?uploads"), "UploadId")
+      local function complete(inner) return { "POST", "/bkt/k?uploadId=" .. id, "<CompleteMultipartUpload>" .. inner .. "</CompleteMultipartUpload>" } end
+      local function tagged(inner) return { "PUT", "/bkt/k?tagging", tags(inner) } end
+      local function kept(inner) return { "PUT", "/bkt?lifecycle", rule(inner) } end
+      local function versions(inner) return { "PUT", "/bkt?versioning", "<VersioningConfiguration>" .. inner .. "</VersioningConfiguration>" } end
+      for why, request in pairs {
+        ["Object has no Key"] = { delete "<Delete><Object><VersionId>null</VersionId></Object></Delete>" },
+        ["Delete has no Object"] = { delete "<Delete><Quiet>true</Quiet></Delete>" },
+        ["Quiet is not what it should be"] = { delete "<Delete><Object><Key>k</Key></Object><Quiet>perhaps</Quiet></Delete>" },
+        ["Key is there twice"] = { delete "<Delete><Object><Key>k</Key><Key>l</Key></Object></Delete>" },
+        ["Keys is unknown"] = { delete "<Delete><Object><Key>k</Key><Keys>l</Keys></Object></Delete>" },
+        ["Key is not what it should be"] = { delete "<Delete><Object><Key><b>k</b></Key></Object></Delete>" },
+        ["Size is not what it should be"] = { delete "<Delete><Object><Key>k</Key><Size>1.5</Size></Object></Delete>" },
+        ["Part has no ETag"] = complete "<Part><PartNumber>1</PartNumber></Part>",
+        ["Part has no PartNumber"] = complete "<Part><ETag>e</ETag></Part>",
+        ["PartNumber is not what it should be"] = complete "<Part><PartNumber>one</PartNumber><ETag>e</ETag></Part>",
+        ["CompleteMultipartUpload has no Part"] = complete "",
+        ["Object is unknown"] = complete "<Object/>",
+        ["Tag has no Value"] = tagged "<Tag><Key>a</Key></Tag>",
+        ["Tags is unknown"] = tagged "<Tags/>",
+        ["Rule has no Status"] = kept "<Filter/><Expiration><Days>1</Days></Expiration>",
+        ["Days is not what it should be"] = kept(DAYS:format "soon"),
+        ["Date is not what it should be"] = kept "<Filter/><Status>Enabled</Status><Expiration><Date>soon</Date></Expiration>",
+        ["Prefixes is unknown"] = kept "<Filter><Prefixes/></Filter><Status>Enabled</Status>",
+        ["LifecycleConfiguration has no Rule"] = { "PUT", "/bkt?lifecycle", "<LifecycleConfiguration/>" },
+        ["Status is there twice"] = versions "<Status>Enabled</Status><Status>Suspended</Status>",
+        ["Tagging has no TagSet"] = { "PUT", "/bkt/k?tagging", "<Tagging/>" },
+      } do
+        assert.matches("published schema: " .. why .. "</Message>", (refused(400, "MalformedXML", table.unpack(request))))
+      end
+      assert.equal("1", (ok(200, "GET", "/bkt/k")))
+      assert.matches("functionality that is not implemented: Tags", (refused(501, "NotImplemented", "PUT", "/good",
+        "<CreateBucketConfiguration><Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></CreateBucketConfiguration>")))
+    end)
+
+    it("may have their elements in any order, name spaces and white space", function()
+      for _, k in ipairs { "a", "b" } do ok(200, "PUT", "/bkt/" .. k, k) end
+      local body = ok(200, delete('<x:Delete xmlns:x="http://s3.amazonaws.com/doc/2006-03-01/">\n  <x:Quiet> 0 </x:Quiet>\n <x:Object>\n<x:VersionId>null</x:VersionId>' ..
+        "<x:Key>a</x:Key></x:Object>\n<x:Object><x:Key>b</x:Key><x:ETag>" .. t.md5 "b" .. "</x:ETag></x:Object></x:Delete>"))
+      assert.equal("a b", all(body, "Key"))
+      assert.equal("", (ok(200, delete "<Delete><Quiet>1</Quiet><Object><Key> a </Key></Object></Delete>")):match "<Deleted>" or "")
+      ok(200, "PUT", "/bkt?lifecycle", rule(DAYS:format " 7 "))
+      assert.matches("<Rule><ID>[%x-]+</ID><Filter></Filter><Status>Enabled</Status><Expiration><Days>7</Days></Expiration></Rule>", (ok(200, "GET", "/bkt?lifecycle")))
+      ok(200, "PUT", "/bkt?lifecycle", rule "<Expiration><Date>2030-01-01T01:00:00+01:00</Date></Expiration><Status>Disabled</Status><Prefix/><ID>r</ID>")
+      assert.matches("<Rule><ID>r</ID><Prefix></Prefix><Status>Disabled</Status><Expiration><Date>2030%-01%-01T00:00:00.000Z</Date></Expiration></Rule>", (ok(200, "GET", "/bkt?lifecycle")))
+    end)
+
+    -- Names of the elements inside the root, one after the other.
+    local function elements(body)
+      local out, depth = {}, 0
+      for slash, name in body:gsub("^<%?.-%?>", ""):gmatch "<(/?)(%w+)" do
+        if slash == "" then
+          if depth == 1 then out[#out + 1] = name end
+          depth = depth + 1
+        else
+          depth = depth - 1
+        end
+      end
+      return table.concat(out, " ")
+    end
+
+    it("of answers have their elements in one order, without what goes into headers", function()
+      for _, k in ipairs { "a", "b/c", "d" } do ok(200, "PUT", "/bkt/" .. k, k) end
+      local body = ok(200, "GET", "/bkt?list-type=2&max-keys=2&delimiter=%2F&start-after=0&encoding-type=url&fetch-owner=true")
+      assert.equal("Name Prefix StartAfter NextContinuationToken KeyCount MaxKeys Delimiter EncodingType IsTruncated Contents CommonPrefixes", elements(body))
+      assert.matches("<Contents><Key>a</Key><LastModified>[%d-]+T[%d:.]+Z</LastModified><ETag>&quot;%x+&quot;</ETag>.*<Size>1</Size><Owner><ID>%x+</ID>.*" ..
+        "</Owner><StorageClass>STANDARD</StorageClass></Contents>", body)
+      assert.equal("Name Prefix Marker NextMarker MaxKeys Delimiter IsTruncated Contents", elements((ok(200, "GET", "/bkt?max-keys=1&delimiter=%2F"))))
+      assert.equal("Name Prefix KeyMarker VersionIdMarker NextKeyMarker NextVersionIdMarker MaxKeys IsTruncated Version", elements((ok(200, "GET", "/bkt?versions&max-keys=1"))))
+      assert.equal("Owner Buckets", elements((ok(200, "GET", "/"))))
+      local h
+      body, h = ok(200, "POST", "/bkt/up?uploads", "", { ["x-amz-checksum-algorithm"] = "CRC32" })
+      assert.same({ "Bucket Key UploadId", "CRC32", "COMPOSITE" }, { elements(body), h["x-amz-checksum-algorithm"], h["x-amz-checksum-type"] })
+      assert.equal("Bucket Key UploadId Initiator Owner StorageClass PartNumberMarker MaxParts IsTruncated ChecksumAlgorithm ChecksumType",
+        elements((ok(200, "GET", "/bkt/up?uploadId=" .. all(body, "UploadId")))))
+      assert.matches("<CopyObjectResult " .. ns .. "><ETag>.-</ETag><LastModified>.-</LastModified>",
+        (ok(200, "PUT", "/bkt/copy", "", { ["x-amz-copy-source"] = "bkt/a" })))
+    end)
+  end)
+
   it("tells HEAD errors without a body", function()
     local status, _, body = ask("HEAD", "/bkt/none")
     assert.same({ 404, "" }, { status, body })

@@ -462,14 +462,14 @@ describe("a list of objects", function()
     end)
 
     it("that is empty has no Contents", function()
-        assert.equal('{"Name":"b","Prefix":"","MaxKeys":1000,"IsTruncated":false,"KeyCount":0}', answered("ListObjectsV2", 200,
+        assert.equal('{"Name":"b","Prefix":"","KeyCount":0,"MaxKeys":1000,"IsTruncated":false}', answered("ListObjectsV2", 200,
             "<ListBucketResult><Name>b</Name><Prefix/><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>").result)
     end)
 
     it("that is none is a bad answer", function()
         for answer, why in pairs {
             [""] = "is no XML", ["<ListBucketResult><Contents>"] = "is no XML", ["{}"] = "is no XML", ["<html></html>"] = "is <html>, not <ListBucketResult>",
-            ["<ListBucketResult><Contents/></ListBucketResult>"] = "a Key or Prefix that is missing", ["<ListBucketResult><CommonPrefixes/></ListBucketResult>"] = "a Key or Prefix that is missing",
+            ["<ListBucketResult><Contents/></ListBucketResult>"] = "Contents has no Key", ["<ListBucketResult><CommonPrefixes/></ListBucketResult>"] = "CommonPrefixes has no Prefix",
             ["<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%zz</Key></Contents></ListBucketResult>"] = "wrongly encoded",
             ["<ListBucketResult><EncodingType>url</EncodingType><CommonPrefixes><Prefix>%0</Prefix></CommonPrefixes></ListBucketResult>"] = "wrongly encoded",
             ["<!DOCTYPE x [<!ENTITY a 'aaaa'>]><ListBucketResult>&a;</ListBucketResult>"] = "DOCTYPE",
