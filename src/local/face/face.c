@@ -1,6 +1,7 @@
 /* The cloud port: tells services and protocols apart, then hands over to the one that is meant.
  *
  * In order: X-Amz-Target, the service of the credential scope, the host's first label, the path, Action; else S3. */
+#include "base/xml.h"
 #include "local/face/control.h"
 #include <string.h>
 
@@ -16,20 +17,9 @@ void face_set(struct http_response *res, const char *name, struct str value) {
 
 void face_xml(struct buf *b, const char *tag, struct str s) {
     buf_printf(b, "<%s>", tag);
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c == '&')
-            buf_c(b, "&amp;");
-        else if (c == '<')
-            buf_c(b, "&lt;");
-        else if (c == '>')
-            buf_c(b, "&gt;");
-        else if (c == '"')
-            buf_c(b, "&quot;");
-        else if (c == '\r')
-            buf_c(b, "&#13;");
-        else
-            buf_byte(b, c < 0x20 && c != '\t' && c != '\n' ? '?' : (char)c);
+    for (struct str rest = s; rest.p;) { /* line ends stay as they are */
+        xml_escape(b, str_cut(&rest, '\n'));
+        if (rest.p) buf_byte(b, '\n');
     }
     buf_printf(b, "</%s>", tag);
 }

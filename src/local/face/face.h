@@ -72,7 +72,7 @@ void face_fix_queue_urls(const struct face *f, struct aws_call *c);
 void face_start(struct face *f, struct aws_call *c, void (*done)(struct aws_call *c, void *ud), void *ud);
 /* Adds a header line; left out when value.p is NULL or what it holds cannot be in one. */
 void face_set(struct http_response *res, const char *name, struct str value);
-/* <tag>text</tag>, escaped; what XML cannot hold becomes '?'. */
+/* <tag>text</tag>, escaped; what XML cannot hold, and what is no UTF-8, becomes U+FFFD. */
 void face_xml(struct buf *b, const char *tag, struct str text);
 /* Replies. Takes res over; f is gone afterwards. */
 void face_send(struct face *f, struct http_response *res);
