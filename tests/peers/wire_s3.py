@@ -72,7 +72,7 @@ def _():
     body = bytes(range(256)) * 100
     put = s3.put_object(Bucket=name, Key="a/ü +%&?.bin", Body=body, ContentType="x/y", CacheControl="no-store", Expires=now,
                         ContentDisposition='attachment; filename="a"', ContentLanguage="de", Metadata={"who": "me"},
-                        Tagging="a=1&b=%26", StorageClass="STANDARD", ACL="private")
+                        Tagging="a=1&b=%2B", StorageClass="STANDARD", ACL="private")
     assert put["ETag"] == f'"{hashlib.md5(body).hexdigest()}"' and put["ChecksumCRC32"]
     got = s3.get_object(Bucket=name, Key="a/ü +%&?.bin")
     assert got["Body"].read() == body and got["ChecksumCRC32"] == put["ChecksumCRC32"]

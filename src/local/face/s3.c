@@ -1,6 +1,7 @@
 /* S3's REST protocol: which operation a request is, by its method, its path or host, and the sub-resource in its query.
  * Whatever S3 has and this has not is refused by name, in S3's XML. */
 #include "local/face/s3.h"
+#include <string.h>
 #include <unistd.h>
 
 static const struct s3_route routes[] = {
@@ -43,46 +44,50 @@ static const struct s3_route routes[] = {
 };
 enum { ROUTES = sizeof routes / sizeof *routes };
 
-/* Amazon S3 API Reference, "Operations": sub-resources that mean an operation of their own. */
-static const char *const sub_resources[] = {"abac",
-                                            "accelerate",
-                                            "acl",
-                                            "analytics",
-                                            "annotation",
-                                            "attributes",
-                                            "cors",
-                                            "delete",
-                                            "encryption",
-                                            "intelligent-tiering",
-                                            "inventory",
-                                            "legal-hold",
-                                            "lifecycle",
-                                            "location",
-                                            "logging",
-                                            "metadataConfiguration",
-                                            "metadataInventoryTable",
-                                            "metadataJournalTable",
-                                            "metadataTable",
-                                            "metrics",
-                                            "notification",
-                                            "object-lock",
-                                            "ownershipControls",
-                                            "policy",
-                                            "policyStatus",
-                                            "publicAccessBlock",
-                                            "renameObject",
-                                            "replication",
-                                            "requestPayment",
-                                            "restore",
-                                            "retention",
-                                            "select",
-                                            "session",
-                                            "tagging",
-                                            "torrent",
-                                            "uploads",
-                                            "versioning",
-                                            "versions",
-                                            "website"};
+/* Amazon S3 API Reference, "Operations": sub-resources that mean operations of their own, and what those are called
+ * behind Get, Put or Delete; with a '=' before it, whatever the method. On objects, if that is another: after a slash.
+ */
+static const struct {
+    const char *sub, *name;
+} sub_resources[] = {{"abac", "BucketAbac"},
+                     {"accelerate", "BucketAccelerateConfiguration"},
+                     {"acl", "BucketAcl/ObjectAcl"},
+                     {"analytics", "BucketAnalyticsConfiguration"},
+                     {"annotation", "ObjectAnnotation"},
+                     {"attributes", "=GetObjectAttributes"},
+                     {"cors", "BucketCors"},
+                     {"delete", "=DeleteObjects"},
+                     {"encryption", "BucketEncryption"},
+                     {"intelligent-tiering", "BucketIntelligentTieringConfiguration"},
+                     {"inventory", "BucketInventoryConfiguration"},
+                     {"legal-hold", "ObjectLegalHold"},
+                     {"lifecycle", "BucketLifecycleConfiguration"},
+                     {"location", "BucketLocation"},
+                     {"logging", "BucketLogging"},
+                     {"metadataConfiguration", "BucketMetadataConfiguration"},
+                     {"metadataInventoryTable", "=UpdateBucketMetadataInventoryTableConfiguration"},
+                     {"metadataJournalTable", "=UpdateBucketMetadataJournalTableConfiguration"},
+                     {"metadataTable", "BucketMetadataTableConfiguration"},
+                     {"metrics", "BucketMetricsConfiguration"},
+                     {"notification", "BucketNotificationConfiguration"},
+                     {"object-lock", "ObjectLockConfiguration"},
+                     {"ownershipControls", "BucketOwnershipControls"},
+                     {"policy", "BucketPolicy"},
+                     {"policyStatus", "BucketPolicyStatus"},
+                     {"publicAccessBlock", "PublicAccessBlock"},
+                     {"renameObject", "=RenameObject"},
+                     {"replication", "BucketReplication"},
+                     {"requestPayment", "BucketRequestPayment"},
+                     {"restore", "=RestoreObject"},
+                     {"retention", "ObjectRetention"},
+                     {"select", "=SelectObjectContent"},
+                     {"session", "=CreateSession"},
+                     {"tagging", "BucketTagging/ObjectTagging"},
+                     {"torrent", "ObjectTorrent"},
+                     {"uploads", "=ListMultipartUploads/=CreateMultipartUpload"},
+                     {"versioning", "BucketVersioning"},
+                     {"versions", "=ListObjectVersions"},
+                     {"website", "BucketWebsite"}};
 
 static bool has_param(const struct rest *f, const char *name) {
     for (size_t i = 0; i < f->f->n_query; i++)
@@ -92,8 +97,20 @@ static bool has_param(const struct rest *f, const char *name) {
 
 static const char *sub_resource_of(const struct rest *f) {
     for (size_t i = 0; i < sizeof sub_resources / sizeof *sub_resources; i++)
-        if (has_param(f, sub_resources[i])) return sub_resources[i];
+        if (has_param(f, sub_resources[i].sub)) return sub_resources[i].sub;
     return NULL;
+}
+
+/* "GetBucketAcl (?acl)" */
+static struct str operation_called(const struct rest *f, const char *sub) {
+    struct str name = STR("");
+    for (size_t i = 0; i < sizeof sub_resources / sizeof *sub_resources; i++)
+        if (!strcmp(sub_resources[i].sub, sub)) name = str_c(sub_resources[i].name);
+    struct str object = name, bucket = str_cut(&object, '/');
+    if (f->key.n && object.p) bucket = object;
+    const char *verb = str_is(f->r->method, "PUT") ? "Put" : str_is(f->r->method, "DELETE") ? "Delete" : "Get";
+    if (str_starts(bucket, STR("="))) return arena_printf(f->r->arena, "%.*s (?%s)", STR_ARG(str_from(bucket, 1)), sub);
+    return arena_printf(f->r->arena, "%s%.*s (?%s)", verb, STR_ARG(bucket), sub);
 }
 
 static const struct s3_route *route_of_op(enum aws_op op) {
@@ -129,7 +146,7 @@ static int choose_route(struct rest *f, struct err *e) {
         if (r->level == level && str_is(f->r->method, r->method) && fits) f->route = with_source(f, r);
     }
     if (f->route) return 0;
-    if (sub) return rest_unsupported(f, arena_printf(f->r->arena, "?%s", sub), e);
+    if (sub) return rest_unsupported(f, operation_called(f, sub), e);
     if (str_is(f->r->method, "OPTIONS")) return rest_unsupported(f, STR("CORS"), e);
     return err_set(e, ERR_S3_METHOD, "The specified method is not allowed against this resource.");
 }

@@ -58,22 +58,25 @@ static void set_or_override(struct rest *f, struct http_response *res, const cha
 }
 
 /* Of every operation that has them in its result's members. */
-static const struct s3_header plain[] = {
-    {"VersionId", "x-amz-version-id"},       {"CopySourceVersionId", "x-amz-copy-source-version-id"},
-    {"TagCount", "x-amz-tagging-count"},     {"PartsCount", "x-amz-mp-parts-count"},
-    {"BucketRegion", "x-amz-bucket-region"}, {"ChecksumAlgorithm", "x-amz-checksum-algorithm"},
-    {"ChecksumType", "x-amz-checksum-type"}};
+static const struct s3_header everywhere[] = {{"VersionId", "x-amz-version-id"},
+                                              {"CopySourceVersionId", "x-amz-copy-source-version-id"},
+                                              {"TagCount", "x-amz-tagging-count"},
+                                              {"PartsCount", "x-amz-mp-parts-count"},
+                                              {"BucketRegion", "x-amz-bucket-region"}};
 
 static void plain_headers(struct http_response *res, const struct json *r) {
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        const struct json *v = json_get(r, plain[i].member);
-        if (json_is(v, JSON_STR) || json_is(v, JSON_NUM)) face_set(res, plain[i].header, v->s);
+    for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++) {
+        const struct json *v = json_get(r, everywhere[i].member);
+        if (json_is(v, JSON_STR) || json_is(v, JSON_NUM)) face_set(res, everywhere[i].header, v->s);
     }
     if (json_is(json_get(r, "DeleteMarker"), JSON_TRUE)) face_set(res, "x-amz-delete-marker", STR("true"));
 }
 
+/* Where there is no document, or it has no place for them. */
 static void sum_headers(struct http_response *res, const struct json *r) {
     face_set(res, "ETag", json_get_s(r, "ETag"));
+    face_set(res, "x-amz-checksum-algorithm", json_get_s(r, "ChecksumAlgorithm"));
+    face_set(res, "x-amz-checksum-type", json_get_s(r, "ChecksumType"));
     for (int i = 0; i < S3_CHECKSUMS; i++) face_set(res, s3_checksums[i].header, json_get_s(r, s3_checksums[i].member));
 }
 
@@ -210,7 +213,7 @@ void rest_done(struct aws_call *c, void *ud) {
     }
     http_response_init(&res, json_get(&c->result, "ContentRange") ? 206 : f->route->status);
     plain_headers(&res, &c->result);
-    if (!f->route->gives) sum_headers(&res, &c->result);
+    if (!f->route->gives || c->op == AWS_S3_CreateMultipartUpload) sum_headers(&res, &c->result);
     if (f->route->gives && write_document(f, c, &res, &c->err)) {
         http_response_free(&res);
         refused(f, c);

@@ -102,7 +102,8 @@ static int add_fields(struct rest *f, struct aws_call *c, struct err *e) {
         if (!(row->ops & s3_bit(c->op))) continue;
         struct str v = field_value(f, row);
         struct json value = json_make_str(v);
-        if (!v.p || (!v.n && row->in_query)) continue;
+        bool empty = row->in_query && !v.n && strcmp(row->member, "ContinuationToken") != 0;
+        if (!v.p || empty) continue;
         if (str_bad_utf8(v) >= 0) return err_set(e, ERR_S3_ARGUMENT, "The value of %s is not UTF-8.", row->wire);
         if (row->is_bool) value = json_make_bool(str_ieq(v, STR("true")));
         json_set(&c->arena, &c->params, row->member, value);
@@ -206,6 +207,11 @@ static int check_override(struct rest *f, const struct url_param *q, struct err 
     return 0;
 }
 
+static int check_list_type(struct rest *f, struct err *e) {
+    if (f->route->op != AWS_S3_ListObjectsV2 || str_is(face_param(f->f, "list-type"), "2")) return 0;
+    return err_set(e, ERR_S3_ARGUMENT, "Invalid List Type specified in Request");
+}
+
 /* Parameters that are no part of the signature and none of the operation's mean something that would be overlooked. */
 static int check_query(struct rest *f, struct err *e) {
     for (size_t i = 0; i < f->f->n_query; i++) {
@@ -279,7 +285,7 @@ static int read_document(struct rest *f, struct aws_call *c, struct err *e) {
 int rest_request(struct rest *f, struct aws_call *c, struct err *e) {
     if (f->bucket.n) json_set(&c->arena, &c->params, "Bucket", json_make_str(f->bucket));
     if (f->key.n) json_set(&c->arena, &c->params, "Key", json_make_str(f->key));
-    if (check_query(f, e) || check_headers(f, c, e) || add_fields(f, c, e)) return -1;
+    if (check_list_type(f, e) || check_query(f, e) || check_headers(f, c, e) || add_fields(f, c, e)) return -1;
     c->body = f->f->body;
     return f->route->body ? read_document(f, c, e) : 0;
 }

@@ -5,20 +5,32 @@
 /* == making and looking =============================================================================================
  */
 
-/* Amazon S3 User Guide, "Bucket naming rules". */
+static bool is_reserved(struct str name) {
+    static const char *const prefixes[] = {"xn--", "sthree-", "amzn-s3-demo-"};
+    static const char *const suffixes[] = {"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"};
+    bool is = false;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) is |= str_starts(name, str_c(prefixes[i]));
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) is |= str_ends(name, str_c(suffixes[i]));
+    return is;
+}
+
+/* Amazon S3 User Guide, "General purpose bucket naming rules"; dots beside hyphens are no labels of a host. */
 static int check_name(struct str name, struct err *e) {
     bool ok = name.n >= 3 && name.n <= 63;
-    size_t digits = 0;
+    size_t digits = 0, dots = 0;
     for (size_t i = 0; ok && i < name.n; i++) {
         char c = name.p[i];
         bool alnum = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-        digits += (c >= '0' && c <= '9') || c == '.';
+        digits += c >= '0' && c <= '9';
+        dots += c == '.';
         ok = alnum || ((c == '-' || c == '.') && i > 0 && i + 1 < name.n && !(c == '.' && name.p[i - 1] == '.'));
     }
-    if (ok && !(digits == name.n && str_chr(name, '.', 0) >= 0)) return 0;
+    bool address = digits + dots == name.n && dots == 3;
+    if (ok && !address && !is_reserved(name) && str_find(name, STR(".-"), 0) < 0 && str_find(name, STR("-."), 0) < 0)
+        return 0;
     return err_set(e, ERR_S3_BAD_NAME,
                    "The specified bucket is not valid: \"%.*s\" must be 3 to 63 lower-case letters, digits, "
-                   "dots and hyphens, and begin and end with a letter or digit",
+                   "dots and hyphens, begin and end with a letter or digit, and not be reserved",
                    STR_ARG(str_take(name, 80)));
 }
 

@@ -63,10 +63,12 @@ static int read_objects(struct aws_call *c, const struct json **ret, bool *ret_q
         params_only(del, "Objects Quiet", "Delete", ERR_S3_ARGUMENT, e))
         return -1;
     if (quiet && !json_bool(quiet, ret_quiet)) return err_set(e, ERR_S3_ARGUMENT, "Delete.Quiet is no boolean");
-    if (json_is(*ret, JSON_ARR) && (*ret)->n && (*ret)->n <= DELETE_MAX) return 0;
+    bool valid = json_is(*ret, JSON_ARR) && (*ret)->n && (*ret)->n <= DELETE_MAX;
+    for (uint32_t i = 0; valid && i < (*ret)->n; i++) valid = json_get_s(&(*ret)->items[i], "Key").n;
+    if (valid) return 0;
     return err_set(e, ERR_S3_XML,
                    "The XML you provided was not well-formed or did not validate against our published schema: Delete "
-                   "has 1 to %d Objects",
+                   "has 1 to %d Objects, each with a Key",
                    DELETE_MAX);
 }
 
@@ -77,16 +79,17 @@ static int delete_one(struct local_tx *tx, struct aws_call *c, const struct s3_b
     if (params_str(object, "Key", ERR_S3_ARGUMENT, &key, e) ||
         params_str(object, "VersionId", ERR_S3_ARGUMENT, &version, e))
         return -1;
-    if (!key.n) return err_set(e, ERR_S3_ARGUMENT, "an object to be deleted has no Key");
     if (key.n > S3_KEY_MAX) return err_set(e, ERR_S3_KEY_LENGTH, "Your key is too long");
     if (check_match(tx, c, b, key, object, e)) return -1;
-    return s3_remove(tx, &c->arena, b, key, version, bin, ret, e);
+    if (!s3_remove(tx, &c->arena, b, key, version, bin, ret, e)) return 0;
+    if (e->code != ERR_S3_ARGUMENT) return -1;
+    return err_set(e, ERR_S3_NO_VERSION, "The specified version does not exist."); /* its id is none */
 }
 
 /* What concerns one object is told of it; what concerns the store fails all. */
 static bool is_of_object(const struct err *e) {
     return e->code == ERR_S3_ARGUMENT || e->code == ERR_S3_KEY_LENGTH || e->code == ERR_S3_PRECONDITION ||
-           e->code == ERR_S3_NO_KEY;
+           e->code == ERR_S3_NO_KEY || e->code == ERR_S3_NO_VERSION;
 }
 
 int s3_delete_many(struct local_tx *tx, struct aws_call *c) {

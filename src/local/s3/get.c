@@ -81,9 +81,9 @@ static void copy_members(struct arena *a, struct json *into, const struct json *
     for (uint32_t i = 0; i < from->n; i++) json_set_str(a, into, from->members[i].key, from->members[i].value);
 }
 
-/* The bytes are all there are: of no range and no part. */
-static bool is_whole(const struct aws_call *c, const struct slice *s) {
-    return !s->partial && !json_get(&c->params, "PartNumber");
+/* The bytes are all there are, and were not asked for as a part. */
+static bool is_whole(const struct aws_call *c, const struct s3_object *o, const struct slice *s) {
+    return s->len == o->size && !json_get(&c->params, "PartNumber");
 }
 
 static void describe_version(struct local_tx *tx, struct aws_call *c, struct str bucket, const struct s3_object *o) {
@@ -109,7 +109,7 @@ static void describe(struct local_tx *tx, struct aws_call *c, struct str bucket,
                  json_make_str(arena_printf(a, "bytes %lld-%lld/%lld", (long long)s->off,
                                             (long long)(s->off + s->len - 1), (long long)o->size)));
     copy_members(a, r, &o->headers);
-    if (is_whole(c, s) && str_ieq(json_get_s(&c->params, "ChecksumMode"), STR("ENABLED")))
+    if (is_whole(c, o, s) && str_ieq(json_get_s(&c->params, "ChecksumMode"), STR("ENABLED")))
         copy_members(a, r, &o->checksums);
     json_set(a, r, "Metadata", o->metadata);
     if (tags) json_set(a, r, "TagCount", json_make_i64(a, tags));
@@ -380,7 +380,7 @@ int s3_source_range(struct str range, int64_t size, int64_t *ret_off, int64_t *r
             "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are "
             "the zero-based offsets of the first and last bytes to copy");
     if (to >= size)
-        return err_set(e, ERR_S3_RANGE, "Range specified is not valid for source object of size: %lld",
+        return err_set(e, ERR_S3_ARGUMENT, "Range specified is not valid for source object of size: %lld",
                        (long long)size);
     *ret_off = from;
     *ret_len = to - from + 1;

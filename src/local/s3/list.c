@@ -34,6 +34,12 @@ static struct str shown(struct listing *l, struct str s) {
     return out;
 }
 
+static struct str rolled_up(const struct listing *l, struct str key) {
+    if (!l->delimiter.n) return STR_NONE;
+    ptrdiff_t at = str_find(key, l->delimiter, l->prefix.n);
+    return at < 0 ? STR_NONE : str_take(key, (size_t)at + l->delimiter.n);
+}
+
 /* == requests =======================================================================================================
  */
 
@@ -104,10 +110,10 @@ static int read_v2(struct local_tx *tx, struct aws_call *c, struct listing *l) {
     if (owner && !json_bool(owner, &fetch)) return err_set(e, ERR_S3_ARGUMENT, "FetchOwner is no boolean");
     if (fetch) own(tx, l);
     start_after(l);
-    return token.n ? read_token(l, token, e) : 0;
+    return token.p ? read_token(l, token, e) : 0;
 }
 
-/* A marker that ends with the delimiter is what a page of common prefixes ended with. */
+/* A marker within a common prefix, or that prefix itself, goes past all of it. */
 static int read_v1(struct local_tx *tx, struct aws_call *c, struct listing *l) {
     if (params_only(&c->params, "Bucket Prefix Delimiter MaxKeys Marker EncodingType", "ListObjects", ERR_S3_ARGUMENT,
                     &c->err))
@@ -115,8 +121,9 @@ static int read_v1(struct local_tx *tx, struct aws_call *c, struct listing *l) {
     if (read_common(tx, c, l) || params_str(&c->params, "Marker", ERR_S3_ARGUMENT, &l->after, &c->err)) return -1;
     own(tx, l);
     start_after(l);
-    if (!l->beyond || !l->delimiter.n || !str_ends(l->after, l->delimiter) || l->after.n <= l->prefix.n) return 0;
-    l->from = successor(l->a, l->after);
+    struct str common = l->beyond && str_starts(l->after, l->prefix) ? rolled_up(l, l->after) : STR_NONE;
+    if (!common.n) return 0;
+    l->from = successor(l->a, common);
     l->beyond = false;
     return 0;
 }
@@ -124,30 +131,12 @@ static int read_v1(struct local_tx *tx, struct aws_call *c, struct listing *l) {
 /* == walking ========================================================================================================
  */
 
-static struct str rolled_up(const struct listing *l, struct str key) {
-    if (!l->delimiter.n) return STR_NONE;
-    ptrdiff_t at = str_find(key, l->delimiter, l->prefix.n);
-    return at < 0 ? STR_NONE : str_take(key, (size_t)at + l->delimiter.n);
-}
-
-/* ["CRC32"], and "FULL_OBJECT". */
-static void add_checksums(struct listing *l, struct json *row, struct str text) {
-    struct json sums, names = json_make_arr();
-    struct err ignored;
-    if (text.n <= 2 || json_parse(l->a, arena_str(l->a, text), NULL, &sums, &ignored)) return;
-    for (int i = 0; i < S3_CHECKSUMS; i++)
-        if (json_get(&sums, s3_checksums[i].member)) json_push(l->a, &names, json_make_c(s3_checksums[i].member + 8));
-    if (names.n) json_set(l->a, row, "ChecksumAlgorithm", names);
-    if (json_get_s(&sums, "ChecksumType").n)
-        json_set(l->a, row, "ChecksumType", json_make_str(json_get_s(&sums, "ChecksumType")));
-}
-
 static void add_object(struct listing *l, struct str key, struct db_stmt *s) {
     struct json row = json_make_obj();
     json_set(l->a, &row, "Key", json_make_str(shown(l, key)));
     json_set(l->a, &row, "LastModified", s3_time(l->a, db_i64(s, 3)));
     json_set(l->a, &row, "ETag", json_make_str(arena_str(l->a, db_bytes(s, 2))));
-    add_checksums(l, &row, db_bytes(s, 4));
+    s3_tell_checksums(l->a, &row, db_bytes(s, 4));
     json_set(l->a, &row, "Size", json_make_i64(l->a, db_i64(s, 1)));
     json_set(l->a, &row, "StorageClass", json_make_c("STANDARD"));
     if (l->owner) json_set(l->a, &row, "Owner", l->owned_by);

@@ -107,6 +107,7 @@ int s3_make_source(struct s3_make *m, struct s3_object *ret, struct str *ret_nam
     if (s3_open_source(m->conn, m->call, ret, ret_name, &m->fd, e)) return -1;
     m->o.size = ret->size;
     m->source_version = ret->version;
+    m->version_named = str_find(json_get_s(&m->call->params, "CopySource"), STR("?versionId="), 0) >= 0;
     return 0;
 }
 
@@ -114,8 +115,12 @@ int s3_make_writes(struct s3_make *m, struct err *e) {
     const struct json *params = &m->call->params;
     if (params_str(params, "IfMatch", ERR_S3_ARGUMENT, &m->if_match, e)) return -1;
     if (params_str(params, "IfNoneMatch", ERR_S3_ARGUMENT, &m->if_none_match, e)) return -1;
-    if (!m->if_none_match.n || str_is(m->if_none_match, "*")) return 0;
-    return err_set(e, ERR_S3_ARGUMENT, "%s supports IfNoneMatch only with \"*\"", m->call->row->action);
+    bool fresh = str_is(m->if_none_match, "*"), both = m->if_match.n && m->if_none_match.n;
+    if (!both && (!m->if_none_match.n || fresh) && !str_is(m->if_match, "*")) return 0;
+    return err_set(e, ERR_NOT_IMPLEMENTED,
+                   "A header you provided implies functionality that is not implemented: %s has either If-None-Match "
+                   "with \"*\" or If-Match with an ETag",
+                   m->call->row->action);
 }
 
 /* == the file, on the pool ===========================================================================================

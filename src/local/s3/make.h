@@ -40,6 +40,7 @@ struct s3_make {
     struct str upload; /* the id, of parts and of what is made of them */
     int64_t number;
     struct str source_version;
+    bool version_named; /* by CopySource */
     struct s3_sums sums;
     struct s3_writer file;
     char *room; /* for reading; NULL until the first piece */

@@ -135,7 +135,7 @@ int s3_upload_create(struct local_tx *tx, struct aws_call *c) {
         s3_make_algorithm(name, &algorithm, e) || read_type(&c->params, algorithm, &u.type, e))
         return -1;
     char *id = arena_alloc(a, 37);
-    crypto_uuid4(id);
+    crypto_uuid7(tx->now_ms, id); /* uploads of one key are listed in the order of their beginning */
     u.id = str_n(id, 36);
     if (algorithm >= 0) u.algorithm = str_c(s3_checksums[algorithm].member + 8);
     if (insert(tx, bucket, &m, &u, e)) return -1;
@@ -275,7 +275,7 @@ static void add_row(struct local_tx *tx, struct arena *a, struct upload_page *p,
     struct str common = common_of(p, u), known = STR_NONE;
     struct json row = json_make_obj();
     if (p->prefixes.n) known = json_get_s(&p->prefixes.items[p->prefixes.n - 1], "Prefix");
-    bool same = common.n && (str_eq(shown(a, p, common), known) || str_eq(common, p->key));
+    bool same = common.n && (str_eq(shown(a, p, common), known) || str_starts(p->key, common));
     p->more = !same && p->uploads.n + p->prefixes.n >= p->max;
     if (p->more) return;
     p->last_key = common.n ? common : u->key;

@@ -74,9 +74,22 @@ int s3_find(struct local_tx *tx, struct arena *a, struct str bucket, struct str 
     return rc;
 }
 
+enum { VERSION_BYTES = 24, VERSION_CHARACTERS = 32 };
+
+/* Of the form that new_version makes. */
+static bool is_version(struct str s) {
+    struct buf raw = BUF_MAX(VERSION_CHARACTERS);
+    bool ok = s.n == VERSION_CHARACTERS && crypto_unbase64url(&raw, s);
+    buf_free(&raw);
+    return ok;
+}
+
 int s3_find_version(struct local_tx *tx, struct arena *a, struct str bucket, struct str key, struct str version,
                     struct s3_object *ret, struct err *e) {
-    if (str_is(version, "null")) version = STR("");
+    if (str_is(version, "null"))
+        version = STR("");
+    else if (!is_version(version))
+        return err_set(e, ERR_S3_ARGUMENT, "Invalid version id specified");
     int rc = s3_find(tx, a, bucket, key, ret, e);
     if (rc < 0 || (rc == 1 && str_eq(ret->version, version))) return rc;
     return find(tx, a, "SELECT " COLUMNS ",marker FROM object_versions" OF_KEY " AND version_id=?3", bucket, key,
@@ -194,7 +207,7 @@ static int give_way(struct local_tx *tx, const struct s3_bucket *b, struct str k
 }
 
 static struct str new_version(struct arena *a) {
-    uint8_t random[24];
+    uint8_t random[VERSION_BYTES];
     struct buf b = BUF_MAX(64);
     crypto_random(random, sizeof random);
     crypto_base64url(&b, str_n((char *)random, sizeof random));

@@ -13,11 +13,14 @@ static int match_algorithm(struct s3_make *m, const struct s3_upload *u, struct 
     int algorithm;
     if (s3_make_claims(m, e) || s3_make_algorithm(u->algorithm, &algorithm, e)) return -1;
     if (algorithm < 0) return 0;
+    const char *actual = NULL;
     for (int i = 0; i < S3_CHECKSUMS; i++)
-        if (m->wanted[i] && i != algorithm)
-            return err_set(e, ERR_S3_BAD_REQUEST,
-                           "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
-                           s3_checksums[algorithm].member + 8, s3_checksums[i].member + 8);
+        if (m->wanted[i]) actual = s3_checksums[i].member;
+    bool needed = m->kind->op == AWS_S3_UploadPart && str_is(u->type, "COMPOSITE");
+    if (actual ? !m->wanted[algorithm] : needed)
+        return err_set(e, ERR_S3_BAD_REQUEST,
+                       "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum Type: %s",
+                       s3_checksums[algorithm].member + 8, actual ? actual + 8 : "null");
     m->wanted[algorithm] = true;
     return 0;
 }
@@ -132,7 +135,8 @@ static int check_listed(const struct json *row, const struct s3_part *part, stru
 static int check_order(const struct json *list, struct err *e) {
     int64_t number, before = 0;
     for (uint32_t i = 0; i < list->n; i++, before = number) {
-        if (params_int(&list->items[i], "PartNumber", 1, S3_PARTS_MAX, 0, ERR_S3_ARGUMENT, &number, e)) return -1;
+        if (params_int(&list->items[i], "PartNumber", 1, S3_PARTS_MAX, 0, ERR_S3_XML, &number, e)) return -1;
+        if (!number) return s3_malformed("a Part has no PartNumber", e);
         if (number <= before)
             return err_set(e, ERR_S3_PART_ORDER,
                            "The list of parts was not in ascending order. Parts must be ordered by part number.");
@@ -233,7 +237,7 @@ static int read_sums(struct s3_make *m, const struct s3_upload *u, struct err *e
                        "The upload was created using the %.*s checksum mode. The complete request must use the same "
                        "checksum mode.",
                        STR_ARG(u->type));
-    if (algorithm < 0) return 0;
+    if (algorithm < 0) algorithm = S3_CRC64NVME; /* what S3 adds by itself */
     if (str_is(u->type, "COMPOSITE")) return make_composite(m, algorithm, e);
     struct str claim = json_get_s(&m->call->params, s3_checksums[algorithm].member);
     m->wanted[algorithm] = true;
@@ -272,9 +276,7 @@ static int check_complete(struct s3_make *m, struct local_tx *tx, struct err *e)
     if (u.done.n) return json_parse(&m->call->arena, u.done, NULL, &m->call->result, e) ? -1 : 1;
     if (params_only(given, "Parts", "MultipartUpload", ERR_S3_ARGUMENT, e)) return -1;
     if (!json_is(list, JSON_ARR) || !list->n || list->n > S3_PARTS_MAX)
-        return err_set(e, ERR_S3_XML,
-                       "The XML you provided was not well-formed or did not validate against our "
-                       "published schema: MultipartUpload has 1 to 10000 Parts");
+        return s3_malformed("MultipartUpload has 1 to 10000 Parts", e);
     struct s3_part *parts = ARENA_ARRAY(&m->call->arena, struct s3_part, list->n);
     if (read_upload(m, &u, e) || read_list(m, tx, parts, list, e)) return -1;
     m->parts = parts;

@@ -21,12 +21,20 @@ static int read_tagging(struct s3_make *m, struct err *e) {
     return s3_tags_of_header(&m->call->arena, header, &m->o.tags, e);
 }
 
+/* "If there is no checksum, Amazon S3 adds CRC64NVME." (User Guide, "Checking object integrity") */
+static void want_default(struct s3_make *m) {
+    bool any = false;
+    for (int i = 0; i < S3_CHECKSUMS; i++) any |= m->wanted[i];
+    if (!any) m->wanted[S3_CRC64NVME] = true;
+}
+
 static int check_put(struct s3_make *m, struct local_tx *tx, struct err *e) {
     (void)tx;
     if (params_only(&m->call->params, "Bucket Key ContentMD5 ContentLength " CONTENT SUMS, "PutObject", ERR_S3_ARGUMENT,
                     e))
         return -1;
     if (s3_make_metadata(m, e) || s3_make_claims(m, e) || s3_make_writes(m, e) || read_tagging(m, e)) return -1;
+    want_default(m);
     return s3_make_body(m, e);
 }
 
@@ -68,7 +76,7 @@ static int copy_description(struct s3_make *m, const struct s3_object *from, str
 static int check_itself(struct s3_make *m, struct str name, struct err *e) {
     struct str own = arena_printf(&m->call->arena, "%.*s/%.*s", STR_ARG(m->bucket), STR_ARG(m->key));
     bool changed = str_is(json_get_s(&m->call->params, "MetadataDirective"), "REPLACE");
-    if (!str_eq(name, own) || changed || m->source_version.n) return 0;
+    if (!str_eq(name, own) || changed || m->version_named) return 0;
     return err_set(e, ERR_S3_BAD_REQUEST,
                    "This copy request is illegal because it is trying to copy an object to itself without changing the "
                    "object's metadata, storage class, website redirect location or encryption attributes.");
@@ -78,6 +86,7 @@ static int check_itself(struct s3_make *m, struct str name, struct err *e) {
 static void want_sums(struct s3_make *m, const struct s3_object *from) {
     bool asked = json_get_s(&m->call->params, "ChecksumAlgorithm").n;
     for (int i = 0; !asked && i < S3_CHECKSUMS; i++) m->wanted[i] = json_get(&from->checksums, s3_checksums[i].member);
+    want_default(m);
 }
 
 static int check_copy(struct s3_make *m, struct local_tx *tx, struct err *e) {

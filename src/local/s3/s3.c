@@ -17,39 +17,23 @@ const struct s3_header s3_checksums[S3_CHECKSUMS] = {[S3_CRC32] = {"ChecksumCRC3
 /* == tables =========================================================================================================
  */
 
-/* Columns that came after the first release of the tables. */
-static const struct {
-    const char *table, *column, *type;
-} later_columns[] = {
+/* What stores of earlier builds do not have. */
+static const struct db_column columns[] = {
     {"objects", "version_id", "TEXT NOT NULL DEFAULT ''"}, {"objects", "tags", "TEXT NOT NULL DEFAULT ''"},
     {"objects", "parts", "TEXT NOT NULL DEFAULT ''"},      {"buckets", "versioning", "TEXT NOT NULL DEFAULT ''"},
     {"buckets", "lifecycle", "TEXT NOT NULL DEFAULT ''"},  {"buckets", "swept_day", "INTEGER NOT NULL DEFAULT 0"},
     {"buckets", "swept_key", "TEXT NOT NULL DEFAULT ''"}};
 
-static int add_column(struct db *db, size_t i, struct err *e) {
-    struct db_stmt *s = NULL;
-    struct buf sql = BUF_MAX(300);
-    if (db_stmt(db, "SELECT 1 FROM pragma_table_info(?1) WHERE name=?2", &s, e)) return -1;
-    db_bind_text(s, 1, str_c(later_columns[i].table));
-    db_bind_text(s, 2, str_c(later_columns[i].column));
-    int rc = db_step(s, e);
-    db_done(s);
-    if (rc) return rc == 1 ? 0 : -1;
-    buf_printf(&sql, "ALTER TABLE %s ADD COLUMN %s %s", later_columns[i].table, later_columns[i].column,
-               later_columns[i].type);
-    rc = db_exec(db, buf_cstr(&sql), e);
-    buf_free(&sql);
-    return rc;
-}
-
 int s3_schema(struct db *db, struct err *e) {
     int rc = db_exec(
         db,
-        "CREATE TABLE IF NOT EXISTS buckets(name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS buckets(name TEXT PRIMARY KEY, created_ms INTEGER NOT NULL,"
+        " versioning TEXT NOT NULL DEFAULT '', lifecycle TEXT NOT NULL DEFAULT '',"
+        " swept_day INTEGER NOT NULL DEFAULT 0, swept_key TEXT NOT NULL DEFAULT '') WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS objects(bucket TEXT NOT NULL, key TEXT NOT NULL, object_id TEXT NOT NULL,"
         " size INTEGER NOT NULL, etag TEXT NOT NULL, modified_ms INTEGER NOT NULL, content_type TEXT NOT NULL,"
-        " headers TEXT NOT NULL, metadata TEXT NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY(bucket, key))"
-        " WITHOUT ROWID;"
+        " headers TEXT NOT NULL, metadata TEXT NOT NULL, checksums TEXT NOT NULL, version_id TEXT NOT NULL DEFAULT '',"
+        " tags TEXT NOT NULL DEFAULT '', parts TEXT NOT NULL DEFAULT '', PRIMARY KEY(bucket, key)) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS object_versions(bucket TEXT NOT NULL, key TEXT NOT NULL, seq INTEGER NOT NULL,"
         " object_id TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL, modified_ms INTEGER NOT NULL,"
         " content_type TEXT NOT NULL, headers TEXT NOT NULL, metadata TEXT NOT NULL, checksums TEXT NOT NULL,"
@@ -63,8 +47,7 @@ int s3_schema(struct db *db, struct err *e) {
         " size INTEGER NOT NULL, etag TEXT NOT NULL, modified_ms INTEGER NOT NULL, checksums TEXT NOT NULL,"
         " PRIMARY KEY(upload_id, number)) WITHOUT ROWID",
         e);
-    for (size_t i = 0; !rc && i < sizeof later_columns / sizeof *later_columns; i++) rc = add_column(db, i, e);
-    return rc;
+    return rc ? -1 : db_add_columns(db, columns, sizeof columns / sizeof *columns, e);
 }
 
 /* == checks =========================================================================================================
@@ -108,6 +91,23 @@ bool s3_etag_listed(struct str list, struct str etag) {
         if (str_is(one, "*") || str_eq(one, str_n(etag.p + 1, etag.n - 2))) return true;
     }
     return false;
+}
+
+int s3_malformed(const char *what, struct err *e) {
+    return err_set(e, ERR_S3_XML,
+                   "The XML you provided was not well-formed or did not validate against our published schema: %s",
+                   what);
+}
+
+void s3_tell_checksums(struct arena *a, struct json *row, struct str text) {
+    struct json sums, names = json_make_arr();
+    struct err ignored;
+    if (text.n <= 2 || json_parse(a, arena_str(a, text), NULL, &sums, &ignored)) return;
+    for (int i = 0; i < S3_CHECKSUMS; i++)
+        if (json_get(&sums, s3_checksums[i].member)) json_push(a, &names, json_make_c(s3_checksums[i].member + 8));
+    if (names.n) json_set(a, row, "ChecksumAlgorithm", names);
+    if (json_get_s(&sums, "ChecksumType").n)
+        json_set(a, row, "ChecksumType", json_make_str(json_get_s(&sums, "ChecksumType")));
 }
 
 struct str s3_json_text(struct arena *a, const struct json *v) {

@@ -90,6 +90,9 @@ int s3_locate(struct local_tx *tx, struct aws_call *c, struct str bucket, struct
 struct str s3_shown_version(struct str version);
 /* Whether the list in an If-Match or If-None-Match value ("*", etags, quoted or not) names this one. */
 bool s3_etag_listed(struct str list, struct str etag);
+int s3_malformed(const char *what, struct err *e); /* MalformedXML; -1 */
+/* ChecksumAlgorithm and ChecksumType of a listing's row, of an object's checksums as they are stored. */
+void s3_tell_checksums(struct arena *a, struct json *row, struct str text);
 struct str s3_json_text(struct arena *a, const struct json *v);
 struct str s3_owner_id(struct local_tx *tx, struct arena *a); /* 64 hex digits */
 struct json s3_time(struct arena *a, int64_t unix_ms);

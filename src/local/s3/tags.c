@@ -1,6 +1,7 @@
 /* Tags of objects: JSON text of [{"Key","Value"}, ...] in the object's row. */
 #include "base/url.h"
 #include "local/s3/s3.h"
+#include <string.h>
 
 enum { TAGS_MAX = 10, TAG_KEY_MAX = 128, TAG_VALUE_MAX = 256 };
 
@@ -10,13 +11,24 @@ static size_t characters(struct str s) {
     return n;
 }
 
+/* Letters, numbers, spaces and + - = . _ : / @; of what is not ASCII, all. */
+static bool is_allowed(struct str s) {
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (c < 0x80 && !alnum && (!c || !strchr(" +-=._:/@", c))) return false;
+    }
+    return str_bad_utf8(s) < 0;
+}
+
 /* Amazon S3 User Guide, "Categorizing your objects using tags". */
 static int check_tag(const struct json *set, uint32_t i, struct err *e) {
     struct str key = json_get_s(&set->items[i], "Key"), value = json_get_s(&set->items[i], "Value");
     if (params_only(&set->items[i], "Key Value", "a tag", ERR_S3_XML, e)) return -1;
-    if (!key.n || characters(key) > TAG_KEY_MAX || str_starts(key, STR("aws:")) || str_bad_utf8(key) >= 0)
+    if (!key.p || !value.p) return s3_malformed("a tag has no Key or no Value", e);
+    if (!key.n || characters(key) > TAG_KEY_MAX || str_starts(key, STR("aws:")) || !is_allowed(key))
         return err_set(e, ERR_S3_TAG, "The TagKey you have provided is invalid: %.*s", STR_ARG(str_take(key, 128)));
-    if (characters(value) > TAG_VALUE_MAX || str_bad_utf8(value) >= 0 || !value.p)
+    if (characters(value) > TAG_VALUE_MAX || !is_allowed(value))
         return err_set(e, ERR_S3_TAG, "The TagValue you have provided is invalid: that of %.*s",
                        STR_ARG(str_take(key, 128)));
     for (uint32_t k = 0; k < i; k++)
@@ -27,11 +39,8 @@ static int check_tag(const struct json *set, uint32_t i, struct err *e) {
 }
 
 static int tags_text(struct arena *a, const struct json *set, struct str *ret, struct err *e) {
-    if (!json_is(set, JSON_ARR))
-        return err_set(e, ERR_S3_XML,
-                       "The XML you provided was not well-formed or did not validate against our "
-                       "published schema: there is no TagSet");
-    if (set->n > TAGS_MAX) return err_set(e, ERR_S3_BAD_REQUEST, "Object tags cannot be greater than %d", TAGS_MAX);
+    if (!json_is(set, JSON_ARR)) return s3_malformed("there is no TagSet", e);
+    if (set->n > TAGS_MAX) return err_set(e, ERR_S3_TAGS, "Object tags cannot be greater than %d", TAGS_MAX);
     for (uint32_t i = 0; i < set->n; i++)
         if (check_tag(set, i, e)) return -1;
     *ret = set->n ? s3_json_text(a, set) : STR("");

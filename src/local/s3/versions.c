@@ -44,7 +44,7 @@ static int read_request(struct aws_call *c, struct history *h, struct err *e) {
     return 0;
 }
 
-/* key,latest,marker,version_id,size,etag,modified_ms */
+/* key,latest,marker,version_id,size,etag,modified_ms,seq,checksums */
 static void add_version(struct history *h, struct str key, struct db_stmt *s) {
     struct json row = json_make_obj();
     bool marker = db_i64(s, 2);
@@ -54,6 +54,7 @@ static void add_version(struct history *h, struct str key, struct db_stmt *s) {
     json_set(h->a, &row, "LastModified", s3_time(h->a, db_i64(s, 6)));
     if (!marker) {
         json_set(h->a, &row, "ETag", json_make_str(arena_str(h->a, db_bytes(s, 5))));
+        s3_tell_checksums(h->a, &row, db_bytes(s, 8));
         json_set(h->a, &row, "Size", json_make_i64(h->a, db_i64(s, 4)));
         json_set(h->a, &row, "StorageClass", json_make_c("STANDARD"));
     }
@@ -84,7 +85,8 @@ static bool take(struct history *h, struct db_stmt *s) {
     struct str key = db_bytes(s, 0), version = s3_shown_version(db_bytes(s, 3));
     ptrdiff_t at = h->delimiter.n ? str_find(key, h->delimiter, h->prefix.n) : -1;
     struct str common = at < 0 ? STR_NONE : str_take(key, (size_t)at + h->delimiter.n);
-    if (was_told(h, key, version) || (common.n && (str_eq(common, h->common) || str_eq(common, h->key)))) return true;
+    if (was_told(h, key, version) || (common.n && (str_eq(common, h->common) || str_starts(h->key, common))))
+        return true;
     h->more = h->versions.n + h->markers.n + h->prefixes.n >= h->max;
     if (h->more) return false;
     if (common.n) {
@@ -100,14 +102,15 @@ static bool take(struct history *h, struct db_stmt *s) {
 static int walk(struct history *h, struct err *e) {
     struct db_stmt *s = NULL;
     int rc;
-    if (db_stmt(h->tx->db,
-                "SELECT key,1 AS latest,0 AS marker,version_id,size,etag,modified_ms,9223372036854775807 AS seq"
-                " FROM objects WHERE bucket=?1 AND key>=?2 AND key>=?3 UNION ALL"
-                " SELECT v.key,NOT EXISTS(SELECT 1 FROM objects o WHERE o.bucket=v.bucket AND o.key=v.key) AND"
-                " v.seq=(SELECT max(seq) FROM object_versions w WHERE w.bucket=v.bucket AND w.key=v.key),"
-                " v.marker,v.version_id,v.size,v.etag,v.modified_ms,v.seq"
-                " FROM object_versions v WHERE v.bucket=?1 AND v.key>=?2 AND v.key>=?3 ORDER BY 1,8 DESC",
-                &s, e))
+    if (db_stmt(
+            h->tx->db,
+            "SELECT key,1 AS latest,0 AS marker,version_id,size,etag,modified_ms,9223372036854775807 AS seq,checksums"
+            " FROM objects WHERE bucket=?1 AND key>=?2 AND key>=?3 UNION ALL"
+            " SELECT v.key,NOT EXISTS(SELECT 1 FROM objects o WHERE o.bucket=v.bucket AND o.key=v.key) AND"
+            " v.seq=(SELECT max(seq) FROM object_versions w WHERE w.bucket=v.bucket AND w.key=v.key),"
+            " v.marker,v.version_id,v.size,v.etag,v.modified_ms,v.seq,v.checksums"
+            " FROM object_versions v WHERE v.bucket=?1 AND v.key>=?2 AND v.key>=?3 ORDER BY 1,8 DESC",
+            &s, e))
         return -1;
     db_bind_text(s, 1, h->bucket);
     db_bind_text(s, 2, h->prefix.p ? h->prefix : STR(""));

@@ -61,7 +61,7 @@ describe("uploads in parts", function()
     for algorithm, type in pairs { CRC32 = "COMPOSITE", CRC32C = "FULL_OBJECT", CRC64NVME = "FULL_OBJECT", SHA1 = "COMPOSITE", SHA256 = "COMPOSITE" } do
       local member = "Checksum" .. algorithm
       local id = create { ChecksumAlgorithm = algorithm, ChecksumType = type }
-      local parts = { part(id, 1, a), part(id, 2, b) }
+      local parts = { part(id, 1, a, { ChecksumAlgorithm = algorithm }), part(id, 2, b, { ChecksumAlgorithm = algorithm }) }
       assert.is_string(parts[1][member])
       local done = assert(call("CompleteMultipartUpload", complete_params(id, parts)))
       assert.equal(type, done.ChecksumType)
@@ -77,6 +77,8 @@ describe("uploads in parts", function()
     fails("InvalidRequest", "CreateMultipartUpload", { Bucket = "bkt", Key = "k", ChecksumType = "FULL_OBJECT" })
     local id = create { ChecksumAlgorithm = "SHA256" }
     fails("InvalidRequest", "UploadPart", { Bucket = "bkt", Key = "k", UploadId = id, PartNumber = 1, ChecksumCRC32 = "y/Q5Jg==" }, b)
+    assert.matches("expected checksum Type: SHA256, actual checksum Type: null", fails("InvalidRequest", "UploadPart",
+      { Bucket = "bkt", Key = "k", UploadId = id, PartNumber = 1 }, b)) -- sums of parts need the parts' sums
     id = create { ChecksumAlgorithm = "CRC32", ChecksumType = "FULL_OBJECT" }
     local parts = { part(id, 1, b) }
     fails("BadDigest", "CompleteMultipartUpload", complete_params(id, parts, { ChecksumCRC32 = "AAAAAA==" }))

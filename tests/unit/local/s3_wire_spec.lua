@@ -1,37 +1,17 @@
-local t = require "t.local"
+local helper = require "unit.local.s3_helper"
+local t = helper.t
 
 describe("S3 on the cloud port", function()
-  local e
+  local s, e
   before_each(function()
-    e = assert(t.open { memory = true })
-    assert(e:call("s3", "CreateBucket", '{"Bucket":"bkt"}'))
+    s = helper.open()
+    e = s.e
   end)
-  after_each(function() e:close() end)
-
-  -- A signed request: status, headers, body.
-  local function ask(method, target, body, headers, more)
-    local p = more or {}
-    p.method, p.target, p.body, p.headers, p.sign = method, target, body or "", headers or {}, "s3"
-    p.headers.Host = p.headers.Host or "shop.test:4566"
-    return e:face(p)
-  end
-  local function ok(want, ...)
-    local status, headers, body = ask(...)
-    assert.equal(want, status, body)
-    return body, headers
-  end
-  local function refused(want, code, ...)
-    local status, headers, body = ask(...)
-    assert.matches("<Code>" .. code .. "</Code>", body)
-    assert.equal(want, status)
-    return body, headers
-  end
-  local function all(body, tag)
-    local out = {}
-    for v in body:gmatch("<" .. tag .. ">(.-)</" .. tag .. ">") do out[#out + 1] = v end
-    return table.concat(out, " ")
-  end
-  local ns = 'xmlns="http://s3.amazonaws.com/doc/2006%-03%-01/"'
+  after_each(function() s.close() end)
+  local function ask(...) return s.ask(...) end
+  local function ok(...) return s.ok(...) end
+  local function refused(...) return s.refused(...) end
+  local all, ns = helper.all, helper.ns
 
   describe("buckets", function()
     it("are made, found, listed and deleted, with and without a slash at the end", function()
@@ -223,8 +203,8 @@ describe("S3 on the cloud port", function()
     it("have tags", function()
       ok(200, "PUT", "/bkt/k", "1")
       assert.matches("<TagSet></TagSet>", (ok(200, "GET", "/bkt/k?tagging")))
-      ok(200, "PUT", "/bkt/k?tagging", "<Tagging><TagSet><Tag><Key>a</Key><Value>1 &lt;</Value></Tag></TagSet></Tagging>")
-      assert.matches("<Tagging " .. ns .. "><TagSet><Tag><Key>a</Key><Value>1 &lt;</Value></Tag></TagSet></Tagging>", (ok(200, "GET", "/bkt/k?tagging")))
+      ok(200, "PUT", "/bkt/k?tagging", "<Tagging><TagSet><Tag><Key>a</Key><Value>1 =</Value></Tag></TagSet></Tagging>")
+      assert.matches("<Tagging " .. ns .. "><TagSet><Tag><Key>a</Key><Value>1 =</Value></Tag></TagSet></Tagging>", (ok(200, "GET", "/bkt/k?tagging")))
       ok(204, "DELETE", "/bkt/k?tagging")
       assert.matches("<TagSet></TagSet>", (ok(200, "GET", "/bkt/k?tagging")))
       refused(400, "InvalidTag", "PUT", "/bkt/k?tagging", "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>")
