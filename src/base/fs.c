@@ -50,7 +50,7 @@ static int write_all(int fd, const char *path, struct str data, struct err *e) {
     return 0;
 }
 
-static int sync_dir(const char *path, struct err *e) {
+int fs_sync_dir(const char *path, struct err *e) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return err_sys(e, ERR_IO, errno, "cannot open directory %s", path);
     int rc = fsync(fd) ? err_sys(e, code_of(errno), errno, "cannot sync directory %s", path) : 0;
@@ -90,7 +90,7 @@ int fs_write_durable(const char *path, struct str data, struct err *e) {
         unlink(temp);
         goto out;
     }
-    rc = sync_dir(dir, e);
+    rc = fs_sync_dir(dir, e);
 out:
     arena_free(&a);
     return rc;

@@ -8,6 +8,7 @@ int fs_read(const char *path, struct buf *b, struct err *e); /* capped by b->max
 /* temp file in the same directory + fsync + rename + fsync of the directory: after 0 the content survives a power cut.
  */
 int fs_write_durable(const char *path, struct str data, struct err *e);
+int fs_sync_dir(const char *path, struct err *e); /* after it, names made or removed in it survive a power cut */
 int fs_mkdirs(const char *path, struct err *e);
 int fs_remove_tree(const char *path, struct err *e);
 bool fs_is_dir(const char *path);

@@ -76,6 +76,10 @@ static int on_commit(void *ud, sqlite3 *h, const char *name, int pages) {
 static int configure(struct db *d, enum db_mode mode, bool sync_full, struct err *e) {
     if (mode == DB_READER)
         return db_exec(d, "PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY", e);
+    if (mode == DB_ALONE)
+        return db_exec(
+            d, sync_full ? "PRAGMA locking_mode=EXCLUSIVE" : "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF",
+            e);
     sqlite3_wal_hook(d->h, on_commit, d); /* also puts an end to automatic checkpoints */
     if (db_exec(d, "PRAGMA journal_mode=WAL", e)) return -1;
     if (db_exec(d, sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF", e)) return -1;
@@ -94,7 +98,7 @@ int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret
     pthread_once(&once, configure_library);
     list_init(&d->busy);
     d->writer = mode == DB_WRITER;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (mode == DB_WRITER ? SQLITE_OPEN_CREATE : 0);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (mode == DB_READER ? 0 : SQLITE_OPEN_CREATE);
     int rc = sqlite3_open_v2(path, &d->h, flags, NULL);
     if (rc) {
         fail(d, rc, path, e);
@@ -342,6 +346,21 @@ int db_checkpoint(struct db *d, bool truncate, struct err *e) {
                                        &log, &moved);
     if (rc) return fail(d, rc, "checkpoint", e);
     if (moved >= log) d->wal_pages = 0; /* the next commit starts the WAL anew */
+    return 0;
+}
+
+int db_leave_wal(struct db *d, struct err *e) {
+    return db_exec(d, "PRAGMA journal_mode=DELETE", e);
+}
+
+int db_copy(struct db *to, struct db *from, struct err *e) {
+    if (fault(to->fault_commit) || fault(from->fault_commit)) return err_set(e, ERR_IO, "injected fault at a commit");
+    sqlite3_backup *b = sqlite3_backup_init(to->h, "main", from->h, "main");
+    if (!b) return fail(to, sqlite3_errcode(to->h), "copy", e);
+    int rc = sqlite3_backup_step(b, -1), pages = sqlite3_backup_pagecount(b), end = sqlite3_backup_finish(b);
+    if (rc != SQLITE_DONE || end) return fail(to, end ? end : rc, "copy", e);
+    to->wal_pages += pages; /* the hook sees commits of statements only */
+    to->writes++;
     return 0;
 }
 

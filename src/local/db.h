@@ -10,7 +10,8 @@
 struct db;
 struct db_stmt;
 
-enum db_mode { DB_WRITER, DB_READER };
+/* DB_ALONE: a file that nobody else opens, without a write-ahead log. */
+enum db_mode { DB_WRITER, DB_READER, DB_ALONE };
 int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret, struct err *e);
 void db_close(struct db *d);
 int db_exec(struct db *d, const char *sql, struct err *e); /* one or more statements without results */
@@ -58,6 +59,10 @@ uint64_t db_writes(const struct db *d);
 bool db_in_transaction(const struct db *d);
 int64_t db_wal_pages(const struct db *d); /* frames in the WAL after the last commit of this connection */
 int db_checkpoint(struct db *d, bool truncate, struct err *e);
+/* What `from` holds becomes all that `to` holds, as one transaction of its own: others that have `to` open see it from
+ * their next transaction on. Neither may be in one. A copy is made DB_ALONE again by db_leave_wal. */
+int db_copy(struct db *to, struct db *from, struct err *e);
+int db_leave_wal(struct db *d, struct err *e);
 /* Counters that injected faults count down at each step and each commit; NULL: none. */
 void db_faults(struct db *d, _Atomic int64_t *step, _Atomic int64_t *commit);
 

@@ -60,6 +60,18 @@ void local_face_cancel(void *ticket);
  * "Raw" (MIME text)}]}, in a. Reads at once. */
 int local_mailbox(struct local_conn *c, struct arena *a, struct json *ret, struct err *e);
 
+/* Snapshots: the whole of a store under a name, kept in its data directory: tables, queues with their messages, mail,
+ * buckets with their objects, and how far the clock was moved or where it stood; not the faults that were asked for.
+ * What was committed before is in it. While one is taken or restored, writes wait and reads go on; restoring replaces
+ * everything at once, or nothing when it fails or the process dies. Polls that wait look again.
+ * fn is called once, on this loop. Errors: a name that is none (ValidationException), one that is taken
+ * (ConflictException) or unknown (NotFoundException); a snapshot that is damaged. */
+enum local_snapshot { LOCAL_SNAPSHOT_TAKE, LOCAL_SNAPSHOT_RESTORE, LOCAL_SNAPSHOT_DELETE };
+void local_snapshot(struct local_conn *c, enum local_snapshot what, struct str name,
+                    void (*fn)(void *ud, const struct err *e), void *ud);
+/* Those that there are, by name, in a: [{"name", "created", "bytes"}]. Reads at once. */
+int local_snapshots(struct local_conn *c, struct arena *a, struct json *ret, struct err *e);
+
 /* Faults for tests; n counts down at each event, the event at which it reaches 0 fails; 0 turns it off. */
 enum local_fault { LOCAL_FAULT_STEP, LOCAL_FAULT_COMMIT, LOCAL_FAULT_FILE, LOCAL_FAULTS };
 void local_fault(struct local *l, enum local_fault f, int64_t n);

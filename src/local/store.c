@@ -3,6 +3,7 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "local/s3/s3.h"
+#include "local/snapshot.h"
 #include "local/writer.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +39,10 @@ int meta_set(struct db *db, const char *name, struct str value, struct err *e) {
     return db_run(s, e) ? -1 : 0;
 }
 
+static int save_secret(struct local *l, struct db *db, struct err *e) {
+    return meta_set(db, "secret", str_n((char *)l->secret, sizeof l->secret), e);
+}
+
 static int load_secret(struct local *l, struct db *db, struct err *e) {
     struct arena a = {0};
     struct str v = STR_NONE;
@@ -47,26 +52,35 @@ static int load_secret(struct local *l, struct db *db, struct err *e) {
         rc = 0;
     } else if (rc >= 0) {
         crypto_random(l->secret, sizeof l->secret);
-        rc = meta_set(db, "secret", str_n((char *)l->secret, sizeof l->secret), e);
+        rc = save_secret(l, db, e);
     }
     arena_free(&a);
     return rc;
 }
 
-static int create_schema(struct local *l, struct db *db, struct err *e) {
+static int make_schema(struct local *l, struct db *db, int (*secret)(struct local *, struct db *, struct err *),
+                       struct err *e) {
     char identity[128];
     snprintf(identity, sizeof identity, "PRAGMA application_id=%u; PRAGMA user_version=%d", APPLICATION_ID,
              STORE_VERSION);
     if (db_begin(db, e)) return -1;
     if (db_exec(db, identity, e)) goto out;
     if (db_exec(db, "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID", e)) goto out;
-    if (load_secret(l, db, e)) goto out;
+    if (secret(l, db, e)) goto out;
     if (dynamo_schema(db, e) || sqs_schema(db, e) || s3_schema(db, e) || ses_schema(db, e)) goto out;
     if (db_commit(db, e)) goto out;
     return 0;
 out:
     db_rollback(db);
     return -1;
+}
+
+int store_upgrade(struct local *l, struct db *db, struct err *e) {
+    return make_schema(l, db, save_secret, e);
+}
+
+int store_inspect(const char *path, bool *ret_fresh, struct err *e) {
+    return db_inspect(path, APPLICATION_ID, STORE_VERSION, ret_fresh, e);
 }
 
 /* == services =======================================================================================================
@@ -102,37 +116,26 @@ static char *copy(const char *s, const char *otherwise) {
     return p;
 }
 
-static int private_dir(struct local *l, struct err *e) {
-    const char *tmp = getenv("TMPDIR");
-    const char *bases[] = {"/dev/shm", tmp && *tmp ? tmp : "/tmp", "/tmp"};
-    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
-        if (asprintf(&l->dir, "%s/perigee-XXXXXX", bases[i]) < 0) fatal("out of memory");
-        if (mkdtemp(l->dir)) return 0;
-        free(l->dir);
-        l->dir = NULL;
-    }
-    return err_sys(e, ERR_IO, errno, "cannot make a private directory in /dev/shm or %s", bases[1]);
-}
-
 static int take_dir(struct local *l, const char *dir, struct err *e) {
     l->in_memory = !dir;
-    if (!dir) return private_dir(l, e);
+    if (!dir) return store_private_dir(l, e);
     l->dir = copy(dir, ".");
     if (fs_mkdirs(l->dir, e)) return err_wrap(e, "data directory %s", l->dir);
     if (!access(l->dir, W_OK | X_OK)) return 0;
     return err_sys(e, ERR_IO, errno, "data directory %s is not writable", l->dir);
 }
 
-/* The lock goes with the process, so a crash leaves none behind; the number in the file is for the message only. */
+/* The lock goes with the process, so a crash leaves none behind; the number in the file is for the message only. Nobody
+ * holds that of a private directory for longer than a look. */
 static int take_lock(struct local *l, struct err *e) {
-    char *path = path_of(l, "lock"), pid[32] = "";
+    char *path = path_of(l, "lock"), pid[64] = "";
     int rc = -1;
     l->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (l->lock_fd < 0) {
         err_sys(e, ERR_IO, errno, "data directory %s is not writable: cannot open %s", l->dir, path);
         goto out;
     }
-    if (flock(l->lock_fd, LOCK_EX | LOCK_NB)) {
+    if (flock(l->lock_fd, l->in_memory ? LOCK_EX : LOCK_EX | LOCK_NB)) {
         ssize_t n = pread(l->lock_fd, pid, sizeof pid - 1, 0);
         pid[n > 0 ? n : 0] = 0;
         pid[strcspn(pid, "\n")] = 0;
@@ -142,7 +145,7 @@ static int take_lock(struct local *l, struct err *e) {
         l->lock_fd = -1;
         goto out;
     }
-    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    int n = snprintf(pid, sizeof pid, "%ld\n%s", (long)getpid(), l->in_memory ? STORE_MARK : "");
     if (ftruncate(l->lock_fd, 0) || pwrite(l->lock_fd, pid, (size_t)n, 0) != n) {
         err_sys(e, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, errno, "cannot write %s", path);
         goto out;
@@ -161,10 +164,10 @@ static int open_store(struct local *l, struct err *e) {
     struct db *db = NULL;
     bool fresh = false;
     int rc = -1;
-    if (db_inspect(path, APPLICATION_ID, STORE_VERSION, &fresh, e)) goto out;
+    if (store_inspect(path, &fresh, e)) goto out;
     if (db_open(path, DB_WRITER, !l->in_memory, &db, e)) goto out;
-    if (create_schema(l, db, e)) goto out;
-    if (s3_prepare(l, db, e)) goto out;
+    if (make_schema(l, db, load_secret, e)) goto out;
+    if (s3_prepare(l, db, e) || snapshot_prepare(l, e)) goto out;
     if (writer_open(l, db, &l->writer, e)) goto out;
     db = NULL;
     rc = 0;
@@ -187,6 +190,7 @@ int local_open(const struct local_config *c, struct local **ret, struct err *e) 
     struct local *l = calloc(1, sizeof *l);
     if (!l) fatal("out of memory");
     l->lock_fd = -1;
+    pthread_rwlock_init(&l->files, NULL);
     l->clock = c->clock ? c->clock : &l->own_clock;
     l->control = c->control;
     l->injected = faults_new();
@@ -219,10 +223,11 @@ void local_close(struct local *l) {
     struct err e = {0};
     if (!l) return;
     if (l->writer) writer_close(l->writer);
+    snapshot_close(l);
     if (l->own_pool) pool_close(l->pool);
-    if (l->lock_fd >= 0) close(l->lock_fd);
     if (l->in_memory && l->dir && fs_remove_tree(l->dir, &e))
         log_event(l->log, LOG_WARN, "store: private directory stays behind", "ss", "dir", l->dir, "error", e.msg);
+    if (l->lock_fd >= 0) close(l->lock_fd);
     face_keys_close(l);
     faults_free(l->injected);
     free(l->dir);
@@ -231,6 +236,7 @@ void local_close(struct local *l) {
     free(l->access_key);
     free(l->secret_key);
     free(l->public_url);
+    pthread_rwlock_destroy(&l->files);
     free(l);
 }
 

@@ -7,8 +7,10 @@
 #define PERIGEE_LOCAL_STORE_H
 #include "local/engine.h"
 #include "sign/sign.h"
+#include <pthread.h>
 
 struct writer;
+struct snapshot;
 
 /* A further pair of keys that the cloud port knows. */
 struct local_key {
@@ -39,6 +41,9 @@ struct local {
     enum local_control control;
     struct clock own_clock;
     struct faults *injected; /* see face/control.h */
+    struct snapshot *kept;   /* the writer's: the one restored last, opened; see snapshot.h */
+    pthread_rwlock_t files;  /* shared while object files go, alone while they come back: see s3_bin_empty */
+    uint64_t era;            /* restores so far; under `files` */
 };
 
 struct local_conn {
@@ -70,6 +75,7 @@ struct local_op {
     int (*run)(struct local_op *op, struct local_tx *tx, struct err *e);
     void (*done)(struct local_op *op); /* loop thread */
     void *ud;
+    bool alone; /* runs by itself and outside of transactions; caches are forgotten afterwards */
     struct err err;
     /* parking, see local_park */
     bool parked;
@@ -105,6 +111,13 @@ void local_after_commit(struct local_tx *tx, void (*fn)(void *ud), void *ud);
 /* meta table: small values by name. 1: found; 0: not; -1. */
 int meta_get(struct db *db, struct arena *a, const char *name, struct str *ret, struct err *e);
 int meta_set(struct db *db, const char *name, struct str value, struct err *e);
+/* l->dir: new, private, in memory where there is such a file system. Removes what dead processes left of theirs: those
+ * whose lock file holds STORE_MARK and is not locked. */
+int store_private_dir(struct local *l, struct err *e);
+#define STORE_MARK "in memory\n"
+/* Makes a store of any version one of this version, in one transaction, with l's secret. */
+int store_upgrade(struct local *l, struct db *db, struct err *e);
+int store_inspect(const char *path, bool *ret_fresh, struct err *e); /* db_inspect */
 
 /* true when an injected LOCAL_FAULT_FILE strikes here. */
 bool local_file_fault(struct local *l);

@@ -203,6 +203,18 @@ static void commit_group(struct writer *w, struct list *group) {
     post_finished(w);
 }
 
+/* What was cached or seen before may be no more. */
+static void run_alone(struct writer *w, struct local_op *op) {
+    struct list one;
+    list_init(&one);
+    list_add(&one, &op->node);
+    run_one(w, op);
+    forget_services(w);
+    recheck_waiters(w);
+    finish_all(w, &one, NULL);
+    post_finished(w);
+}
+
 /* == parking ========================================================================================================
  */
 
@@ -321,9 +333,22 @@ static bool await(struct writer *w) {
     return rc != 0;
 }
 
-static void take_queued(struct writer *w, struct list *group) {
-    struct list *n;
-    for (int i = 0; i < GROUP_MAX && (n = list_pop(&w->queue)) != NULL; i++) list_add(group, n);
+static struct local_op *first_queued(struct writer *w) {
+    return list_empty(&w->queue) ? NULL : CONTAINER(w->queue.next, struct local_op, node);
+}
+
+/* What can be one transaction; or else, returned, what runs alone. */
+static struct local_op *take_queued(struct writer *w, struct list *group) {
+    struct local_op *op = first_queued(w);
+    if (op && op->alone) {
+        list_del(&op->node);
+        return op;
+    }
+    for (int i = 0; i < GROUP_MAX && (op = first_queued(w)) != NULL && !op->alone; i++) {
+        list_del(&op->node);
+        list_add(group, &op->node);
+    }
+    return NULL;
 }
 
 static void *writer_main(void *ud) {
@@ -333,9 +358,10 @@ static void *writer_main(void *ud) {
     for (bool stopping = false; !stopping;) {
         pthread_mutex_lock(&w->mutex);
         bool idle = await(w);
-        take_queued(w, &group);
+        struct local_op *alone = take_queued(w, &group);
         stopping = w->stop && list_empty(&w->queue);
         pthread_mutex_unlock(&w->mutex);
+        if (alone) run_alone(w, alone);
         take_due_waiters(w, &group, stopping);
         if (!list_empty(&group)) commit_group(w, &group);
         if (stopping) break;

@@ -115,6 +115,34 @@ print(waiting.recv(4096).split(b"\r\n")[0].decode(), flush=True)
     open:stop()
   end)
 
+  it("is what it was, for clients of all workers, when a snapshot is restored", function()
+    local open = support.cloud { args = "--control --no-verify --workers 2" }
+    local function ask(path, doc) return json.decode(curl("-X POST -d " .. support.quote(json.encode(doc)), open.cloud .. "/_perigee/cloud/" .. path)) end
+    local function put(bytes) curl("-X PUT --data-binary " .. bytes, open.cloud .. "/bkt/key") end
+    curl("-X PUT", open.cloud .. "/bkt")
+    put "old"
+    assert.same({ taken = "one" }, ask("snapshots", { name = "one" }))
+    put "new"
+    curl("-X PUT", open.cloud .. "/later")
+    open:kill()
+    local again = support.cloud { args = "--control --no-verify --workers 2", data = open.data }
+    open.cloud = again.cloud
+    local function see() -- new connections, by chance to either worker
+      local out = {}
+      for i = 1, 16 do out[i] = curl("", open.cloud .. "/bkt/key") .. " " .. #curl("", open.cloud .. "/later?location") end
+      return out
+    end
+    local before = see()
+    for i = 2, #before do assert.equal(before[1], before[i]) end
+    assert.matches("^new", before[1])
+    assert.same({ restored = "one" }, ask("restore", { name = "one" }))
+    for _, seen in ipairs(see()) do assert.matches("^old", seen) end
+    assert.matches("NoSuchBucket", (curl("", open.cloud .. "/later?location")))
+    assert.same({ deleted = "one" }, json.decode(curl("-X DELETE", open.cloud .. "/_perigee/cloud/snapshots/one")))
+    again:stop()
+    open:stop()
+  end)
+
   it("refuses options that make no sense", function()
     for args, why in pairs { ["--account 12"] = "12 digits", ["extra"] = "unexpected argument", ["--keys /nonexistent"] = "/nonexistent",
       ["--log-level loud"] = "log%-level", ["--port 70000"] = "65535" } do

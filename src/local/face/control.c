@@ -1,9 +1,12 @@
 /* /_perigee/cloud/: what tests do to the engine from outside. */
 #include "local/face/control.h"
+#include "local/s3/s3.h"
+#include "local/snapshot.h"
 #include "local/writer.h"
 #include <string.h>
 
 #define ROOT "/_perigee/cloud"
+#define ONE_SNAPSHOT "snapshots/"
 
 /* == answers ========================================================================================================
  */
@@ -16,6 +19,12 @@ static void send_json(struct face *f, int status, const struct json *v) {
     json_write(&res.body, v);
     buf_byte(&res.body, '\n');
     face_send(f, &res);
+}
+
+static void send_one(struct face *f, const char *name, struct json value) {
+    struct json v = json_make_obj();
+    json_set(f->r->arena, &v, name, value);
+    send_json(f, 200, &v);
 }
 
 static void send_error(struct face *f, int status, const struct err *e) {
@@ -98,6 +107,8 @@ static int faults_door(struct face *f, const struct json *doc, struct err *e) {
 struct wipe {
     struct local_op op;
     struct face *f;
+    struct s3_bin bin;
+    struct pool_work work;
 };
 
 /* What declares resources stays: tables, queues, buckets, identities, tags. */
@@ -122,27 +133,46 @@ static int list_contents(struct local_tx *tx, struct arena *a, struct json *ret,
     return rc < 0 ? -1 : 0;
 }
 
+static int list_files(struct wipe *w, struct local_tx *tx, struct err *e) {
+    struct snapshot_ids ids = {0};
+    int rc = snapshot_ids(tx->db, &ids, e);
+    s3_bin_init(&w->bin, tx->local, w->f->r->arena);
+    for (size_t i = 0; !rc && i < ids.ids.n; i++)
+        s3_bin_add(&w->bin, tx->local, *(const struct str *)ids.ids.slots[i].value, ids.ids.slots[i].key);
+    snapshot_ids_free(&ids);
+    return rc;
+}
+
 /* Writer thread. */
 static int wipe_run(struct local_op *op, struct local_tx *tx, struct err *e) {
     struct arena a = {0};
     struct json tables;
-    int rc = list_contents(tx, &a, &tables, e);
-    (void)op;
+    int rc = list_files(op->ud, tx, e) || list_contents(tx, &a, &tables, e) ? -1 : 0;
     for (uint32_t i = 0; !rc && i < tables.n; i++)
         rc = db_exec(tx->db, arena_printf(&a, "DELETE FROM \"%.*s\"", STR_ARG(tables.items[i].s)).p, e);
     arena_free(&a);
     return rc;
 }
 
+static void files_gone(void *ud) {
+    struct face *f = ((struct wipe *)ud)->f;
+    f->conn->in_flight--;
+    send_one(f, "reset", json_make_bool(true));
+}
+
+static void empty_bin(void *ud) {
+    s3_bin_empty(&((struct wipe *)ud)->bin);
+}
+
 static void wipe_done(struct local_op *op) {
-    struct face *f = ((struct wipe *)op->ud)->f;
-    struct json v = json_make_obj();
+    struct wipe *w = op->ud;
+    struct local_conn *c = w->f->conn;
     if (op->err.code) {
-        send_error(f, err_status_of(&op->err), &op->err);
+        send_error(w->f, err_status_of(&op->err), &op->err);
         return;
     }
-    json_set(f->r->arena, &v, "reset", json_make_bool(true));
-    send_json(f, 200, &v);
+    c->in_flight++;
+    pool_run(c->local->pool, c->loop, &w->work, empty_bin, files_gone, w);
 }
 
 static int reset_door(struct face *f, const struct json *doc, struct err *e) {
@@ -158,21 +188,71 @@ static int reset_door(struct face *f, const struct json *doc, struct err *e) {
     return 0;
 }
 
+/* == snapshots ======================================================================================================
+ */
+
+struct shot {
+    struct face *f;
+    struct str name;
+    const char *what; /* "taken", "restored", "deleted" */
+};
+
+static void shot_done(void *ud, const struct err *e) {
+    struct shot *s = ud;
+    if (e)
+        send_error(s->f, err_status_of(e), e);
+    else
+        send_one(s->f, s->what, json_make_str(s->name));
+}
+
+static int start_shot(struct face *f, enum local_snapshot what, struct str name) {
+    static const char *const words[] = {"taken", "restored", "deleted"};
+    struct shot *s = ARENA_NEW(f->r->arena, struct shot);
+    *s = (struct shot){f, name, words[what]};
+    local_snapshot(f->conn, what, name, shot_done, s);
+    return 0;
+}
+
+/* {"name": "before"} and nothing else. */
+static int read_name(const struct json *doc, const char *door, struct str *ret, struct err *e) {
+    for (uint32_t i = 0; i < doc->n; i++)
+        if (!str_is(doc->members[i].key, "name"))
+            return err_set(e, ERR_VALIDATION, "%s: there is no \"%.*s\"", door,
+                           STR_ARG(str_take(doc->members[i].key, 64)));
+    *ret = json_get_s(doc, "name");
+    return ret->p ? 0 : err_set(e, ERR_VALIDATION, "%s: name is missing, or no string", door);
+}
+
+static int snapshots_door(struct face *f, const struct json *doc, struct err *e) {
+    struct json rows;
+    struct str name;
+    if (doc) return read_name(doc, "snapshots", &name, e) ? -1 : start_shot(f, LOCAL_SNAPSHOT_TAKE, name);
+    if (local_snapshots(f->conn, f->r->arena, &rows, e)) return -1;
+    send_one(f, "snapshots", rows);
+    return 0;
+}
+
+static int restore_door(struct face *f, const struct json *doc, struct err *e) {
+    struct str name;
+    if (!doc) return err_set(e, ERR_S3_METHOD, "restore: there is only POST");
+    return read_name(doc, "restore", &name, e) ? -1 : start_shot(f, LOCAL_SNAPSHOT_RESTORE, name);
+}
+
 /* == all ============================================================================================================
  */
 
 static const struct door {
     const char *name;
     int (*fn)(struct face *f, const struct json *doc, struct err *e); /* doc: of POST and PUT, else NULL */
-} control_doors[] = {{"clock", clock_door}, {"mailbox", mailbox_door}, {"faults", faults_door}, {"reset", reset_door}};
+} control_doors[] = {{"clock", clock_door}, {"mailbox", mailbox_door},     {"faults", faults_door},
+                     {"reset", reset_door}, {"snapshots", snapshots_door}, {"restore", restore_door}};
 
 static void tell_all(struct face *f) {
     struct arena *a = f->r->arena;
-    struct json v = json_make_obj(), names = json_make_arr();
+    struct json names = json_make_arr();
     for (size_t i = 0; i < sizeof control_doors / sizeof *control_doors; i++)
         json_push(a, &names, json_make_str(arena_printf(a, ROOT "/%s", control_doors[i].name)));
-    json_set(a, &v, "control", names);
-    send_json(f, 200, &v);
+    send_one(f, "control", names);
 }
 
 static struct str host_without_port(struct str host) {
@@ -207,7 +287,10 @@ static int read_doc(struct face *f, struct json *doc, struct err *e) {
 static int enter(struct face *f, struct str name, struct err *e) {
     struct json doc;
     bool reads = str_is(f->r->method, "GET"), writes = str_is(f->r->method, "POST") || str_is(f->r->method, "PUT");
-    if (!reads && !writes) return err_set(e, ERR_S3_METHOD, "there are GET, POST and PUT");
+    if (str_is(f->r->method, "DELETE") && str_starts(name, STR(ONE_SNAPSHOT)))
+        return start_shot(f, LOCAL_SNAPSHOT_DELETE, str_from(name, sizeof ONE_SNAPSHOT - 1));
+    if (!reads && !writes)
+        return err_set(e, ERR_S3_METHOD, "there are GET, POST and PUT, and DELETE " ROOT "/" ONE_SNAPSHOT "NAME");
     if (writes && read_doc(f, &doc, e)) return -1;
     for (size_t i = 0; i < sizeof control_doors / sizeof *control_doors; i++)
         if (str_is(name, control_doors[i].name)) return control_doors[i].fn(f, writes ? &doc : NULL, e);

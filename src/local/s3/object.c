@@ -15,13 +15,20 @@ struct s3_bin_row {
 
 void s3_bin_empty(void *ud) {
     struct s3_bin *bin = ud;
-    for (struct s3_bin_row *r = bin->first; r; r = r->next) s3_file_remove(r->path);
+    if (bin->local) pthread_rwlock_rdlock(&bin->local->files);
+    bool current = !bin->local || bin->local->era == bin->era;
+    for (struct s3_bin_row *r = bin->first; r && current; r = r->next) s3_file_remove(r->path);
+    if (bin->local) pthread_rwlock_unlock(&bin->local->files);
     bin->first = NULL;
+}
+
+void s3_bin_init(struct s3_bin *bin, struct local *l, struct arena *a) {
+    *bin = (struct s3_bin){.a = a, .local = l, .era = l->era}; /* only the writer's thread changes it */
 }
 
 struct s3_bin *s3_bin_of(struct local_tx *tx, struct arena *a) {
     struct s3_bin *bin = ARENA_NEW(a, struct s3_bin);
-    bin->a = a;
+    s3_bin_init(bin, tx->local, a);
     local_after_commit(tx, s3_bin_empty, bin);
     return bin;
 }

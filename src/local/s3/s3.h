@@ -102,10 +102,16 @@ struct str s3_base64(struct arena *a, const void *digest, size_t n);
 struct s3_bin {
     struct arena *a;
     struct s3_bin_row *first;
+    struct local *local; /* NULL: emptied in the writer's thread */
+    uint64_t era;
 };
+/* Of the writer's present transaction; for s3_bin_empty on any thread. */
+void s3_bin_init(struct s3_bin *bin, struct local *l, struct arena *a);
 struct s3_bin *s3_bin_of(struct local_tx *tx, struct arena *a); /* that of the operation that runs */
 void s3_bin_add(struct s3_bin *bin, const struct local *l, struct str bucket, struct str id);
-void s3_bin_empty(void *bin); /* removes them */
+/* Removes them; unless a snapshot was restored since, which may have brought them back: then they go at the next
+ * opening. */
+void s3_bin_empty(void *bin);
 
 /* Makes `o` the newest version; what it replaces goes, or stays as an older one, as the bucket says. o->version is set.
  * `old`: the current row, or NULL when there is none. */

@@ -1,34 +1,15 @@
 -- What was acknowledged survives kill -9 at any moment; a full disk fails calls cleanly and heals.
 local t = require "t.local"
 local json = require "cjson"
-
-local function output(command)
-  local p = io.popen(command)
-  local s = p:read("a")
-  p:close()
-  return s
-end
-local self = output("readlink /proc/" .. t.pid() .. "/exe"):match("%S+")
-
-local function run_and_kill(dir, tag, lines)
-  local p = io.popen(("STORE_DIR=%s STORE_TAG=%s exec %s tests/faults/store_driver.lua 2>&1"):format(dir, tag, self))
-  local pid = tonumber(p:read("l"):match("pid (%d+)"))
-  local acked = {}
-  for line in p:lines() do
-    acked[#acked + 1] = line
-    if #acked == lines then os.execute("kill -9 " .. pid) end
-  end
-  p:close()
-  assert(#acked >= lines, "the driver stopped by itself: " .. tostring(acked[#acked]))
-  return acked
-end
+local killing = require "faults.killing"
+local output = killing.output
 
 describe("killing the process", function()
   it("loses nothing that was acknowledged, doubles nothing, leaves no stray file", function()
-    local dir = output("mktemp -d"):match("%S+")
+    local dir = killing.tmpdir()
     local acked = {}
     for round = 1, 5 do
-      for _, line in ipairs(run_and_kill(dir, "r" .. round, 20 + math.random(120))) do acked[#acked + 1] = line end
+      for _, line in ipairs(killing.run("store_driver", dir, "r" .. round, 20 + math.random(120))) do acked[#acked + 1] = line end
       local e = assert(t.open { dir = dir })
       local seen = {}
       for _, row in ipairs(assert(e:sql("SELECT body FROM messages"))) do
@@ -59,7 +40,7 @@ end)
 
 describe("a full disk", function()
   it("fails writes with a retryable error, keeps what was acknowledged, and heals when there is space", function()
-    local dir = output("mktemp -d"):match("%S+")
+    local dir = killing.tmpdir()
     if not os.execute("mount -t tmpfs -o size=3m tmpfs " .. dir .. " 2>/dev/null") then
       os.execute("rmdir " .. dir)
       return pending("needs the right to mount a small file system")

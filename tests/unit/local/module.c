@@ -529,14 +529,26 @@ static void on_probe(void *ud, const struct err *e) {
     if (e) p->err = *e;
 }
 
+static int await_probe(lua_State *L, struct engine *e, struct probed *p) {
+    while (!p->done) loop_once(e->loop, -1);
+    if (p->err.code) return push_err(L, &p->err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 static int engine_probe(lua_State *L) {
     struct engine *e = check(L);
     struct probed p = {0};
     local_probe(e->conn, on_probe, &p);
-    while (!p.done) loop_once(e->loop, -1);
-    if (p.err.code) return push_err(L, &p.err);
-    lua_pushboolean(L, 1);
-    return 1;
+    return await_probe(L, e, &p);
+}
+
+static int engine_snapshot(lua_State *L) {
+    static const char *const what[] = {"take", "restore", "delete", NULL};
+    struct engine *e = check(L);
+    struct probed p = {0};
+    local_snapshot(e->conn, (enum local_snapshot)luaL_checkoption(L, 2, NULL, what), to_str(L, 3), on_probe, &p);
+    return await_probe(L, e, &p);
 }
 
 /* == looking inside =================================================================================================
@@ -699,6 +711,7 @@ static const luaL_Reg engine_methods[] = {{"call", engine_call},
                                           {"endpoint", engine_endpoint},
                                           {"mailbox", engine_mailbox},
                                           {"probe", engine_probe},
+                                          {"snapshot", engine_snapshot},
                                           {"sql", engine_sql},
                                           {"dir", engine_dir},
                                           {"hammer", engine_hammer},

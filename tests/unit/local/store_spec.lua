@@ -1,6 +1,7 @@
 local t = require "t.local"
 local json = require "cjson"
 local lfs = require "lfs"
+local killing = require "faults.killing"
 
 local function tmp()
   local p = io.popen("mktemp -d")
@@ -107,6 +108,22 @@ describe("a data directory", function()
     assert.equal("directory", lfs.attributes(where, "mode"))
     e:close()
     assert.is_nil(lfs.attributes(where))
+  end)
+
+  it("in memory that a killed process left goes at the next start; that of a living one, and a user's own, stay", function()
+    local left = killing.run("memory_driver", "", "", 1)[1]
+    assert.equal("directory", lfs.attributes(left, "mode"))
+    local living = assert(t.open { memory = true })
+    assert.is_nil(lfs.attributes(left, "mode"))
+    local own = living:dir():gsub("......$", "000000")
+    assert(t.open { dir = own }):close()
+    os.execute("chmod 700 " .. own)
+    local third = assert(t.open { memory = true })
+    assert.equal("directory", lfs.attributes(living:dir(), "mode"))
+    assert.equal("directory", lfs.attributes(own, "mode"))
+    os.execute("rm -rf " .. own)
+    living:close()
+    third:close()
   end)
 end)
 
