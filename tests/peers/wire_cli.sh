@@ -2,7 +2,7 @@
 # The AWS command line with its default settings against `perigee cloud`: every operation that src/aws/ops.def has.
 # usage: wire_cli.sh URL AWS SECTION      AWS: the command (its Python is used, see wire_cli.py)
 # Prints a line a command: "ok ...", "not ok ...", or "none ..." where this command line or the engine lacks the operation, each with
-# the name of the operation first. Keys perigee/perigee, region us-east-1.
+# the name of the operation first; at its end what was called with success, and what this command line knows (wire_cli.py). Keys perigee/perigee, region us-east-1.
 # Debian's awscli 2.9 speaks SQS's older protocol (Query) and sends no checksums by default; those of PyPI speak JSON, and send them.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit
@@ -183,15 +183,21 @@ sqs() {
   want 'poison' sqs receive-message --queue-url "$q" --query 'Messages[].Body'
   want 'None' sqs receive-message --queue-url "$q" --query Messages
   want '1' sqs get-queue-attributes --queue-url "$dead" --attribute-names ApproximateNumberOfMessages --query Attributes.ApproximateNumberOfMessages
-  if want '?*' sqs start-message-move-task --source-arn "${arn%cli}dead" --query TaskHandle; then
+  # ten messages, one a second: it runs when it is cancelled
+  want 'None' sqs send-message-batch --queue-url "$dead" --entries Id={0..9},MessageBody=poison --query Failed
+  if want '?*' sqs start-message-move-task --source-arn "${arn%cli}dead" --destination-arn "$arn" --max-number-of-messages-per-second 1 --query TaskHandle; then
     handle=$out
-    want '*' sqs list-message-move-tasks --source-arn "${arn%cli}dead" --query 'Results[].Status'
-    call sqs cancel-message-move-task --task-handle "$handle" # it may be over by now
-    same "sqs cancel-message-move-task" "$([[ $status == 0 || $err == *ResourceNotFoundException* ]] && echo fine || echo "$err")" fine
+    want 'RUNNING' sqs list-message-move-tasks --source-arn "${arn%cli}dead" --query 'Results[].Status'
+    want '*[0-9]' sqs cancel-message-move-task --task-handle "$handle" --query ApproximateNumberOfMessagesMoved
+    want 'CANCEL*' sqs list-message-move-tasks --source-arn "${arn%cli}dead" --query 'Results[].Status'
+    refused ResourceNotFoundException sqs cancel-message-move-task --task-handle "$handle"
   else
     there sqs list-message-move-tasks
     there sqs cancel-message-move-task
   fi
+  want '' sqs add-permission --queue-url "$q" --label ours --aws-account-ids 111122223333 --actions SendMessage ReceiveMessage
+  want '*111122223333*' sqs get-queue-attributes --queue-url "$q" --attribute-names Policy --query Attributes.Policy
+  want '' sqs remove-permission --queue-url "$q" --label ours
   want '' sqs delete-queue --queue-url "$dead"
   want '' sqs delete-queue --queue-url "$fifo"
   want '' sqs delete-queue --queue-url "$q"
@@ -243,6 +249,7 @@ s3api() {
   refused NoSuchKey $s get-object --bucket clib --key none "$work/none"
   refused NoSuchBucket $s put-object --bucket nobody-has-this --key a --body "$work/hello"
   want '*5d41402abc4b2a76b9719d911017c592*' $s copy-object --bucket clib --key copy --copy-source 'clib/a/b c+ü.txt' --query CopyObjectResult.ETag
+  want 'STANDARD 5' $s get-object-attributes --bucket clib --key copy --object-attributes StorageClass ObjectSize ETag --query '[StorageClass,ObjectSize]'
   want '*' $s put-object-tagging --bucket clib --key copy --tagging 'TagSet=[{Key=a,Value=b}]' --query VersionId
   want 'a b' $s get-object-tagging --bucket clib --key copy --query 'TagSet[].[Key,Value]'
   want '*' $s delete-object-tagging --bucket clib --key copy
@@ -329,3 +336,4 @@ s3() {
 }
 
 case $section in sts | dynamodb | sqs | ses | sesv2 | s3api | s3) $section ;; *) echo "wire_cli.sh: no section '$section'" >&2 && exit 2 ;; esac
+sort -u "$work/calls" "$work/known"

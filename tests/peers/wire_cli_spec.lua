@@ -4,8 +4,8 @@ local support = require "e2e.support"
 
 local SECTIONS = { "sts", "dynamodb", "sqs", "ses", "sesv2", "s3api", "s3" }
 
--- Names of a section's operations in src/aws/ops.def, and the sections that call them.
-local CALLED_BY = { DYNAMODB = "dynamodb", SQS = "sqs", S3 = "s3api", SES = "sesv2", STS = "sts" }
+-- The command line's names of services that have others here.
+local CALLED = { ses = "sesv2" }
 
 local function file_of(command)
   local path = support.sh("command -v %s", command):gsub("%s+$", "")
@@ -27,13 +27,28 @@ local function command_lines()
   return found
 end
 
-local function kebab(action)
-  return (action:gsub("(%u)", "-%1"):gsub("^-", ""):lower())
+-- {"sqs SendMessage", ...} as "sqs sendmessage": what this build of the engine serves, and the actions of SES version 1.
+local function served()
+  local list = {}
+  for service, operations in pairs(require("perigee.aws.core").services()) do
+    for name in pairs(operations) do list[#list + 1] = (CALLED[service] or service) .. " " .. name:gsub("_", "") end
+  end
+  for action in support.read("src/local/face/query_ses.c"):gmatch '{"(%u%a+)", AWS_SES_' do list[#list + 1] = "ses " .. action:lower() end
+  table.sort(list)
+  return list
+end
+
+local function without(list, set)
+  local out = {}
+  for _, name in ipairs(list) do
+    if not set[name] then out[#out + 1] = name end
+  end
+  return out
 end
 
 describe("the AWS command line", function()
   local server
-  local list = command_lines()
+  local list, called_by_any = command_lines(), {}
 
   if #list == 0 then
     it("covers every operation", function() pending "awscli is not installed; see tests/peers/README.md" end)
@@ -45,7 +60,7 @@ describe("the AWS command line", function()
 
   for _, cli in ipairs(list) do
     describe(cli.title, function()
-      local called = {}
+      local noted = { called = {}, known = {} } -- operations, as served() has them
 
       for _, section in ipairs(SECTIONS) do
         it(section, function()
@@ -54,8 +69,10 @@ describe("the AWS command line", function()
           local failed, count = {}, 0
           for line in out:gmatch "[^\n]+" do
             local how, service, command = line:match "^(%a[%a ]-) (%S+) ([%w-]+)"
-            if how == "ok" or how == "none" then
-              count, called[service .. " " .. command] = count + 1, how
+            if noted[how] then
+              noted[how][service .. " " .. command:lower()] = true
+            elseif how == "ok" or how == "none" then
+              count = count + 1
             else
               failed[#failed + 1] = line
             end
@@ -66,14 +83,22 @@ describe("the AWS command line", function()
         end)
       end
 
-      it("was used for every operation that the engine has", function()
+      it("called with success every operation that the engine serves and it knows", function()
         local missing = {}
-        for service, action in support.read("src/aws/ops.def"):gmatch "AWS_OP%((%u%w*), (%w+)," do
-          local name = assert(CALLED_BY[service], service) .. " " .. kebab(action)
-          if not called[name] then missing[#missing + 1] = name end
+        for _, name in ipairs(without(served(), noted.called)) do
+          if noted.known[name] then missing[#missing + 1] = name end
         end
+        for name in pairs(noted.called) do called_by_any[name] = true end
         assert.same({}, missing)
       end)
     end)
   end
+
+  it("called every operation that the engine serves", function()
+    local missing = without(served(), called_by_any)
+    if #missing > 0 and list[#list].title == "of the distribution" and #list == 1 then
+      return pending("an older command line knows no " .. table.concat(missing, ", "))
+    end
+    assert.same({}, missing)
+  end)
 end)
