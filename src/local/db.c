@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATEMENTS_KEPT = 600, SQL_MAX = 64 * 1024, CHECKED_BYTES = 256 << 20 };
+enum { STATEMENTS_KEPT = 600, SQL_MAX = 64 * 1024, CHECKED_BYTES = 4 << 20 };
 
 struct db_stmt {
     struct db *db;
@@ -91,21 +91,24 @@ static void configure_library(void) {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret, struct err *e) {
+/* *ret is to be closed even when this fails. */
+static int connect_to(const char *path, int flags, struct db **ret, struct err *e) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct db *d = calloc(1, sizeof *d);
+    struct db *d = *ret = calloc(1, sizeof *d);
     if (!d) fatal("out of memory");
     pthread_once(&once, configure_library);
     list_init(&d->busy);
-    d->writer = mode == DB_WRITER;
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (mode == DB_READER ? 0 : SQLITE_OPEN_CREATE);
-    int rc = sqlite3_open_v2(path, &d->h, flags, NULL);
-    if (rc) {
-        fail(d, rc, path, e);
-        goto out;
-    }
+    int rc = sqlite3_open_v2(path, &d->h, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc) return fail(d, rc, path, e);
     sqlite3_extended_result_codes(d->h, 1);
     sqlite3_busy_timeout(d->h, 10000);
+    return 0;
+}
+
+int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret, struct err *e) {
+    struct db *d = NULL;
+    if (connect_to(path, SQLITE_OPEN_READWRITE | (mode == DB_READER ? 0 : SQLITE_OPEN_CREATE), &d, e)) goto out;
+    d->writer = mode == DB_WRITER;
     if (configure(d, mode, sync_full, e)) goto out;
     *ret = d;
     return 0;
@@ -415,11 +418,12 @@ static bool has_wal(const char *path) {
     return there;
 }
 
-int db_inspect(const char *path, uint32_t application_id, int version, bool *ret_fresh, struct err *e) {
-    struct db d = {0};
+int db_inspect(const char *path, uint32_t application_id, int version, bool *ret_fresh, struct db **ret_open,
+               struct err *e) {
+    struct db *d = NULL;
     struct stat st;
     int rc = -1;
-    list_init(&d.busy);
+    *ret_open = NULL;
     if (stat(path, &st)) {
         *ret_fresh = true;
         return errno == ENOENT ? 0 : err_sys(e, ERR_IO, errno, "cannot look at %s", path);
@@ -427,21 +431,16 @@ int db_inspect(const char *path, uint32_t application_id, int version, bool *ret
     *ret_fresh = st.st_size == 0;
     if (*ret_fresh) return 0;
     bool had_wal = has_wal(path);
-    int sq = sqlite3_open_v2(path, &d.h, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-    if (sq) {
-        fail(&d, sq, path, e);
-        goto out;
-    }
-    sqlite3_db_config(d.h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* a refused store stays as it is */
-    sqlite3_busy_timeout(d.h, 10000);
-    if (check_identity(&d, application_id, version, ret_fresh, e)) goto out;
-    if (st.st_size <= CHECKED_BYTES && check_pages(&d, e)) goto out; /* larger ones would delay the start */
+    if (connect_to(path, SQLITE_OPEN_READWRITE, &d, e)) goto out;
+    sqlite3_db_config(d->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* a refused store stays as it is */
+    if (check_identity(d, application_id, version, ret_fresh, e)) goto out;
+    if (st.st_size <= CHECKED_BYTES && check_pages(d, e)) goto out; /* larger ones would delay the start */
+    *ret_open = d;
+    d = NULL;
     rc = 0;
 out:
     if (rc) err_wrap(e, "%s", path);
-    for (size_t i = 0; i < d.stmts.n; i++) stmt_free(d.stmts.slots[i].value);
-    map_free(&d.stmts);
-    sqlite3_close(d.h);
+    db_close(d);
     if (rc && !had_wal) remove_side_files(path);
     return rc;
 }

@@ -51,9 +51,12 @@ int db_release(struct db *d, struct err *e);
 void db_rollback_to(struct db *d); /* to "op", and releases it */
 
 /* -- for store.c and writer.c ------------------------------------------------------------------------------------- */
-/* Refuses what is no store of ours: not SQLite, another application_id, a user_version above `version`, damaged pages.
- * Changes nothing. *ret_fresh: there is no file yet, or an empty one. */
-int db_inspect(const char *path, uint32_t application_id, int version, bool *ret_fresh, struct err *e);
+/* Refuses what is no store of ours: not SQLite, another application_id, a user_version above `version`, damaged pages
+ * (of a small one: looking through a large one would delay the start). Changes nothing. *ret_fresh: there is no file
+ * yet, or an empty one. *ret_open: the connection that looked, to be closed, or NULL; as long as it is open, the WAL
+ * that a crash left is not recovered again. */
+int db_inspect(const char *path, uint32_t application_id, int version, bool *ret_fresh, struct db **ret_open,
+               struct err *e);
 /* Counts statements run that may write; unchanged over an operation: nothing is there to be rolled back. */
 uint64_t db_writes(const struct db *d);
 bool db_in_transaction(const struct db *d);

@@ -157,8 +157,10 @@ static void forget(struct local *l) {
 /* One of an earlier version is brought up to date first: what is restored needs no further step. */
 static int open_store(struct local *l, struct arena *a, const char *dir, struct snapshot *s, struct err *e) {
     const char *path = in(a, dir, "store.db");
+    struct db *looked = NULL;
     bool fresh = false;
-    if (store_inspect(path, &fresh, e)) return -1;
+    if (store_inspect(path, &fresh, &looked, e)) return -1;
+    db_close(looked);
     if (fresh) return err_set(e, ERR_CORRUPT, "%s is missing or empty", path);
     return db_open(path, DB_ALONE, !l->in_memory, &s->db, e) || store_upgrade(l, s->db, e) ? -1 : 0;
 }

@@ -79,8 +79,8 @@ int store_upgrade(struct local *l, struct db *db, struct err *e) {
     return make_schema(l, db, save_secret, e);
 }
 
-int store_inspect(const char *path, bool *ret_fresh, struct err *e) {
-    return db_inspect(path, APPLICATION_ID, STORE_VERSION, ret_fresh, e);
+int store_inspect(const char *path, bool *ret_fresh, struct db **ret_open, struct err *e) {
+    return db_inspect(path, APPLICATION_ID, STORE_VERSION, ret_fresh, ret_open, e);
 }
 
 /* == services =======================================================================================================
@@ -161,10 +161,10 @@ out:
 
 static int open_store(struct local *l, struct err *e) {
     char *path = path_of(l, "store.db");
-    struct db *db = NULL;
+    struct db *db = NULL, *looked = NULL;
     bool fresh = false;
     int rc = -1;
-    if (store_inspect(path, &fresh, e)) goto out;
+    if (store_inspect(path, &fresh, &looked, e)) goto out;
     if (db_open(path, DB_WRITER, !l->in_memory, &db, e)) goto out;
     if (make_schema(l, db, load_secret, e)) goto out;
     if (s3_prepare(l, db, e) || snapshot_prepare(l, e)) goto out;
@@ -173,6 +173,7 @@ static int open_store(struct local *l, struct err *e) {
     rc = 0;
 out:
     db_close(db);
+    db_close(looked);
     free(path);
     return rc;
 }

@@ -117,7 +117,7 @@ int store_private_dir(struct local *l, struct err *e);
 #define STORE_MARK "in memory\n"
 /* Makes a store of any version one of this version, in one transaction, with l's secret. */
 int store_upgrade(struct local *l, struct db *db, struct err *e);
-int store_inspect(const char *path, bool *ret_fresh, struct err *e); /* db_inspect */
+int store_inspect(const char *path, bool *ret_fresh, struct db **ret_open, struct err *e); /* db_inspect */
 
 /* true when an injected LOCAL_FAULT_FILE strikes here. */
 bool local_file_fault(struct local *l);

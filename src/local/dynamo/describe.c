@@ -4,7 +4,7 @@
 
 /* Counting ends here: DescribeTable must not cost the time of a table's size. From there on an older
  * count is told; AWS's are hours old, too. */
-enum { COUNT_MAX = 10000 };
+enum { COUNT_MAX = 10000, SIZES_MAX = 500 };
 
 static struct json throughput(struct arena *a, const struct json *given) {
     struct json t = json_make_obj();
@@ -27,25 +27,43 @@ static struct json arn(struct local_tx *tx, struct arena *a, const struct ddb_ta
 
 /* ==== counts ==== */
 
-static int count_rows(struct local_tx *tx, const struct ddb_table *t, const struct ddb_index *x, int64_t *ret_n,
-                      int64_t *ret_bytes, struct err *e) {
-    struct db_stmt *s = NULL;
-    long long id = (long long)t->id;
-    int rc =
-        x ? db_stmtf(tx->db, &s, e,
-                     "SELECT count(*), sum(n) FROM (SELECT length(d.item) n FROM i%lld_%d x JOIN d%lld d USING(pk, "
-                     "sk) LIMIT %d)",
-                     id, x->number, id, COUNT_MAX)
-          : db_stmtf(tx->db, &s, e, "SELECT count(*), sum(n) FROM (SELECT length(item) n FROM d%lld LIMIT %d)", id,
-                     COUNT_MAX);
-    if (rc) return -1;
-    rc = db_step(s, e) < 0 ? -1 : 0;
+static int read_two(struct db_stmt *s, int64_t *ret_n, int64_t *ret_bytes, struct err *e) {
+    int rc = db_step(s, e) < 0 ? -1 : 0;
     if (!rc) {
         *ret_n = db_i64(s, 0);
         *ret_bytes = db_i64(s, 1);
     }
     db_done(s);
     return rc;
+}
+
+static int count_items(struct local_tx *tx, const struct ddb_table *t, int64_t *ret_n, int64_t *ret_bytes,
+                       struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmtf(tx->db, &s, e, "SELECT count(*), sum(n) FROM (SELECT length(item) n FROM d%lld LIMIT %d)",
+                 (long long)t->id, COUNT_MAX))
+        return -1;
+    return read_two(s, ret_n, ret_bytes, e);
+}
+
+/* The items of an index lie anywhere in the table: the sizes of some stand for all. */
+static int count_entries(struct local_tx *tx, const struct ddb_table *t, const struct ddb_index *x, int64_t *ret_n,
+                         int64_t *ret_bytes, struct err *e) {
+    struct db_stmt *s = NULL;
+    long long id = (long long)t->id;
+    int64_t some = 0, bytes = 0, ignored;
+    if (db_stmtf(tx->db, &s, e,
+                 "SELECT count(*), sum(n) FROM (SELECT length(d.item) n FROM i%lld_%d x JOIN d%lld d USING(pk, sk) "
+                 "LIMIT %d)",
+                 id, x->number, id, SIZES_MAX) ||
+        read_two(s, &some, &bytes, e))
+        return -1;
+    if (db_stmtf(tx->db, &s, e, "SELECT count(*), 0 FROM (SELECT 1 FROM i%lld_%d LIMIT %d)", id, x->number,
+                 COUNT_MAX) ||
+        read_two(s, ret_n, &ignored, e))
+        return -1;
+    *ret_bytes = some ? bytes * *ret_n / some : 0;
+    return 0;
 }
 
 /* What the writer counted, in its own time, of the table; an index of it has no more. */
@@ -65,7 +83,7 @@ static int estimate(struct local_tx *tx, const struct ddb_table *t, int64_t *n, 
 static int counts(struct local_tx *tx, struct arena *a, const struct ddb_table *t, const struct ddb_index *x,
                   struct json *to, struct err *e) {
     int64_t n = 0, bytes = 0;
-    if (count_rows(tx, t, x, &n, &bytes, e)) return -1;
+    if (x ? count_entries(tx, t, x, &n, &bytes, e) : count_items(tx, t, &n, &bytes, e)) return -1;
     if (n == COUNT_MAX && estimate(tx, t, &n, &bytes, e)) return -1;
     json_set(a, to, "ItemCount", json_make_i64(a, n));
     json_set(a, to, x ? "IndexSizeBytes" : "TableSizeBytes", json_make_i64(a, bytes));

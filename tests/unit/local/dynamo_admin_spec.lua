@@ -148,6 +148,15 @@ describe("DynamoDB tables", function()
     db = H.open()
   end)
 
+  it("tell the size of a larger index by some of its items", function()
+    db:table { "Some", hash = "id:S", gsi = { { "by_g", "g:S" } } }
+    put_many("Some", 1200)
+    local t = describe_table "Some"
+    local g = t.GlobalSecondaryIndexes[1]
+    assert.are.equal(800, g.ItemCount)
+    assert.truthy(g.IndexSizeBytes > t.TableSizeBytes * 800 / 1200 and g.IndexSizeBytes < t.TableSizeBytes)
+  end)
+
   it("are counted little by little when they are large", function()
     db:table { "Many", hash = "id:S", gsi = { { "by_g", "g:S" } } }
     for i = 0, 439 do
