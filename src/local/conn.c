@@ -63,11 +63,18 @@ static void call_done(struct local_op *op) {
     aws_complete(op->call);
 }
 
+/* A receive that a power cut undoes is a message that is visible again: "at-least-once delivery" of standard queues. */
+static bool may_be_repeated(const struct aws_call *c) {
+    struct str name = c->op == AWS_SQS_ReceiveMessage ? aws_queue_name(json_get_s(&c->params, "QueueUrl")) : STR_NONE;
+    return name.n && !str_ends(name, STR(".fifo"));
+}
+
 static enum aws_started write_later(struct local_conn *conn, struct aws_call *c) {
     struct local_op *op = ARENA_NEW(&c->arena, struct local_op);
     op->call = c;
     op->run = run_call;
     op->done = call_done;
+    op->relaxed = may_be_repeated(c);
     c->state = op;
     local_submit(conn, op);
     return AWS_PENDING;

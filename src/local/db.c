@@ -27,7 +27,7 @@ struct db {
     sqlite3 *h;
     struct map stmts;
     struct list busy;
-    bool writer;
+    bool writer, syncs;
     uint64_t writes;
     _Atomic uint64_t work;
     int64_t wal_pages;
@@ -109,6 +109,7 @@ int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret
     struct db *d = NULL;
     if (connect_to(path, SQLITE_OPEN_READWRITE | (mode == DB_READER ? 0 : SQLITE_OPEN_CREATE), &d, e)) goto out;
     d->writer = mode == DB_WRITER;
+    d->syncs = d->writer && sync_full;
     if (configure(d, mode, sync_full, e)) goto out;
     *ret = d;
     return 0;
@@ -338,6 +339,12 @@ void db_rollback_to(struct db *d) {
 
 /* == the write-ahead log and the file ===============================================================================
  */
+
+void db_relax(struct db *d, bool relaxed) {
+    if (!d->syncs) return;
+    if (sqlite3_exec(d->h, relaxed ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL", NULL, NULL, NULL))
+        fatal("local: %s", sqlite3_errmsg(d->h));
+}
 
 int64_t db_wal_pages(const struct db *d) {
     return d->wal_pages;

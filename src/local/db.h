@@ -57,6 +57,9 @@ void db_rollback_to(struct db *d); /* to "op", and releases it */
  * that a crash left is not recovered again. */
 int db_inspect(const char *path, uint32_t application_id, int version, bool *ret_fresh, struct db **ret_open,
                struct err *e);
+/* Between transactions: whether commits return before the disk has them. What is committed later with a sync takes them
+ * along; a crash of the process loses none of them. Without effect on a store that never syncs. */
+void db_relax(struct db *d, bool relaxed);
 /* Counts statements run that may write; unchanged over an operation: nothing is there to be rolled back. */
 uint64_t db_writes(const struct db *d);
 bool db_in_transaction(const struct db *d);

@@ -77,6 +77,7 @@ struct local_op {
     void *ud;
     bool alone; /* runs by itself and outside of transactions; caches are forgotten afterwards */
     struct err err;
+    bool relaxed; /* may be answered before the disk has it: see writer.c */
     /* parking, see local_park */
     bool parked;
     int64_t queue;

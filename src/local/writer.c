@@ -6,7 +6,11 @@
  *
  * A group runs without savepoints first: most operations fail, if at all, before they write. When one fails after it
  * wrote, the group is rolled back and run again, each operation under a savepoint; so operations start from scratch
- * when run. */
+ * when run.
+ *
+ * What may be answered before the disk has it (receives from standard queues) has a transaction of its own without a
+ * sync, before the others': its callers need not wait for the disk. The next synced commit takes it along, since both
+ * are in the one write-ahead log. */
 #include "local/writer.h"
 #include "local/s3/s3.h"
 #include <pthread.h>
@@ -215,6 +219,28 @@ static void run_alone(struct writer *w, struct local_op *op) {
     post_finished(w);
 }
 
+/* Moves to `to` what needs no sync. */
+static void split_relaxed(struct list *group, struct list *to) {
+    for (struct list *n = group->next, *next; n != group; n = next) {
+        next = n->next;
+        if (!CONTAINER(n, struct local_op, node)->relaxed) continue;
+        list_del(n);
+        list_add(to, n);
+    }
+}
+
+static void commit_all(struct writer *w, struct list *group) {
+    struct list relaxed;
+    list_init(&relaxed);
+    split_relaxed(group, &relaxed);
+    if (!list_empty(&relaxed)) {
+        db_relax(w->db, true);
+        commit_group(w, &relaxed);
+        db_relax(w->db, false);
+    }
+    if (!list_empty(group)) commit_group(w, group);
+}
+
 /* == parking ========================================================================================================
  */
 
@@ -307,7 +333,7 @@ static void sweep(struct writer *w) {
         log_event(w->local->log, LOG_WARN, "store: housekeeping failed, will try again", "s", "error", e.msg);
     }
     arm_faults(w, true);
-    if (!list_empty(&woken)) commit_group(w, &woken);
+    if (!list_empty(&woken)) commit_all(w, &woken);
 }
 
 /* == the thread =====================================================================================================
@@ -363,7 +389,7 @@ static void *writer_main(void *ud) {
         pthread_mutex_unlock(&w->mutex);
         if (alone) run_alone(w, alone);
         take_due_waiters(w, &group, stopping);
-        if (!list_empty(&group)) commit_group(w, &group);
+        if (!list_empty(&group)) commit_all(w, &group);
         if (stopping) break;
         sweep(w);
         checkpoint(w, idle);
