@@ -8,7 +8,8 @@
 
 struct loop {
     uv_loop_t uv;
-    uv_async_t wake;     /* another thread posted while the loop slept */
+    uv_poll_t wake;      /* of wake_fd: another thread posted while the loop slept */
+    int wake_fd;         /* an eventfd: uv_async spins, yielding the processor, while a sender is in it */
     uv_timer_t alarm;    /* due at the head of the heap */
     uv_timer_t patience; /* max_wait_ms of loop_once */
     bool in_uv;          /* inside uv_run: no nested turn possible */

@@ -3,7 +3,11 @@
  */
 #include "base/now.h"
 #include "loop/internal.h"
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* How long a chain of tasks that defer each other may keep the turn from ending. */
 enum { CHAIN_NS = 1000000 };
@@ -36,7 +40,9 @@ void loop_defer_cancel(struct loop *l, struct loop_task *t) {
 }
 
 static void wake(struct loop *l) {
-    if (atomic_exchange(&l->asleep, false)) uv_async_send(&l->wake);
+    uint64_t one = 1;
+    if (atomic_exchange(&l->asleep, false) && write(l->wake_fd, &one, sizeof one) < 0)
+        fatal("cannot wake an event loop: %s", strerror(errno));
 }
 
 void loop_post(struct loop *l, struct loop_task *t) {
@@ -190,8 +196,20 @@ bool loop_is_here(const struct loop *l) {
 
 // ---- opening and closing ----
 
-static void on_wake(uv_async_t *h) {
-    loop_awake(h->data);
+static void on_wake(uv_poll_t *h, int status, int events) {
+    struct loop *l = h->data;
+    uint64_t n;
+    (void)status, (void)events;
+    loop_awake(l);
+    if (read(l->wake_fd, &n, sizeof n) < 0 && errno != EAGAIN) fatal("an event loop cannot wake: %s", strerror(errno));
+}
+
+static int open_wake(struct loop *l) {
+    l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (l->wake_fd < 0) return uv_translate_sys_error(errno);
+    int rc = uv_poll_init(&l->uv, &l->wake, l->wake_fd);
+    if (rc) close(l->wake_fd);
+    return rc;
 }
 
 int loop_open(struct loop **ret, struct err *e) {
@@ -202,7 +220,7 @@ int loop_open(struct loop **ret, struct err *e) {
         free(l);
         return loop_uv_err(e, rc, "cannot make an event loop");
     }
-    rc = uv_async_init(&l->uv, &l->wake, on_wake);
+    rc = open_wake(l);
     if (rc) {
         uv_loop_close(&l->uv);
         free(l);
@@ -211,6 +229,7 @@ int loop_open(struct loop **ret, struct err *e) {
     uv_timer_init(&l->uv, &l->alarm);
     uv_timer_init(&l->uv, &l->patience);
     l->wake.data = l->alarm.data = l->patience.data = l;
+    uv_poll_start(&l->wake, UV_READABLE, on_wake);
     list_init(&l->deferred);
     list_init(&l->hooks);
     list_init(&l->posted);
@@ -232,6 +251,7 @@ void loop_close(struct loop *l) {
         rc = uv_loop_close(&l->uv);
     }
     if (rc) fatal("an event loop was closed with descriptors, signals or watches in it");
+    close(l->wake_fd);
     pthread_mutex_destroy(&l->lock);
     free(l->heap);
     free(l);
