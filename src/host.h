@@ -163,6 +163,7 @@ struct perigee {
     size_t n_workers;
     struct metrics **metrics; /* one a worker */
     int listen_fd, cloud_fd;
+    struct server_share share, cloud_share;
     int port, cloud_port;
     struct reload reload;
     pthread_mutex_t lock;

@@ -30,6 +30,7 @@ struct engine_host {
     struct loop *loop; /* the coordinator's: signals */
     struct loop_signal *sigterm, *sigint;
     int fd, port;
+    struct server_share share;
     struct engine_worker *workers;
     size_t n_workers;
     pthread_mutex_t lock;
@@ -55,6 +56,7 @@ static int open_worker(struct engine_worker *w, struct err *e) {
     struct server_config c = {
         .loop = w->loop,
         .listen_fd = h->fd,
+        .share = &h->share,
         .limits = {.body_bytes = 64u << 20},
         .handler = {handle, cancel, w},
         .log = &h->log,
@@ -196,6 +198,7 @@ int perigee_cloud(const struct perigee_config *c, void (*ready)(void *ud, int po
     h.n_workers = host_worker_count(c);
     h.workers = calloc(h.n_workers, sizeof *h.workers);
     if (!h.workers) fatal("out of memory for %zu workers", h.n_workers);
+    h.share.servers = (uint32_t)h.n_workers;
     int rc = open_loop(&h, e);
     if (!rc) rc = open_engine(&h, e);
     if (!rc) rc = start_workers(&h, e);

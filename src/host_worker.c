@@ -114,6 +114,7 @@ static int open_server(struct worker *w, int fd, bool cloud, struct server **ret
     struct server_config c = {
         .loop = w->loop,
         .listen_fd = fd,
+        .share = cloud ? &p->cloud_share : &p->share,
         .limits = {.body_bytes = (size_t)p->config.max_body_bytes},
         .handler = {handle_http, cancel_http, w},
         .log = p->log,

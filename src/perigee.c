@@ -188,6 +188,7 @@ size_t host_worker_count(const struct perigee_config *c) {
 
 static void open_tables(struct perigee *p) {
     p->n_workers = host_worker_count(&p->config);
+    p->share.servers = p->cloud_share.servers = (uint32_t)p->n_workers;
     p->workers = calloc(p->n_workers, sizeof *p->workers);
     p->metrics = calloc(p->n_workers, sizeof *p->metrics);
     if (!p->workers || !p->metrics) fatal("out of memory for %zu workers", p->n_workers);

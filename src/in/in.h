@@ -30,9 +30,15 @@ struct server_handler {
     void (*cancel)(void *ud, void *ticket);
     void *ud;
 };
+/* What the servers on one listening socket know of each other, so that none takes more than its part of a burst. */
+struct server_share {
+    uint32_t servers;
+    _Atomic uint32_t conns;
+};
 struct server_config {
     struct loop *loop;
-    int listen_fd; /* shared; not closed by the server */
+    int listen_fd;              /* shared; not closed by the server */
+    struct server_share *share; /* NULL: it is alone */
     struct server_limits limits;
     struct server_handler handler;
     const struct log *log;

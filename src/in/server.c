@@ -345,6 +345,7 @@ static void closed(struct server *s, struct conn *c) {
     list_del(&c->node);
     list_add(&s->spare, &c->node);
     s->n_conns--;
+    if (s->cfg.share) atomic_fetch_sub(&s->cfg.share->conns, 1);
     if (s->stopping && !s->n_conns) loop_defer(s->cfg.loop, &s->ended);
     struct err e;
     if (!s->stopping && !s->retry_accept.pos && server_accept_start(s, &e))
@@ -361,6 +362,7 @@ static void on_connection(void *ud, struct MHD_Connection *m, void **context,
     struct conn *c = *context = s->accepting;
     c->mhd = m;
     if (!s->n_conns++) server_sweep_start(s);
+    if (s->cfg.share) atomic_fetch_add(&s->cfg.share->conns, 1);
     server_enter(c, CONN_HEAD);
 }
 

@@ -122,11 +122,17 @@ static bool accept_one(struct server *s) {
     return false;
 }
 
+static bool has_its_part(const struct server *s) {
+    const struct server_share *all = s->cfg.share;
+    return all && (uint64_t)s->n_conns * all->servers > atomic_load(&all->conns);
+}
+
+/* One connection whatever the others do, more up to this server's part: the others see the socket ready as well. */
 static void on_listener(void *ud, int events) {
     struct server *s = ud;
     (void)events;
     int n = 0;
-    while (n++ < ACCEPTS_A_TURN && s->n_conns < s->cfg.limits.connections && accept_one(s))
+    while (n++ < ACCEPTS_A_TURN && s->n_conns < s->cfg.limits.connections && accept_one(s) && !has_its_part(s))
         ;
     if (s->n_conns >= s->cfg.limits.connections) server_accept_pause(s);
 }

@@ -487,6 +487,15 @@ describe("server", function()
     assert.equal(21, #served + #seen)
   end)
 
+  it("leaves the others on its port their part of a burst of connections", function()
+    local first, clients = open(ok), {}
+    open(ok, nil, first)
+    for i = 1, 14 do clients[i] = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n") end
+    spin(function() return first.requests + rig.requests == 14 end)
+    assert.is_true(first.requests >= 5 and rig.requests >= 5, first.requests .. " and " .. rig.requests)
+    for _, fd in ipairs(clients) do shut(fd) end
+  end)
+
   it("counts what it answers", function()
     open(ok)
     ask(get "/")

@@ -32,6 +32,7 @@ struct rig {
     struct list waiting;
     int last_id, cancelled, listen_fd, port;
     bool done, own_socket;
+    struct server_share own, *share; /* the rig's whose socket it is */
     struct loop_timer timer;
 };
 
@@ -181,6 +182,7 @@ static void start(lua_State *L, struct rig *rig) {
     struct err e;
     struct server_config c = {.loop = rig->loop,
                               .listen_fd = rig->listen_fd,
+                              .share = rig->share,
                               .limits = {.body_bytes = opt(L, "body_bytes"),
                                          .head_bytes = opt(L, "head_bytes"),
                                          .head_ms = opt(L, "head_ms"),
@@ -216,6 +218,8 @@ static int l_open(lua_State *L) {
         rig->listen_fd = other->listen_fd;
     } else if (in_listen("127.0.0.1", 0, &rig->listen_fd, &rig->port, &e))
         return luaL_error(L, "%s", e.msg);
+    rig->share = other ? other->share : &rig->own;
+    rig->share->servers++;
     start(L, rig);
     luaL_setmetatable(L, "t.server");
     lua_pushvalue(L, 1);
