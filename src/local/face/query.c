@@ -146,8 +146,9 @@ static void write_result(struct buf *b, const struct query *q, struct aws_call *
 
 /* SQS's actions whose answer has no members have no result element; an empty list has one. */
 static bool has_result(const struct face *f) {
-    static const char *const none[] = {"ChangeMessageVisibility", "DeleteMessage", "DeleteQueue", "PurgeQueue",
-                                       "SetQueueAttributes",      "TagQueue",      "UntagQueue"};
+    static const char *const none[] = {"AddPermission",      "RemovePermission", "ChangeMessageVisibility",
+                                       "DeleteMessage",      "DeleteQueue",      "PurgeQueue",
+                                       "SetQueueAttributes", "TagQueue",         "UntagQueue"};
     for (size_t i = 0; f->service == AWS_SQS && i < sizeof none / sizeof *none; i++)
         if (str_is(f->action, none[i])) return false;
     return true;

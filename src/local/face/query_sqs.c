@@ -17,6 +17,8 @@ static const struct list_row {
              {"MessageSystemAttribute", "MessageSystemAttributes", "Name", "Value"},
              {"Tag", "Tags", "Key", "Value"},
              {"TagKey", "TagKeys", NULL, NULL},
+             {"AWSAccountId", "AWSAccountIds", NULL, NULL},
+             {"ActionName", "Actions", NULL, NULL},
              {"SendMessageBatchRequestEntry", "Entries", NULL, NULL},
              {"DeleteMessageBatchRequestEntry", "Entries", NULL, NULL},
              {"ChangeMessageVisibilityBatchRequestEntry", "Entries", NULL, NULL}};

@@ -2,19 +2,10 @@
 #include "local/sqs/sqs.h"
 #include <string.h>
 
-static bool is_id(struct str s) {
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
-            return false;
-    }
-    return s.n && s.n <= 80;
-}
-
 static int check_ids(const struct json *entries, struct err *e) {
     for (uint32_t i = 0; i < entries->n; i++) {
         struct str id = json_get_s(&entries->items[i], "Id");
-        if (!is_id(id))
+        if (id.n > 80 || !sqs_is_word(id))
             return err_set(e, ERR_SQS_BAD_ID,
                            "A batch entry id can only contain alphanumeric characters, hyphens and "
                            "underscores. It can be at most 80 letters long. Entry %u has \"%.*s\".",

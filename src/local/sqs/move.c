@@ -116,6 +116,7 @@ int sqs_move_start(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
     struct sqs_queue q;
     struct task t = {.started_ms = tx->now_ms};
+    struct sqs_counts n = {0};
     char *name = arena_alloc(a, 37);
     if (params_only(&c->params, "SourceArn DestinationArn MaxNumberOfMessagesPerSecond", "StartMessageMoveTask",
                     ERR_SQS_PARAMETER, e))
@@ -124,7 +125,8 @@ int sqs_move_start(struct local_tx *tx, struct aws_call *c) {
         return -1;
     if (find_queue(tx, c, "SourceArn", &q, e) || check_source(tx, &q, e)) return -1;
     if (check_destination(tx, c, &q, &t.destination, e)) return -1;
-    if (select_i64(tx, "SELECT count(*) FROM messages WHERE queue=?1", q.id, &t.to_move, e)) return -1;
+    if (sqs_count(tx, q.id, &n, e)) return -1;
+    t.to_move = n.visible + n.in_flight + n.delayed;
     crypto_uuid4(name);
     t.name = str_n(name, 36);
     t.source = q.id;
@@ -249,7 +251,7 @@ static int move_row(struct local_tx *tx, const struct sqs_queue *to, int64_t id,
     crypto_uuid4(uuid);
     if (to->fifo && sqs_fifo_sequence(tx, to->id, &seq, e)) return -1;
     if (db_stmt(tx->db,
-                "UPDATE messages SET queue=?2, visible_at=?3, sent_at=?3, receives=0, first_at=NULL, source=NULL,"
+                "UPDATE messages SET queue=?2, visible_at=?3, sent_at=?3, receives=0, first_at=?3, source=NULL,"
                 " message_id=?4, seq=nullif(?5,0) WHERE id=?1",
                 &s, e))
         return -1;

@@ -20,11 +20,13 @@ static void read_row(struct db_stmt *s, struct arena *a, struct sqs_queue *q) {
 
 int sqs_lookup(struct local_tx *tx, struct arena *a, struct str name, struct sqs_queue *ret, struct err *e) {
     struct db_stmt *s = NULL;
+    if (sqs_recall(tx, a, name, ret)) return 1;
     if (db_stmt(tx->db, "SELECT " COLUMNS " FROM queues WHERE name=?1 AND gone=0", &s, e)) return -1;
     db_bind_text(s, 1, name);
     int rc = db_step(s, e);
     if (rc == 1) read_row(s, a, ret);
     db_done(s);
+    if (rc == 1) sqs_remember(tx, ret);
     return rc;
 }
 
@@ -63,7 +65,7 @@ static void set_url(struct local_tx *tx, struct aws_call *c, struct str name) {
 /* == operations =====================================================================================================
  */
 
-static bool is_name(struct str name) {
+bool sqs_is_word(struct str name) {
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
         bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
@@ -76,12 +78,12 @@ static bool is_name(struct str name) {
 static int check_name(struct str name, bool fifo, struct err *e) {
     const struct str suffix = STR(".fifo");
     if (!name.n) return err_set(e, ERR_SQS_MISSING, "The request must contain the parameter QueueName.");
-    if (fifo && (!str_ends(name, suffix) || name.n > 80 || !is_name(str_take(name, name.n - suffix.n))))
+    if (fifo && (!str_ends(name, suffix) || name.n > 80 || !sqs_is_word(str_take(name, name.n - suffix.n))))
         return err_set(e, ERR_SQS_PARAMETER,
                        "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
                        "must end with .fifo suffix and be 1 to 80 in length: \"%.*s\"",
                        STR_ARG(str_take(name, 100)));
-    if (!fifo && (name.n > 80 || !is_name(name)))
+    if (!fifo && (name.n > 80 || !sqs_is_word(name)))
         return err_set(e, ERR_SQS_PARAMETER,
                        "Queue name \"%.*s\" can only include alphanumeric characters, hyphens, or underscores. 1 to "
                        "80 in length%s",
@@ -99,6 +101,7 @@ static int link_sources(struct local_tx *tx, struct arena *a, const struct sqs_q
                 &s, e))
         return -1;
     struct str arn = sqs_arn(tx, a, q->name);
+    sqs_forget(tx);
     db_bind_text(s, 1, q->name);
     db_bind_text(s, 2, arn);
     db_bind_i64(s, 3, q->fifo & SQS_FIFO);
@@ -141,6 +144,7 @@ int sqs_delete_queue(struct local_tx *tx, struct aws_call *c) {
     struct db_stmt *s = NULL;
     struct err *e = &c->err;
     if (params_only(&c->params, "QueueUrl", "DeleteQueue", ERR_SQS_PARAMETER, e) || sqs_find(tx, c, &q, e)) return -1;
+    sqs_forget(tx);
     if (db_stmt(tx->db, "UPDATE queues SET name='/'||id, gone=1 WHERE id=?1", &s, e)) return -1;
     db_bind_i64(s, 1, q.id);
     if (db_run(s, e)) return -1;
@@ -249,6 +253,7 @@ int sqs_purge(struct local_tx *tx, struct aws_call *c) {
                   AT_ONCE, e))
         return -1;
     bool more = db_changes(tx->db) == AT_ONCE;
+    sqs_forget(tx);
     if (run_purge(tx, "UPDATE queues SET purged_ms=?2 WHERE id=?1", q.id, tx->now_ms, e)) return -1;
     if (!more) return 0;
     return run_purge(tx, "UPDATE queues SET purge_to=(SELECT max(id) FROM messages) WHERE id=?1 AND ?2", q.id, 1, e);

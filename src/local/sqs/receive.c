@@ -142,7 +142,7 @@ static int answer(struct local_tx *tx, struct arena *a, const struct receiving *
     struct sqs_handle h = {r->q.id, m->id, m->receives, m->message_id};
     struct json row = json_make_obj(), system = system_attributes(tx, a, r, m);
     json_set(a, &row, "MessageId", json_make_str(m->message_id));
-    json_set(a, &row, "ReceiptHandle", json_make_str(sqs_handle_seal(tx->local, a, &h)));
+    json_set(a, &row, "ReceiptHandle", json_make_str(sqs_handle_seal(tx, a, &h)));
     json_set(a, &row, "MD5OfBody", json_make_str(m->md5));
     json_set(a, &row, "Body", json_make_str(m->body));
     if (system.n) json_set(a, &row, "Attributes", system);
@@ -165,8 +165,9 @@ static int fill(struct local_tx *tx, struct arena *a, struct receiving *r, struc
         for (int i = 0; i < n; i++) {
             int rc = sort_out(tx, a, r, &got[i], e);
             if (rc < 0 || (rc && answer(tx, a, r, &got[i], messages, e))) return -1;
-            again |= !rc && (r->visibility > 0 || !messages->n);
+            again |= !rc;
         }
+        if (!r->visibility && messages->n) again = false;
     }
     return 0;
 }
@@ -210,11 +211,8 @@ static int give_back(struct local_op *op, struct local_tx *tx, struct err *e) {
     const struct taken *t = op->undo_ud;
     for (int i = 0; i < t->n; i++) {
         struct db_stmt *s = NULL;
-        if (db_stmt(tx->db,
-                    "UPDATE messages SET visible_at=?3, receives=receives-1, first_at=CASE WHEN receives>1 THEN "
-                    "first_at END"
-                    " WHERE id=?1 AND receives=?2",
-                    &s, e))
+        if (db_stmt(tx->db, "UPDATE messages SET visible_at=?3, receives=receives-1 WHERE id=?1 AND receives=?2", &s,
+                    e))
             return -1;
         db_bind_i64(s, 1, t->id[i]);
         db_bind_i64(s, 2, t->receives[i]);

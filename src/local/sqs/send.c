@@ -25,8 +25,8 @@ static int insert(struct local_tx *tx, const struct sqs_queue *q, const struct s
                                 m->trace,           m->fifo.group, m->fifo.dedup};
     struct db_stmt *s = NULL;
     if (db_stmt(tx->db,
-                "INSERT INTO messages(queue,visible_at,sent_at,receives,message_id,body,body_md5,attributes,trace,"
-                "grp,dedup,seq) VALUES(?1,?2,?3,0,?5,?6,?7,?8,?9,?10,?11,nullif(?4,0))",
+                "INSERT INTO messages(queue,visible_at,sent_at,receives,first_at,message_id,body,body_md5,attributes,"
+                "trace,grp,dedup,seq) VALUES(?1,?2,?3,0,?3,?5,?6,?7,?8,?9,?10,?11,nullif(?4,0))",
                 &s, e))
         return -1;
     db_bind_i64(s, 1, q->id);

@@ -143,6 +143,17 @@ static int apply_kept(struct arena *a, int k, struct str text, struct sqs_queue 
     return rc;
 }
 
+int sqs_settings_policy(struct arena *a, const struct sqs_queue *q, struct str *ret, struct err *e) {
+    struct json all;
+    if (json_parse(a, q->extra, NULL, &all, e)) return err_wrap(e, "attributes of queue %.*s", STR_ARG(q->name));
+    *ret = json_get_s(&all, kept[POLICY]);
+    return 0;
+}
+
+int sqs_settings_set_policy(struct arena *a, struct str text, struct sqs_queue *q, struct err *e) {
+    return apply_kept(a, POLICY, text, q, e);
+}
+
 static int unknown(struct str name, struct err *e) {
     return err_set(e, ERR_SQS_ATTRIBUTE, "Unknown Attribute %.*s.", STR_ARG(str_take(name, 80)));
 }
@@ -199,6 +210,7 @@ int sqs_settings_apply(struct local_tx *tx, struct arena *a, const struct json *
 
 int sqs_settings_save(struct local_tx *tx, struct sqs_queue *q, struct err *e) {
     struct db_stmt *s = NULL;
+    sqs_forget(tx);
     if (db_stmt(tx->db,
                 "INSERT INTO queues(name,visibility,delay,retention,max_size,wait,redrive,dlq,max_receives,created_ms,"
                 "modified_ms,purged_ms,fifo,extra) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,0,?12,?13) ON "
@@ -235,32 +247,17 @@ int sqs_set_attributes(struct local_tx *tx, struct aws_call *c) {
 /* == GetQueueAttributes =============================================================================================
  */
 
-static int count_messages(struct local_tx *tx, int64_t queue, int64_t ret[3], struct err *e) {
-    struct db_stmt *s = NULL;
-    if (db_stmt(tx->db,
-                "SELECT count(*) FILTER (WHERE visible_at<=?2), count(*) FILTER (WHERE visible_at>?2 AND receives>0),"
-                " count(*) FILTER (WHERE visible_at>?2 AND receives=0) FROM messages WHERE queue=?1",
-                &s, e))
-        return -1;
-    db_bind_i64(s, 1, queue);
-    db_bind_i64(s, 2, tx->now_ms);
-    int rc = db_step(s, e);
-    for (int i = 0; rc == 1 && i < 3; i++) ret[i] = db_i64(s, i);
-    db_done(s);
-    return rc == 1 ? 0 : -1;
-}
-
 static void set_number(struct arena *a, struct json *ret, const char *name, int64_t v) {
     json_set(a, ret, name, json_make_str(arena_printf(a, "%lld", (long long)v)));
 }
 
 static int count_attributes(struct local_tx *tx, struct arena *a, const struct sqs_queue *q, struct json *ret,
                             struct err *e) {
-    int64_t n[3] = {0};
-    if (count_messages(tx, q->id, n, e)) return -1;
-    set_number(a, ret, "ApproximateNumberOfMessages", n[0]);
-    set_number(a, ret, "ApproximateNumberOfMessagesNotVisible", n[1]);
-    set_number(a, ret, "ApproximateNumberOfMessagesDelayed", n[2]);
+    struct sqs_counts n = {0};
+    if (sqs_count(tx, q->id, &n, e)) return -1;
+    set_number(a, ret, "ApproximateNumberOfMessages", n.visible);
+    set_number(a, ret, "ApproximateNumberOfMessagesNotVisible", n.in_flight);
+    set_number(a, ret, "ApproximateNumberOfMessagesDelayed", n.delayed);
     return 0;
 }
 

@@ -1,8 +1,11 @@
-/* sqs (private to local/): standard and FIFO queues. queue.c: queues; settings.c: their attributes; tags.c; attempt.c;
- * send.c, receive.c, take.c, settle.c: messages; fifo.c: groups and deduplication; move.c: message move tasks;
- * attributes.c: message attributes and their MD5; handle.c: receipt handles; batch.c: what the batch forms share. */
+/* sqs (private to local/): standard and FIFO queues. queue.c: queues; settings.c: their attributes; tags.c;
+ * permission.c; count.c; attempt.c;
+ * send.c, receive.c, take.c, settle.c: messages; state.c: what a connection keeps; fifo.c: groups and deduplication;
+ * move.c: message move tasks; attributes.c: message attributes and their MD5; handle.c: receipt handles; batch.c: what
+ * the batch forms share. */
 #ifndef PERIGEE_LOCAL_SQS_H
 #define PERIGEE_LOCAL_SQS_H
+#include "base/crypto.h"
 #include "local/params.h"
 #include "local/store.h"
 
@@ -26,6 +29,24 @@ struct sqs_queue {
     struct str name, redrive;
     struct str extra; /* JSON object of the attributes that are kept and given back */
 };
+
+/* What a connection keeps (state.c). in_flight: upper bounds by queue id; queues that share a slot count more often. */
+enum { SQS_SLOTS = 256 };
+struct sqs_state {
+    struct {
+        struct sqs_queue queue;
+        struct arena texts;
+    } seen[SQS_SLOTS];
+    struct {
+        int64_t queue, in_flight;
+    } bounds[SQS_SLOTS];
+    struct crypto_hmac seal;
+};
+struct sqs_state *sqs_state(struct local_tx *tx);
+bool sqs_recall(struct local_tx *tx, struct arena *a, struct str name, struct sqs_queue *ret);
+void sqs_remember(struct local_tx *tx, const struct sqs_queue *q);
+void sqs_forget(struct local_tx *tx); /* to be called by whatever changes rows of queues */
+
 /* The queue of params.QueueUrl; strings in the call's arena. */
 int sqs_find(struct local_tx *tx, struct aws_call *c, struct sqs_queue *ret, struct err *e);
 int sqs_find_name(struct local_tx *tx, struct arena *a, struct str name, struct sqs_queue *ret, struct err *e);
@@ -33,6 +54,7 @@ int sqs_find_name(struct local_tx *tx, struct arena *a, struct str name, struct 
 int sqs_lookup(struct local_tx *tx, struct arena *a, struct str name, struct sqs_queue *ret, struct err *e);
 /* The queue of an ARN of this account; 0: there is none. */
 int sqs_lookup_arn(struct local_tx *tx, struct arena *a, struct str arn, struct sqs_queue *ret, struct err *e);
+bool sqs_is_word(struct str name); /* letters, digits, hyphens, underscores; at least one */
 struct str sqs_arn(struct local_tx *tx, struct arena *a, struct str queue_name);
 
 /* Settings (settings.c). */
@@ -41,9 +63,20 @@ void sqs_settings_default(struct sqs_queue *q);
 int sqs_settings_apply(struct local_tx *tx, struct arena *a, const struct json *attrs, struct sqs_queue *q,
                        struct err *e);
 int sqs_settings_save(struct local_tx *tx, struct sqs_queue *q, struct err *e); /* inserts or updates by name */
+/* The attribute Policy; empty: there is none. */
+int sqs_settings_policy(struct arena *a, const struct sqs_queue *q, struct str *ret, struct err *e);
+int sqs_settings_set_policy(struct arena *a, struct str text, struct sqs_queue *q, struct err *e);
 bool sqs_settings_same(struct sqs_queue *a, struct sqs_queue *b);
 /* Checks and writes the tags of a queue; object of strings. */
 int sqs_tags_save(struct local_tx *tx, struct str queue_name, const struct json *tags, struct err *e);
+
+/* Messages by what they are (count.c): exactly while there are fewer than SQS_COUNTED that are visible, and as many
+ * that are not; else estimated. Takes about the same time for any number. */
+enum { SQS_COUNTED = 20000 };
+struct sqs_counts {
+    int64_t visible, in_flight, delayed;
+};
+int sqs_count(struct local_tx *tx, int64_t queue, struct sqs_counts *ret, struct err *e);
 
 /* FIFO (fifo.c). A message that was sent within the last five minutes with the same deduplication id: 1 and its id and
  * sequence number; 0: none, and this one is on record now. */
@@ -95,8 +128,8 @@ struct sqs_handle {
     int64_t queue, id, receives;
     struct str message_id; /* 36 characters */
 };
-struct str sqs_handle_seal(struct local *l, struct arena *a, const struct sqs_handle *h);
-int sqs_handle_open(struct local *l, struct arena *a, int64_t queue, struct str text, struct sqs_handle *ret,
+struct str sqs_handle_seal(struct local_tx *tx, struct arena *a, const struct sqs_handle *h);
+int sqs_handle_open(struct local_tx *tx, struct arena *a, int64_t queue, struct str text, struct sqs_handle *ret,
                     struct err *e);
 
 /* Checks a MessageAttributes object; adds its size to *bytes. */
@@ -117,6 +150,7 @@ int sqs_batch(struct local_tx *tx, struct aws_call *c, const struct sqs_queue *q
 int sqs_single(struct local_tx *tx, struct aws_call *c, sqs_entry_fn *fn);
 
 local_fn sqs_create, sqs_delete_queue, sqs_get_url, sqs_list, sqs_get_attributes, sqs_set_attributes, sqs_purge;
+local_fn sqs_add_permission, sqs_remove_permission;
 local_fn sqs_list_sources, sqs_tag, sqs_untag, sqs_list_tags, sqs_move_start, sqs_move_list, sqs_move_cancel;
 local_fn sqs_send, sqs_send_batch, sqs_receive, sqs_delete, sqs_delete_batch, sqs_change, sqs_change_batch;
 

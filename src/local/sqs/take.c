@@ -6,25 +6,6 @@
 /* == how many are in flight =========================================================================================
  */
 
-/* Upper bounds by queue, so that the rows are counted only near the limit: a bound grows with what is taken, and is
- * made true again by counting. Queues that share a slot count more often. */
-enum { SLOTS = 256 };
-struct bounds {
-    struct {
-        int64_t queue, in_flight;
-    } slots[SLOTS];
-};
-
-void sqs_close(void *state) {
-    free(state);
-}
-
-static struct bounds *bounds_of(struct local_tx *tx) {
-    if (!tx->service[AWS_SQS]) tx->service[AWS_SQS] = calloc(1, sizeof(struct bounds));
-    if (!tx->service[AWS_SQS]) fatal("out of memory");
-    return tx->service[AWS_SQS];
-}
-
 static int count(struct local_tx *tx, int64_t queue, int64_t *ret, struct err *e) {
     struct db_stmt *s = NULL;
     if (db_stmt(tx->db, "SELECT count(*) FROM messages WHERE queue=?1 AND visible_at>?2 AND receives>0", &s, e))
@@ -37,15 +18,16 @@ static int count(struct local_tx *tx, int64_t queue, int64_t *ret, struct err *e
     return rc == 1 ? 0 : -1;
 }
 
-/* *limit becomes what may still be taken. */
+/* *limit becomes what may still be taken. The rows are counted only near the limit: a bound grows with what is taken,
+ * and is made true again by counting. */
 static int check_in_flight(struct local_tx *tx, int64_t queue, int64_t *limit, int64_t **ret_bound, struct err *e) {
-    struct bounds *b = bounds_of(tx);
-    size_t i = (uint64_t)queue % SLOTS;
-    int64_t *bound = &b->slots[i].in_flight;
-    if (b->slots[i].queue != queue || *bound + *limit > SQS_MAX_IN_FLIGHT) {
-        b->slots[i].queue = 0;
+    struct sqs_state *st = sqs_state(tx);
+    size_t i = (uint64_t)queue % SQS_SLOTS;
+    int64_t *bound = &st->bounds[i].in_flight;
+    if (st->bounds[i].queue != queue || *bound + *limit > SQS_MAX_IN_FLIGHT) {
+        st->bounds[i].queue = 0;
         if (count(tx, queue, bound, e)) return -1;
-        b->slots[i].queue = queue;
+        st->bounds[i].queue = queue;
     }
     int64_t room = SQS_MAX_IN_FLIGHT - *bound;
     if (*limit > room) *limit = room > 0 ? room : 0;
@@ -56,9 +38,9 @@ static int check_in_flight(struct local_tx *tx, int64_t queue, int64_t *limit, i
 /* == rows ===========================================================================================================
  */
 
-#define RETURNED                                                                                                       \
-    " RETURNING id, sent_at, receives, first_at, coalesce(seq,0), message_id, body, body_md5, attributes, trace, "     \
-    "source, grp, dedup"
+#define MESSAGE                                                                                                        \
+    "SELECT id, sent_at, receives, first_at, coalesce(seq,0), message_id, body, body_md5, attributes, trace, source, " \
+    "grp, dedup FROM messages "
 
 static void read_row(struct db_stmt *s, struct arena *a, struct sqs_message *m) {
     int64_t *numbers[] = {&m->id, &m->sent_at, &m->receives, &m->first_at, &m->seq};
@@ -71,6 +53,23 @@ static void read_row(struct db_stmt *s, struct arena *a, struct sqs_message *m) 
     }
 }
 
+/* In the row, first_at of a message that was never received is its time of sending: so the row keeps its size, and
+ * SQLite writes into it instead of moving it. */
+static int hide(struct local_tx *tx, const struct sqs_message *m, int64_t until, struct err *e) {
+    struct db_stmt *s = NULL;
+    if (db_stmt(tx->db, "UPDATE messages SET visible_at=?2, receives=?3, first_at=?4 WHERE id=?1", &s, e)) return -1;
+    db_bind_i64(s, 1, m->id);
+    db_bind_i64(s, 2, until);
+    db_bind_i64(s, 3, m->receives);
+    db_bind_i64(s, 4, m->first_at);
+    return db_run(s, e) ? -1 : 0;
+}
+
+static int receive(struct local_tx *tx, struct sqs_message *m, int64_t until, struct err *e) {
+    if (!m->receives++) m->first_at = tx->now_ms;
+    return hide(tx, m, until, e);
+}
+
 static int by_id(const void *x, const void *y) {
     const struct sqs_message *a = x, *b = y;
     return a->id < b->id ? -1 : a->id > b->id;
@@ -80,46 +79,28 @@ static int take_standard(struct local_tx *tx, struct arena *a, int64_t queue, in
                          struct sqs_message *ret, int *ret_n, struct err *e) {
     struct db_stmt *s = NULL;
     int rc, n = 0;
-    if (db_stmt(tx->db,
-                "UPDATE messages SET visible_at=?3, receives=receives+1, first_at=coalesce(first_at,?2) WHERE id IN "
-                "(SELECT id FROM messages WHERE queue=?1 AND visible_at<=?2 ORDER BY visible_at, receives, id LIMIT "
-                "?4)" RETURNED,
-                &s, e))
+    if (db_stmt(tx->db, MESSAGE "WHERE queue=?1 AND visible_at<=?2 ORDER BY visible_at, receives, id LIMIT ?3", &s, e))
         return -1;
     db_bind_i64(s, 1, queue);
     db_bind_i64(s, 2, tx->now_ms);
-    db_bind_i64(s, 3, until);
-    db_bind_i64(s, 4, limit);
+    db_bind_i64(s, 3, limit);
     while ((rc = db_step(s, e)) == 1) read_row(s, a, &ret[n++]);
     db_done(s);
+    for (int i = 0; !rc && i < n; i++) rc = receive(tx, &ret[i], until, e);
     qsort(ret, (size_t)n, sizeof *ret, by_id);
     *ret_n = n;
     return rc;
 }
 
-/* Runs s, which returns the one message it changed, and ends it. */
-static int the_row(struct db_stmt *s, struct arena *a, struct sqs_message *ret, struct err *e) {
-    int rc = db_step(s, e);
-    if (rc == 1) {
-        read_row(s, a, ret);
-        rc = db_step(s, e) ? -1 : 0;
-    }
-    db_done(s);
-    return rc;
-}
-
-static int take_one(struct local_tx *tx, struct arena *a, int64_t id, int64_t until, struct sqs_message *ret,
-                    struct err *e) {
+static int find_one(struct local_tx *tx, struct arena *a, int64_t id, struct sqs_message *ret, struct err *e) {
     struct db_stmt *s = NULL;
-    if (db_stmt(tx->db,
-                "UPDATE messages SET visible_at=?3, receives=receives+1, first_at=coalesce(first_at,?2) WHERE "
-                "id=?1" RETURNED,
-                &s, e))
-        return -1;
+    if (db_stmt(tx->db, MESSAGE "WHERE id=?1", &s, e)) return -1;
     db_bind_i64(s, 1, id);
-    db_bind_i64(s, 2, tx->now_ms);
-    db_bind_i64(s, 3, until);
-    return the_row(s, a, ret, e);
+    int rc = db_step(s, e);
+    if (rc == 1) read_row(s, a, ret);
+    db_done(s);
+    if (rc == 0) return err_set(e, ERR_INTERNAL, "message %lld is gone", (long long)id);
+    return rc == 1 ? 0 : -1;
 }
 
 static int take_fifo(struct local_tx *tx, struct arena *a, int64_t queue, int64_t until, int64_t limit,
@@ -128,7 +109,7 @@ static int take_fifo(struct local_tx *tx, struct arena *a, int64_t queue, int64_
     int n = 0;
     if (sqs_fifo_pick(tx, a, queue, limit, ids, &n, e)) return -1;
     for (int i = 0; i < n; i++) {
-        if (take_one(tx, a, ids[i], until, &ret[i], e)) return -1;
+        if (find_one(tx, a, ids[i], &ret[i], e) || receive(tx, &ret[i], until, e)) return -1;
         bool last = i == 0 || !str_eq(ret[i].group, ret[i - 1].group);
         if (last && sqs_group_changed(tx, queue, ret[i].group, e)) return -1;
     }
@@ -151,9 +132,5 @@ int sqs_take(struct local_tx *tx, struct arena *a, const struct sqs_queue *q, in
 
 int sqs_take_again(struct local_tx *tx, struct arena *a, int64_t id, int64_t until, struct sqs_message *ret,
                    struct err *e) {
-    struct db_stmt *s = NULL;
-    if (db_stmt(tx->db, "UPDATE messages SET visible_at=?2 WHERE id=?1" RETURNED, &s, e)) return -1;
-    db_bind_i64(s, 1, id);
-    db_bind_i64(s, 2, until);
-    return the_row(s, a, ret, e);
+    return find_one(tx, a, id, ret, e) || hide(tx, ret, until, e) ? -1 : 0;
 }

@@ -97,6 +97,59 @@ describe("queues", function()
     end)
   end)
 
+  describe("that permit others", function()
+    local function permit(label, actions, accounts)
+      return { QueueUrl = "q", Label = label, AWSAccountIds = accounts or { "111122223333" }, Actions = actions or { "SendMessage" } }
+    end
+    local function policy_of()
+      local text = s.attributes("q", "Policy").Policy
+      return text and json.decode(text)
+    end
+    before_each(function() s.queue "q" end)
+
+    it("say so in their policy, by label", function()
+      assert(s.call("AddPermission", permit "one"))
+      assert(s.call("AddPermission", permit("two", { "ReceiveMessage", "*" }, { "111122223333", "444455556666" })))
+      local one = { Sid = "one", Effect = "Allow", Principal = { AWS = "arn:aws:iam::111122223333:root" }, Action = "SQS:SendMessage", Resource = ARN .. "q" }
+      local two = { Sid = "two", Effect = "Allow", Principal = { AWS = { "arn:aws:iam::111122223333:root", "arn:aws:iam::444455556666:root" } },
+        Action = { "SQS:ReceiveMessage", "SQS:*" }, Resource = ARN .. "q" }
+      assert.same({ Version = "2008-10-17", Id = ARN .. "q/SQSDefaultPolicy", Statement = { one, two } }, policy_of())
+      assert(s.call("RemovePermission", { QueueUrl = "q", Label = "one" }))
+      assert.same({ two }, policy_of().Statement)
+      assert(s.call("RemovePermission", { QueueUrl = "q", Label = "two" }))
+      assert.is_nil(policy_of())
+    end)
+
+    it("keep what a policy said before", function()
+      assert(s.call("SetQueueAttributes", { QueueUrl = "q", Attributes = { Policy = '{"Version":"2012-10-17","Id":"mine","Statement":{"Sid":"a","Effect":"Deny"}}' } }))
+      assert(s.call("AddPermission", permit "b"))
+      local got = policy_of()
+      assert.same({ "2012-10-17", "mine", "a", "b" }, { got.Version, got.Id, got.Statement[1].Sid, got.Statement[2].Sid })
+    end)
+
+    it("refuse what is no permission", function()
+      assert(s.call("AddPermission", permit "one"))
+      local bad = permit("x", { "CreateQueue" })
+      assert.matches("ActionName", s.fails("InvalidParameterValue", "AddPermission", bad))
+      assert.matches("Already exists", s.fails("InvalidParameterValue", "AddPermission", permit "one"))
+      assert.matches("Unable to verify", s.fails("InvalidParameterValue", "AddPermission", permit("x", nil, { "12" })))
+      s.fails("InvalidParameterValue", "AddPermission", permit "a b")
+      s.fails("InvalidParameterValue", "AddPermission", permit(("x"):rep(81)))
+      for _, name in ipairs { "Label", "AWSAccountIds", "Actions" } do
+        local p = permit "x"
+        p[name] = nil
+        assert.matches(name, s.fails("MissingParameter", "AddPermission", p))
+      end
+      s.fails("OverLimit", "AddPermission", permit("x", { "*", "*", "*", "*", "*", "*", "*", "*" }))
+      assert.matches("can't find label", s.fails("InvalidParameterValue", "RemovePermission", { QueueUrl = "q", Label = "none" }))
+      s.fails("MissingParameter", "RemovePermission", { QueueUrl = "q" })
+      s.fails("QueueDoesNotExist", "AddPermission", { QueueUrl = "none", Label = "x", AWSAccountIds = { "111122223333" }, Actions = { "*" } })
+      for i = 2, 20 do assert(s.call("AddPermission", permit("l" .. i))) end
+      s.fails("OverLimit", "AddPermission", permit "l21")
+      assert.equal(20, #policy_of().Statement)
+    end)
+  end)
+
   describe("that are dead-letter queues", function()
     it("list their sources, in pages", function()
       s.queue("dead")
@@ -106,6 +159,17 @@ describe("queues", function()
       page = s.call("ListDeadLetterSourceQueues", { QueueUrl = "dead", MaxResults = 2, NextToken = page.NextToken })
       assert.same({ { "http://127.0.0.1:4566/000000000000/c" } }, { page.queueUrls, page.NextToken })
       assert.same({}, s.call("ListDeadLetterSourceQueues", { QueueUrl = "a" }).queueUrls)
+    end)
+
+    it("do not get in the same call what was given in it", function()
+      s.queue("dead")
+      s.queue("q", { RedrivePolicy = policy("dead", 2), VisibilityTimeout = "0" })
+      s.send("q", "older")
+      for _ = 1, 2 do s.receive "q" end
+      s.send("q", "newer")
+      s.receive("q", { MaxNumberOfMessages = 1 })
+      assert.equal("newer", s.bodies "q")
+      assert.equal("older", s.bodies "dead")
     end)
 
     it("say who may use them", function()
@@ -225,6 +289,22 @@ describe("queues", function()
     assert.is_nil(sent.SequenceNumber)
     local m = s.receive("q")[1]
     assert.same({ "tenant" }, { m.Attributes.MessageGroupId, m.Attributes.SequenceNumber })
+  end)
+
+  it("follow a change of their settings at once", function()
+    s.queue("q", { VisibilityTimeout = "5" })
+    s.queue("dead")
+    for i = 1, 2 do s.send("q", "m" .. i) end
+    s.receive("q", { MaxNumberOfMessages = 1 })
+    assert(s.call("SetQueueAttributes", { QueueUrl = "q", Attributes = { VisibilityTimeout = "100", DelaySeconds = "7", RedrivePolicy = policy "dead" } }))
+    s.e:advance(5000)
+    assert.equal("m2", s.bodies("q", { MaxNumberOfMessages = 1 }))
+    s.send("q", "later")
+    s.e:advance(6999)
+    assert.equal("", s.bodies "q")
+    assert.equal("m1", s.bodies "dead")
+    s.e:advance(1)
+    assert.equal("later", s.bodies "q")
   end)
 
   it("carry the trace header with its MD5", function()

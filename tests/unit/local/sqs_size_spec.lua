@@ -41,6 +41,57 @@ describe("a queue that holds much", function()
     assert.is_true(ratio < 1.5, "20,000 cost " .. ratio .. " times what 10 do")
   end)
 
+  describe("tells how many messages it holds", function()
+    local function counts(queue)
+      local a = s.attributes(queue)
+      return tonumber(a.ApproximateNumberOfMessages), tonumber(a.ApproximateNumberOfMessagesNotVisible), tonumber(a.ApproximateNumberOfMessagesDelayed)
+    end
+
+    it("exactly below 20,000", function()
+      s.queue "q"
+      s.e:fill(id "q", 19999, 19990)
+      for _ = 1, 9 do s.send("q", "later", { DelaySeconds = 60 }) end
+      assert.same({ 19999, 19990, 9 }, { counts "q" })
+    end)
+
+    it("about, beyond", function()
+      s.queue "small"
+      s.queue "q"
+      s.e:fill(id "q", 30000, 0)
+      s.e:fill(id "small", 7, 5)
+      s.e:fill(id "q", 30000, 40000)
+      local visible, in_flight, delayed = counts "q"
+      assert.is_true(math.abs(visible - 60000) < 1200, visible)
+      assert.is_true(math.abs(in_flight - 40000) < 800, in_flight)
+      assert.equal(0, delayed)
+      assert.same({ 7, 5, 0 }, { counts "small" })
+    end)
+
+    it("about, of two that were filled in turns", function()
+      for _, name in ipairs { "a", "b" } do s.queue(name) end
+      for _ = 1, 300 do
+        for _, name in ipairs { "a", "b" } do s.e:fill(id(name), 100, 0) end
+      end
+      for _, name in ipairs { "a", "b" } do
+        local visible = counts(name)
+        assert.is_true(math.abs(visible - 30000) < 3000, visible)
+      end
+    end)
+
+    it("in the time that 20,000 take, however many there are", function()
+      local function work(queue, waiting, in_flight) -- the start of a move task counts, on the writer's connection
+        s.queue(queue)
+        s.queue(queue .. "-source", { RedrivePolicy = helper.json.encode { deadLetterTargetArn = helper.ARN .. queue, maxReceiveCount = 1 } })
+        s.e:fill(id(queue), waiting, in_flight)
+        local before = s.e:work()
+        assert(s.call("StartMessageMoveTask", { SourceArn = helper.ARN .. queue }))
+        return s.e:work() - before
+      end
+      local some, many = work("some", 25000, 0), work("many", 100000, 100000)
+      assert.is_true(many / some < 3, "200,000 cost " .. many / some .. " times what 25,000 do")
+    end)
+  end)
+
   it("lets no more than 120,000 be in flight", function()
     s.queue "q"
     s.e:fill(id "q", 20, 119995)
