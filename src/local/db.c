@@ -15,6 +15,11 @@
 
 enum { STATEMENTS_KEPT = 600, SQL_MAX = 64 * 1024, CHECKED_BYTES = 4 << 20 };
 
+/* What a connection keeps of the file, in KiB. More costs memory and gains little: the kernel keeps the same pages, 2
+ * us away, and a reader forgets all of its own with each commit. */
+#define WRITER_CACHE "4096"
+#define READER_CACHE "2048"
+
 struct db_stmt {
     struct db *db;
     sqlite3_stmt *s;
@@ -75,15 +80,17 @@ static int on_commit(void *ud, sqlite3 *h, const char *name, int pages) {
 
 static int configure(struct db *d, enum db_mode mode, bool sync_full, struct err *e) {
     if (mode == DB_READER)
-        return db_exec(d, "PRAGMA query_only=ON; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY", e);
+        return db_exec(d, "PRAGMA query_only=ON; PRAGMA cache_size=-" READER_CACHE "; PRAGMA temp_store=MEMORY", e);
     if (mode == DB_ALONE)
         return db_exec(
             d, sync_full ? "PRAGMA locking_mode=EXCLUSIVE" : "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF",
             e);
     sqlite3_wal_hook(d->h, on_commit, d); /* also puts an end to automatic checkpoints */
-    if (db_exec(d, "PRAGMA journal_mode=WAL", e)) return -1;
     if (db_exec(d, sync_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF", e)) return -1;
-    return db_exec(d, "PRAGMA cache_size=-65536; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF", e);
+    return db_exec(d,
+                   "PRAGMA journal_mode=WAL; PRAGMA cache_size=-" WRITER_CACHE "; PRAGMA temp_store=MEMORY;"
+                   "PRAGMA secure_delete=OFF",
+                   e);
 }
 
 /* Counts of SQLite's memory, which nobody reads, would put a lock around each of its allocations. */
@@ -356,6 +363,32 @@ int db_checkpoint(struct db *d, bool truncate, struct err *e) {
                                        &log, &moved);
     if (rc) return fail(d, rc, "checkpoint", e);
     if (moved >= log) d->wal_pages = 0; /* the next commit starts the WAL anew */
+    return 0;
+}
+
+int db_harden(struct db *d, struct err *e) {
+    sqlite3_file *f = NULL;
+    int rc = sqlite3_file_control(d->h, "main", SQLITE_FCNTL_FILE_POINTER, &f);
+    if (!rc) rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
+    if (rc) return fail(d, rc, "sync", e);
+    d->syncs = true; /* db_relax */
+    return db_exec(d, "PRAGMA synchronous=FULL", e);
+}
+
+void db_shrink(struct db *d) {
+    sqlite3_db_release_memory(d->h);
+}
+
+static int add_column(struct db *d, const struct db_column *c, struct err *e) {
+    char sql[300];
+    if (!sqlite3_table_column_metadata(d->h, "main", c->table, c->name, NULL, NULL, NULL, NULL, NULL)) return 0;
+    snprintf(sql, sizeof sql, "ALTER TABLE %s ADD COLUMN %s %s", c->table, c->name, c->definition);
+    return db_exec(d, sql, e);
+}
+
+int db_add_columns(struct db *d, const struct db_column *columns, size_t n, struct err *e) {
+    for (size_t i = 0; i < n; i++)
+        if (add_column(d, &columns[i], e)) return -1;
     return 0;
 }
 

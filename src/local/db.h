@@ -65,6 +65,16 @@ uint64_t db_writes(const struct db *d);
 bool db_in_transaction(const struct db *d);
 int64_t db_wal_pages(const struct db *d); /* frames in the WAL after the last commit of this connection */
 int db_checkpoint(struct db *d, bool truncate, struct err *e);
+/* Makes a file that was opened with sync_full off durable as it is, and each commit from now on. Not in a transaction.
+ */
+int db_harden(struct db *d, struct err *e);
+/* Gives back the memory of pages that are on the disk too. */
+void db_shrink(struct db *d);
+/* Adds what stores of earlier builds do not have. */
+struct db_column {
+    const char *table, *name, *definition;
+};
+int db_add_columns(struct db *d, const struct db_column *columns, size_t n, struct err *e);
 /* What `from` holds becomes all that `to` holds, as one transaction of its own: others that have `to` open see it from
  * their next transaction on. Neither may be in one. A copy is made DB_ALONE again by db_leave_wal. */
 int db_copy(struct db *to, struct db *from, struct err *e);

@@ -58,13 +58,13 @@ static int load_secret(struct local *l, struct db *db, struct err *e) {
     return rc;
 }
 
-static int make_schema(struct local *l, struct db *db, int (*secret)(struct local *, struct db *, struct err *),
-                       struct err *e) {
+static int make_schema(struct local *l, struct db *db, bool fresh,
+                       int (*secret)(struct local *, struct db *, struct err *), struct err *e) {
     char identity[128];
     snprintf(identity, sizeof identity, "PRAGMA application_id=%u; PRAGMA user_version=%d", APPLICATION_ID,
              STORE_VERSION);
     if (db_begin(db, e)) return -1;
-    if (db_exec(db, identity, e)) goto out;
+    if (fresh && db_exec(db, identity, e)) goto out;
     if (db_exec(db, "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID", e)) goto out;
     if (secret(l, db, e)) goto out;
     if (dynamo_schema(db, e) || sqs_schema(db, e) || s3_schema(db, e) || ses_schema(db, e)) goto out;
@@ -76,7 +76,7 @@ out:
 }
 
 int store_upgrade(struct local *l, struct db *db, struct err *e) {
-    return make_schema(l, db, save_secret, e);
+    return make_schema(l, db, true, save_secret, e);
 }
 
 int store_inspect(const char *path, bool *ret_fresh, struct db **ret_open, struct err *e) {
@@ -159,14 +159,22 @@ out:
 /* == open and close =================================================================================================
  */
 
+/* A new store is made without waiting for the disk between the steps: until its first commit for somebody it may get
+ * lost. One that is complete already is not written to. */
+static int make_store(struct local *l, const char *path, bool fresh, struct db **ret, struct err *e) {
+    bool durable = !l->in_memory;
+    if (db_open(path, DB_WRITER, durable && !fresh, ret, e)) return -1;
+    if (make_schema(l, *ret, fresh, load_secret, e)) return -1;
+    return durable && fresh ? db_harden(*ret, e) : 0;
+}
+
 static int open_store(struct local *l, struct err *e) {
     char *path = path_of(l, "store.db");
     struct db *db = NULL, *looked = NULL;
     bool fresh = false;
     int rc = -1;
     if (store_inspect(path, &fresh, &looked, e)) goto out;
-    if (db_open(path, DB_WRITER, !l->in_memory, &db, e)) goto out;
-    if (make_schema(l, db, load_secret, e)) goto out;
+    if (make_store(l, path, fresh, &db, e)) goto out;
     if (s3_prepare(l, db, e) || snapshot_prepare(l, e)) goto out;
     if (writer_open(l, db, &l->writer, e)) goto out;
     db = NULL;

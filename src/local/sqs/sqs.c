@@ -35,24 +35,25 @@ static const char tables[] =
     " visibility INTEGER NOT NULL, delay INTEGER NOT NULL, retention INTEGER NOT NULL,"
     " max_size INTEGER NOT NULL, wait INTEGER NOT NULL, redrive TEXT NOT NULL, dlq INTEGER NOT NULL,"
     " max_receives INTEGER NOT NULL, created_ms INTEGER NOT NULL, modified_ms INTEGER NOT NULL,"
-    " purged_ms INTEGER NOT NULL);"
+    " purged_ms INTEGER NOT NULL, fifo INTEGER NOT NULL DEFAULT 0, extra TEXT NOT NULL DEFAULT '{}',"
+    " tags TEXT NOT NULL DEFAULT '{}', sequence INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0,"
+    " purge_to INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE IF NOT EXISTS messages(id INTEGER PRIMARY KEY, queue INTEGER NOT NULL,"
     " visible_at INTEGER NOT NULL, sent_at INTEGER NOT NULL, receives INTEGER NOT NULL, first_at INTEGER,"
     " message_id TEXT NOT NULL, body TEXT NOT NULL, body_md5 TEXT NOT NULL, attributes TEXT, trace TEXT,"
-    " source TEXT);";
+    " source TEXT, grp TEXT, dedup TEXT, seq INTEGER);";
 
 /* What stores of earlier builds do not have. */
-static const struct added {
-    const char *table, *column, *definition;
-} columns[] = {{"queues", "fifo", "INTEGER NOT NULL DEFAULT 0"},
-               {"queues", "extra", "TEXT NOT NULL DEFAULT '{}'"},
-               {"queues", "tags", "TEXT NOT NULL DEFAULT '{}'"},
-               {"queues", "sequence", "INTEGER NOT NULL DEFAULT 0"},
-               {"queues", "gone", "INTEGER NOT NULL DEFAULT 0"},
-               {"queues", "purge_to", "INTEGER NOT NULL DEFAULT 0"}, /* messages up to this id are to go */
-               {"messages", "grp", "TEXT"},
-               {"messages", "dedup", "TEXT"},
-               {"messages", "seq", "INTEGER"}};
+static const struct db_column columns[] = {
+    {"queues", "fifo", "INTEGER NOT NULL DEFAULT 0"},
+    {"queues", "extra", "TEXT NOT NULL DEFAULT '{}'"},
+    {"queues", "tags", "TEXT NOT NULL DEFAULT '{}'"},
+    {"queues", "sequence", "INTEGER NOT NULL DEFAULT 0"},
+    {"queues", "gone", "INTEGER NOT NULL DEFAULT 0"},
+    {"queues", "purge_to", "INTEGER NOT NULL DEFAULT 0"}, /* messages up to this id are to go */
+    {"messages", "grp", "TEXT"},
+    {"messages", "dedup", "TEXT"},
+    {"messages", "seq", "INTEGER"}};
 
 /* seq: of messages in FIFO queues only. The indexes hold all that finding and counting ask for. */
 static const char indexes[] =
@@ -75,24 +76,9 @@ static const char indexes[] =
     "CREATE INDEX IF NOT EXISTS sqs_moves_source ON sqs_moves(source, id);"
     "CREATE INDEX IF NOT EXISTS sqs_moves_running ON sqs_moves(id) WHERE status='RUNNING'";
 
-static int add_column(struct db *db, const struct added *c, struct err *e) {
-    struct db_stmt *s = NULL;
-    struct arena a = {0};
-    if (db_stmtf(db, &s, e, "SELECT 1 FROM pragma_table_info('%s') WHERE name='%s'", c->table, c->column)) return -1;
-    int rc = db_step(s, e);
-    db_done(s);
-    if (!rc) {
-        struct str sql = arena_printf(&a, "ALTER TABLE %s ADD COLUMN %s %s", c->table, c->column, c->definition);
-        rc = db_exec(db, sql.p, e) ? -1 : 0;
-    }
-    arena_free(&a);
-    return rc < 0 ? -1 : 0;
-}
-
 int sqs_schema(struct db *db, struct err *e) {
     if (db_exec(db, tables, e)) return -1;
-    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        if (add_column(db, &columns[i], e)) return -1;
+    if (db_add_columns(db, columns, sizeof columns / sizeof *columns, e)) return -1;
     return db_exec(db, indexes, e);
 }
 

@@ -95,6 +95,29 @@ describe("a data directory", function()
     assert(t.open { dir = dir }):close()
   end)
 
+  it("is not written to when nothing of it is missing", function()
+    assert(t.open { dir = dir }):close()
+    local made = read(dir .. "/store.db")
+    assert(t.open { dir = dir }):close()
+    assert.is_true(made == read(dir .. "/store.db"))
+  end)
+
+  it("of an earlier build gets what it lacks", function()
+    local e = assert(t.open { dir = dir })
+    assert(e:call("sqs", "CreateQueue", '{"QueueName":"q"}'))
+    assert(e:call("sqs", "SendMessage", '{"QueueUrl":"q","MessageBody":"old"}'))
+    e:close()
+    local sql = "DROP INDEX messages_in_group; DROP INDEX messages_group; DROP TABLE sqs_groups;"
+    for _, c in ipairs { "queues.fifo", "queues.tags", "queues.purge_to", "messages.grp", "messages.dedup", "messages.seq" } do
+      sql = sql .. c:gsub("(%w+)%.(.+)", "ALTER TABLE %1 DROP COLUMN %2;")
+    end
+    assert(os.execute(("python3 -c 'import sqlite3; c=sqlite3.connect(\"%s/store.db\"); c.executescript(\"%s\"); c.close()'"):format(dir, sql)))
+    e = assert(t.open { dir = dir })
+    assert.matches('"Body":"old"', (e:call("sqs", "ReceiveMessage", '{"QueueUrl":"q"}')))
+    assert(e:call("sqs", "TagQueue", '{"QueueUrl":"q","Tags":{"a":"b"}}'))
+    e:close()
+  end)
+
   it("that is a file is refused by name", function()
     write(dir .. "/file", "")
     local none, _, message = t.open { dir = dir .. "/file" }
