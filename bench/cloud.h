@@ -1,10 +1,11 @@
-/* cloud: what perigee_cloud_load asks a server for (cloud_calls.c), and how it asks (cloud_load.c). */
+/* cloud: what perigee_cloud_load asks a server for (cloud_calls.c, volume_calls.c), and how it asks (cloud_load.c). */
 #ifndef PERIGEE_BENCH_CLOUD_H
 #define PERIGEE_BENCH_CLOUD_H
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"
 
+#define DYNAMODB "DynamoDB_20120810."
 enum { CLOUD_ITEMS = 1000, CLOUD_OBJECT = 20000 };
 
 /* A request to be signed. */
@@ -37,10 +38,18 @@ struct cloud_work {
     bool (*done)(struct cloud *c, struct cloud_turn *t, const struct cloud_answer *a);
 };
 const struct cloud_work *cloud_find(const char *name); /* NULL: there is none */
+extern const struct cloud_work volume_works[];         /* those on a store that perigee_volume_fill made */
+
+struct cloud_request cloud_json(const char *service, const char *target, struct str body);
+bool cloud_has_item(struct cloud *c, struct cloud_turn *t, const struct cloud_answer *a); /* fatal when it has none */
+/* From an answer to ReceiveMessage into t->handle; false: it has none. */
+bool cloud_take_handle(struct cloud_turn *t, const struct cloud_answer *a);
+uint64_t cloud_random(void); /* the same sequence in each run */
 
 /* Kept between preparation and calls. */
 struct cloud_names {
     char queue[512];
+    uint64_t fill; /* of volume_works: items that are there */
     char object[CLOUD_OBJECT];
     uint64_t count;
 };

@@ -6,25 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DYNAMODB "DynamoDB_20120810."
-
-static struct cloud_request json_request(const char *service, const char *target, struct str body) {
+struct cloud_request cloud_json(const char *service, const char *target, struct str body) {
     return (struct cloud_request){service, "POST", "/", str_c(target), body};
 }
 
 /* Preparations may be repeated: what exists already is fine. */
 static void ask_json(struct cloud *c, const char *service, const char *target, struct str body,
                      struct cloud_answer *a) {
-    struct cloud_request r = json_request(service, target, body);
+    struct cloud_request r = cloud_json(service, target, body);
     cloud_ask(c, &r, a);
     if (a->status == 200 || str_find(a->body, STR("ResourceInUse"), 0) >= 0) return;
     fatal("%s: %d %.*s", target, a->status, STR_ARG(str_take(a->body, 300)));
 }
 
-/* xorshift64*: the same sequence in each run. */
-static uint64_t random_of(struct cloud *c) {
+/* xorshift64*. */
+uint64_t cloud_random(void) {
     static uint64_t x = 0x9e3779b97f4a7c15;
-    (void)c;
     x ^= x >> 12, x ^= x << 25, x ^= x >> 27;
     return x * 0x2545f4914f6cdd1d;
 }
@@ -86,42 +83,45 @@ static void next_put(struct cloud *c, struct cloud_turn *t, struct cloud_request
     buf_c(&t->text, "{\"TableName\":\"bench\",\"Item\":");
     add_item(&t->text, id, (int64_t)cloud_names(c)->count++);
     buf_c(&t->text, "}");
-    *ret = json_request("dynamodb", DYNAMODB "PutItem", buf_view(&t->text));
+    *ret = cloud_json("dynamodb", DYNAMODB "PutItem", buf_view(&t->text));
 }
 
-static void add_key(struct cloud *c, struct buf *b) {
-    uint64_t n = random_of(c) % CLOUD_ITEMS;
+static void add_key(struct buf *b) {
+    uint64_t n = cloud_random() % CLOUD_ITEMS;
     buf_printf(b, "{\"TableName\":\"bench\",\"Key\":{\"pk\":{\"S\":\"group-%d\"},\"sk\":{\"N\":\"%d\"}}", (int)(n / 20),
                (int)(n % 20));
 }
 
 static void next_update(struct cloud *c, struct cloud_turn *t, struct cloud_request *ret) {
-    add_key(c, &t->text);
+    (void)c;
+    add_key(&t->text);
     buf_c(&t->text,
           ",\"UpdateExpression\":\"SET n = n + :one, #s = :s\",\"ConditionExpression\":\"attribute_exists(pk) "
           "AND n < :max\",\"ExpressionAttributeNames\":{\"#s\":\"status\"},\"ExpressionAttributeValues\":{"
           "\":one\":{\"N\":\"1\"},\":s\":{\"S\":\"PAID\"},\":max\":{\"N\":\"1000000000\"}}}");
-    *ret = json_request("dynamodb", DYNAMODB "UpdateItem", buf_view(&t->text));
+    *ret = cloud_json("dynamodb", DYNAMODB "UpdateItem", buf_view(&t->text));
 }
 
 static void next_get(struct cloud *c, struct cloud_turn *t, struct cloud_request *ret) {
-    add_key(c, &t->text);
+    (void)c;
+    add_key(&t->text);
     buf_byte(&t->text, '}');
-    *ret = json_request("dynamodb", DYNAMODB "GetItem", buf_view(&t->text));
+    *ret = cloud_json("dynamodb", DYNAMODB "GetItem", buf_view(&t->text));
 }
 
-static bool has_item(struct cloud *c, struct cloud_turn *t, const struct cloud_answer *a) {
+bool cloud_has_item(struct cloud *c, struct cloud_turn *t, const struct cloud_answer *a) {
     (void)c, (void)t;
     if (str_find(a->body, STR("created_at"), 0) < 0) fatal("no item: %.*s", STR_ARG(str_take(a->body, 300)));
     return true;
 }
 
 static void next_query(struct cloud *c, struct cloud_turn *t, struct cloud_request *ret) {
+    (void)c;
     buf_printf(&t->text,
                "{\"TableName\":\"bench\",\"KeyConditionExpression\":\"pk = :p\",\"ExpressionAttributeValues\":{\":p\":{"
                "\"S\":\"group-%d\"}}}",
-               (int)(random_of(c) % (CLOUD_ITEMS / 20)));
-    *ret = json_request("dynamodb", DYNAMODB "Query", buf_view(&t->text));
+               (int)(cloud_random() % (CLOUD_ITEMS / 20)));
+    *ret = cloud_json("dynamodb", DYNAMODB "Query", buf_view(&t->text));
 }
 
 /* == SQS ============================================================================================================
@@ -159,7 +159,7 @@ static void next_send(struct cloud *c, struct cloud_turn *t, struct cloud_reques
                "{\"QueueUrl\":\"%s\",\"MessageBody\":\"{\\\"order_id\\\":\\\"%llu\\\",\\\"user_id\\\":\\\"u-42\\\","
                "\\\"status\\\":\\\"PENDING\\\",\\\"total\\\":1250}\"}",
                cloud_names(c)->queue, (unsigned long long)cloud_names(c)->count++);
-    *ret = json_request("sqs", "AmazonSQS.SendMessage", buf_view(&t->text));
+    *ret = cloud_json("sqs", "AmazonSQS.SendMessage", buf_view(&t->text));
 }
 
 /* Receive, delete, receive, ...; a delete is one round. A queue that ran empty gets a message, which is not counted. */
@@ -173,25 +173,29 @@ static void next_round(struct cloud *c, struct cloud_turn *t, struct cloud_reque
     buf_printf(&t->text, "{\"QueueUrl\":\"%s\"", cloud_names(c)->queue);
     if (t->step == DELETE) buf_printf(&t->text, ",\"ReceiptHandle\":\"%s\"", buf_cstr(&t->handle));
     buf_byte(&t->text, '}');
-    *ret = json_request("sqs", t->step == DELETE ? "AmazonSQS.DeleteMessage" : "AmazonSQS.ReceiveMessage",
-                        buf_view(&t->text));
+    *ret = cloud_json("sqs", t->step == DELETE ? "AmazonSQS.DeleteMessage" : "AmazonSQS.ReceiveMessage",
+                      buf_view(&t->text));
 }
 
-static bool done_round(struct cloud *c, struct cloud_turn *t, const struct cloud_answer *a) {
+bool cloud_take_handle(struct cloud_turn *t, const struct cloud_answer *a) {
     struct arena arena = {0};
     struct json v;
     struct err e;
-    int step = t->step;
-    (void)c;
-    t->step = RECEIVE;
-    if (step != RECEIVE) return step == DELETE;
     if (json_parse(&arena, a->body, NULL, &v, &e)) fatal("ReceiveMessage: %s", e.msg);
     const struct json *messages = json_get(&v, "Messages");
     buf_clear(&t->handle);
     if (json_is(messages, JSON_ARR) && messages->n)
         buf_str(&t->handle, json_get_s(&messages->items[0], "ReceiptHandle"));
-    t->step = t->handle.n ? DELETE : SEND;
     arena_free(&arena);
+    return t->handle.n > 0;
+}
+
+static bool done_round(struct cloud *c, struct cloud_turn *t, const struct cloud_answer *a) {
+    int step = t->step;
+    (void)c;
+    t->step = RECEIVE;
+    if (step != RECEIVE) return step == DELETE;
+    t->step = cloud_take_handle(t, a) ? DELETE : SEND;
     return false;
 }
 
@@ -224,7 +228,8 @@ static void next_s3put(struct cloud *c, struct cloud_turn *t, struct cloud_reque
 
 static void next_s3get(struct cloud *c, struct cloud_turn *t, struct cloud_request *ret) {
     buf_clear(&t->handle);
-    buf_printf(&t->handle, "/bench/receipts/%d", (int)(random_of(c) % 100));
+    (void)c;
+    buf_printf(&t->handle, "/bench/receipts/%d", (int)(cloud_random() % 100));
     *ret = (struct cloud_request){.service = "s3", .method = "GET", .path = buf_cstr(&t->handle)};
 }
 
@@ -236,12 +241,14 @@ static bool has_object(struct cloud *c, struct cloud_turn *t, const struct cloud
 
 const struct cloud_work *cloud_find(const char *name) {
     static const struct cloud_work all[] = {
-        {"put", prepare_table, next_put, NULL},      {"update", prepare_table, next_update, NULL},
-        {"get", prepare_table, next_get, has_item},  {"query", prepare_table, next_query, has_item},
-        {"send", prepare_queue, next_send, NULL},    {"round", prepare_queue, next_round, done_round},
-        {"s3put", prepare_bucket, next_s3put, NULL}, {"s3get", prepare_bucket, next_s3get, has_object},
+        {"put", prepare_table, next_put, NULL},           {"update", prepare_table, next_update, NULL},
+        {"get", prepare_table, next_get, cloud_has_item}, {"query", prepare_table, next_query, cloud_has_item},
+        {"send", prepare_queue, next_send, NULL},         {"round", prepare_queue, next_round, done_round},
+        {"s3put", prepare_bucket, next_s3put, NULL},      {"s3get", prepare_bucket, next_s3get, has_object},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!strcmp(all[i].name, name)) return &all[i];
+    for (const struct cloud_work *w = volume_works; w->name; w++)
+        if (!strcmp(w->name, name)) return w;
     return NULL;
 }

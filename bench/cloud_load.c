@@ -4,8 +4,10 @@
  *   perigee_cloud_load PORT WORK CONNECTIONS MS [FILL [KEY SECRET]]
  *
  * WORK: put, update, get, query, send, round (receive + delete), s3put, s3get. It makes the table, queue or bucket
- * itself and puts FILL messages into the queue, then warms up for a fifth of MS. Prints {"calls":N,"per_second":N,
- * "p50_ms":N,"p99_ms":N,"failed":N}. Exit status 1 when a call failed, 2 for wrong arguments. */
+ * itself and puts FILL messages into the queue. The works of volume_calls.c take a store of perigee_volume_fill with
+ * FILL items as it is. It warms up for a fifth of MS. Prints {"calls":N,"per_second":N,"p50_ms":N,"p99_ms":N,
+ * "failed":N,"answers":N}; answers: to all requests, the warming up included. Exit status 1 when a call failed, 2 for
+ * wrong arguments. */
 #include "base/now.h"
 #include "bench/cloud.h"
 #include "sign/sign.h"
@@ -40,7 +42,7 @@ struct cloud {
     struct client clients[CONNECTIONS_MAX], asker;
     int epoll, n, waiting;
     uint64_t count_ns, end_ns;
-    uint64_t calls, failed;
+    uint64_t calls, failed, answers;
     uint32_t *samples; /* microseconds */
     size_t n_samples;
 };
@@ -220,6 +222,7 @@ static void begin(struct cloud *c, struct client *k) {
 static void count(struct cloud *c, struct client *k, const struct cloud_answer *a) {
     uint64_t now = now_mono_ns(), since = k->since_ns;
     bool good = a->status >= 200 && a->status < 300;
+    c->answers++;
     if (!good && !c->failed++) fprintf(stderr, "%d %.*s\n", a->status, STR_ARG(str_take(a->body, 300)));
     if (good && c->work->done && !c->work->done(c, &k->turn, a)) return;
     k->since_ns = 0;
@@ -312,9 +315,9 @@ int main(int argc, char **argv) {
     c.work->prepare(&c, argc > 5 ? number(argv[5], 0, 10000000) : 0);
     run(&c, ms);
     qsort(c.samples, c.n_samples, sizeof *c.samples, by_value);
-    printf("{\"calls\":%llu,\"per_second\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"failed\":%llu}\n",
+    printf("{\"calls\":%llu,\"per_second\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"failed\":%llu,\"answers\":%llu}\n",
            (unsigned long long)c.calls, (double)c.calls * 1000 / (double)ms, quantile(&c, 0.5), quantile(&c, 0.99),
-           (unsigned long long)c.failed);
+           (unsigned long long)c.failed, (unsigned long long)c.answers);
     client_free(&c.asker);
     for (int i = 0; i < c.n; i++) client_free(&c.clients[i]);
     free(c.samples);
