@@ -1,4 +1,5 @@
 #include "base/err.h"
+#include "base/str.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,15 @@ static const struct {
 #undef ERR
 };
 
+/* Messages repeat bytes from outside, and are cut. */
+static void make_text(char *msg) {
+    size_t at = 0;
+    for (ptrdiff_t bad; (bad = str_bad_utf8(str_c(msg + at))) >= 0;) {
+        msg[at += (size_t)bad] = '?';
+        at++;
+    }
+}
+
 int err_set(struct err *e, enum err_code code, const char *fmt, ...) {
     if (!e) return -1;
     char msg[sizeof e->msg]; /* the arguments may point into e->msg */
@@ -22,6 +32,7 @@ int err_set(struct err *e, enum err_code code, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
+    make_text(msg);
     e->code = code;
     e->name[0] = '\0';
     memcpy(e->msg, msg, sizeof msg);

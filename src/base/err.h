@@ -15,7 +15,7 @@ enum err_code {
 
 struct err {
     enum err_code code;
-    char msg[1024]; /* a sentence with nouns: what, where (file:line or field), why */
+    char msg[1024]; /* a sentence with nouns: what, where (file:line or field), why; UTF-8: other bytes are '?' */
     char name[64];  /* not empty: the error of a remote service, which has this name, status and retryability */
     int status;
     bool retryable;

@@ -43,7 +43,8 @@ struct str face_header(const struct face *f, const char *name) {
 
 struct str face_base_url(const struct face *f) {
     struct str host = http_header(f->r, "host");
-    if (!host.n) return arena_printf(f->r->arena, "http://127.0.0.1:%d", atomic_load(&f->conn->local->cloud_port));
+    if (!host.n || str_bad_utf8(host) >= 0)
+        return arena_printf(f->r->arena, "http://127.0.0.1:%d", atomic_load(&f->conn->local->cloud_port));
     return arena_printf(f->r->arena, "http://%.*s", STR_ARG(host));
 }
 

@@ -9,6 +9,12 @@ describe("err", function()
         assert.equal(-6, none)
     end)
 
+    it("is text, whatever bytes it quotes and wherever it is cut", function()
+        assert.equal("a?b??\u{e9}??", t.err_quote("a\xffb\xf0\x9f\u{e9}\xe2\x82"))
+        assert.equal("\u{65e5}\u{672c}", t.err_quote("\u{65e5}\u{672c}"))
+        for pad = 1018, 1024 do assert.truthy(utf8.len(t.err_quote(("x"):rep(pad) .. "\u{1f600}"))) end
+    end)
+
     it("gives every code a name and a possible HTTP status", function()
         local codes = t.err_codes()
         assert.is_true(#codes > 40)

@@ -31,6 +31,13 @@ static int l_err(lua_State *L) {
     return 4;
 }
 
+static int l_err_quote(lua_State *L) { /* text -> message that quotes it */
+    struct err e = {0};
+    err_set(&e, ERR_CONFIG, "%s", t_str(L, 1).p);
+    lua_pushstring(L, e.msg);
+    return 1;
+}
+
 static int l_err_codes(lua_State *L) {
     lua_newtable(L);
     for (int c = ERR_NONE + 1; c < ERR_CODES; c++) {
@@ -564,6 +571,7 @@ static int l_setenv(lua_State *L) {
 
 const luaL_Reg t_sys[] = {
     {"err", l_err},
+    {"err_quote", l_err_quote},
     {"err_codes", l_err_codes},
     {"fatal", l_fatal},
     {"arena_defers", l_arena_defers},

@@ -55,7 +55,7 @@ describe("S3 on the cloud port", function()
     it("of names that are no text are refused in text", function()
       local body = refused(400, "InvalidBucketName", "PUT", "/bk%D0:\xf0\1")
       assert.truthy(utf8.len(body), body)
-      assert.matches("bk\u{fffd}:\u{fffd}", body)
+      assert.matches("bk%?:%?\u{fffd}", body)
     end)
 
     it("are reached by their host too", function()
