@@ -84,7 +84,8 @@ struct aws_call {
     void *ud;
     /* result */
     struct err err;         /* code ERR_NONE: success */
-    struct json result;     /* on errors: the error's further members (Item, CancellationReasons), else empty object */
+    struct json result;     /* on errors: the error's further members (Item, CancellationReasons), else empty object;
+                            message: the whole of one that is too long for err */
     struct str result_body; /* S3 GetObject: in the arena (or mapped, with an arena defer) */
     char request_id[72];    /* the service's own id for this call; of S3 also x-amz-id-2 in extended_id */
     struct str extended_id;

@@ -136,9 +136,13 @@ static const char *type_prefix(const struct aws_call *c) {
 }
 
 void aws_error_json(const struct aws_call *c, struct buf *b) {
-    buf_printf(b, "{\"__type\":\"%s%s\",\"message\":", type_prefix(c), err_name_of(&c->err));
-    json_write_str(b, str_c(c->err.msg));
+    bool coral =
+        c->row->service == AWS_DYNAMODB && (c->err.code == ERR_SERIALIZATION || c->err.code == ERR_ACCESS_DENIED);
+    buf_printf(b, "{\"__type\":\"%s%s\",\"%s\":", type_prefix(c), err_name_of(&c->err), coral ? "Message" : "message");
+    struct str longer = json_get_s(&c->result, "message");
+    json_write_str(b, longer.n ? longer : str_c(c->err.msg));
     for (uint32_t i = 0; json_is(&c->result, JSON_OBJ) && i < c->result.n; i++) {
+        if (str_is(c->result.members[i].key, "message")) continue;
         buf_byte(b, ',');
         json_write_str(b, c->result.members[i].key);
         buf_byte(b, ':');

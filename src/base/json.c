@@ -348,7 +348,7 @@ static int object(struct json_parser *j, struct json *ret) {
     if (rc) return rc;
     j->p++;
     size_t n = j->n - base;
-    *ret = (struct json){.type = JSON_OBJ, .n = (uint32_t)n, .cap = (uint32_t)n};
+    *ret = (struct json){.type = JSON_OBJ, .n = (uint32_t)n, .cap = (uint32_t)n, .open = j->limits.open};
     if (n) {
         ret->members = arena_alloc(j->a, n * sizeof *ret->members);
         memcpy(ret->members, j->stack + base, n * sizeof *ret->members);

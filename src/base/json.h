@@ -18,6 +18,7 @@ struct json {
                 struct json_member *members; /* JSON_OBJ, in document order */
             };
             uint32_t cap; /* private */
+            bool open;    /* JSON_OBJ: members that the reader does not know are no error */
         };
     };
 };
@@ -30,6 +31,7 @@ struct json_member {
 struct json_limits {
     uint32_t depth;      /* 0: JSON_DEPTH */
     bool duplicate_keys; /* true: last one wins; false: an error that names the key */
+    bool open;           /* of the objects read */
 };
 #define JSON_DEPTH 64
 

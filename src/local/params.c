@@ -10,7 +10,7 @@ static bool listed(const char *known, struct str name) {
 }
 
 int params_only(const struct json *obj, const char *known, const char *what, enum err_code code, struct err *e) {
-    for (uint32_t i = 0; json_is(obj, JSON_OBJ) && i < obj->n; i++)
+    for (uint32_t i = 0; json_is(obj, JSON_OBJ) && !obj->open && i < obj->n; i++)
         if (!listed(known, obj->members[i].key))
             return err_set(e, code, "%s: %.*s is unknown or not supported yet; known are: %s", what,
                            STR_ARG(str_take(obj->members[i].key, 80)), known);

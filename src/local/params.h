@@ -3,7 +3,7 @@
 #define PERIGEE_LOCAL_PARAMS_H
 #include "local/store.h"
 
-/* Refuses members of `obj` that are not among the space-separated `known`; `what` names the object. */
+/* Refuses members of `obj` that are not among the space-separated `known`, unless it is open; `what` names it. */
 int params_only(const struct json *obj, const char *known, const char *what, enum err_code code, struct err *e);
 /* An optional integer (a JSON number, or a string of digits as attribute maps have it) within min..max; otherwise
  * `otherwise`. */

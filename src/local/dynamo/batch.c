@@ -3,53 +3,19 @@
 
 enum { GET_MAX = 100, PUT_MAX = 25, BATCH_BYTES = 16 << 20 };
 
-static int check_request_items(const struct json *p, const struct json **ret, struct err *e) {
-    if (check_required(p, "RequestItems", ret, e)) return -1;
-    if ((*ret)->n) return 0;
-    return err_set(
-        e, ERR_VALIDATION,
-        "1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: Member must have "
-        "length greater than or equal to 1");
-}
-
 static bool same_key(const struct ddb_key *a, const struct ddb_key *b) {
     return str_eq(a->pk, b->pk) && str_eq(a->sk, b->sk);
+}
+
+static int too_many(const char *op, struct err *e) {
+    return err_set(e, ERR_VALIDATION, "Too many items requested for the %s call", op);
 }
 
 static int duplicate(struct err *e) {
     return err_set(e, ERR_VALIDATION, "Provided list of item keys contains duplicates");
 }
 
-/* Number of elements below the tables of RequestItems; `member` is the list's name, NULL: the value is the list. */
-static int count(const struct json *items, const char *member, uint32_t max, const char *op, struct err *e) {
-    size_t n = 0;
-    for (uint32_t i = 0; i < items->n; i++) {
-        const struct json *list = member ? param(&items->members[i].value, member) : &items->members[i].value;
-        struct str name = clip(items->members[i].key);
-        if (check_name(items->members[i].key, "TableName", e)) return -1;
-        if (!json_is(list, JSON_ARR))
-            return err_set(e, ERR_SERIALIZATION, "%s: RequestItems.%.*s must have a list%s%s", op, STR_ARG(name),
-                           member ? " " : "", member ? member : "");
-        if (!list->n)
-            return err_set(
-                e, ERR_VALIDATION,
-                "1 validation error detected: Value '[]' at 'requestItems.%.*s.member%s%s' failed to satisfy "
-                "constraint: Member must have length greater than or equal to 1",
-                STR_ARG(name), member ? "." : "", member ? "keys" : "");
-        n += list->n;
-    }
-    if (n > max) return err_set(e, ERR_VALIDATION, "Too many items requested for the %s call", op);
-    return 0;
-}
-
 /* ==== BatchGetItem ==== */
-
-static const struct ddb_param keys_params[] = {{"Keys", P_ARR},
-                                               {"ConsistentRead", P_BOOL},
-                                               {"ProjectionExpression", P_STR},
-                                               {"ExpressionAttributeNames", P_OBJ},
-                                               {"AttributesToGet", P_ARR},
-                                               {0}};
 
 struct get_group {
     const struct json *p, *keys;
@@ -57,15 +23,17 @@ struct get_group {
     struct ddb_get *gets;
 };
 
-static int parse_group(struct arena *a, const struct json_member *m, struct get_group *g, struct err *e) {
+static int parse_group(struct arena *a, const struct json_member *m, struct get_group *g, uint32_t *n, struct err *e) {
     struct projection projection;
-    if (check_params(&m->value, "BatchGetItem", keys_params, e) || get_projection(a, &m->value, &projection, e))
-        return -1;
+    if (get_legacy(a, &m->value, e) || get_projection(a, &m->value, &projection, e)) return -1;
     *g = (struct get_group){&m->value, param(&m->value, "Keys"), m->key, NULL};
     g->gets = ARENA_ARRAY(a, struct ddb_get, g->keys->n);
     for (uint32_t i = 0; i < g->keys->n; i++) {
         g->gets[i].projection = projection;
         if (av_item_from_json(a, &g->keys->items[i], "Key", &g->gets[i].given, e)) return -1;
+        for (uint32_t k = 0; k < i; k++)
+            if (av_equal(&g->gets[k].given, &g->gets[i].given)) return duplicate(e);
+        if (++*n > GET_MAX) return too_many("BatchGetItem", e);
     }
     return 0;
 }
@@ -74,8 +42,6 @@ static int bind_group(struct arena *a, struct get_group *g, struct ddb_table *t,
     for (uint32_t i = 0; i < g->keys->n; i++) {
         g->gets[i].table = t;
         if (key_of_key(a, t, &g->gets[i].given, &g->gets[i].key, e)) return -1;
-        for (uint32_t k = 0; k < i; k++)
-            if (same_key(&g->gets[k].key, &g->gets[i].key)) return duplicate(e);
     }
     return 0;
 }
@@ -100,7 +66,7 @@ static int get_group(struct local_tx *tx, struct arena *a, struct get_group *g, 
         if (get_one(tx, a, &g->gets[i], &item, &size, e)) return -1;
         *bytes += size;
         if (*bytes > BATCH_BYTES) break;
-        usage_read(used, g->gets[i].table, NULL, size, check_flag(g->p, "ConsistentRead"));
+        usage_read(used, g->gets[i].table, NULL, size, param_flag(g->p, "ConsistentRead"));
         if (item) json_push(a, found, av_item_to_json(a, item));
     }
     *ret_done = i;
@@ -121,17 +87,16 @@ static int get_groups(struct local_tx *tx, struct arena *a, struct get_group *gr
 }
 
 int ddb_batch_get(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"RequestItems", P_OBJ}, {"ReturnConsumedCapacity", P_STR}, {0}};
     struct arena *a = &c->arena;
     struct err *e = &c->err;
-    const struct json *items;
     struct usage used;
-    if (check_params(&c->params, "BatchGetItem", params, e) || usage_open(a, &c->params, &used, e)) return -1;
-    if (check_request_items(&c->params, &items, e)) return -1;
-    if (count(items, "Keys", GET_MAX, "BatchGetItem", e)) return -1;
+    uint32_t n = 0;
+    if (ddb_params(c)) return -1;
+    usage_open(a, &c->params, &used);
+    const struct json *items = param(&c->params, "RequestItems");
     struct get_group *groups = ARENA_ARRAY(a, struct get_group, items->n);
     for (uint32_t i = 0; i < items->n; i++)
-        if (parse_group(a, &items->members[i], &groups[i], e)) return -1;
+        if (parse_group(a, &items->members[i], &groups[i], &n, e)) return -1;
     for (uint32_t i = 0; i < items->n; i++) {
         struct ddb_table *t;
         if ((i ? ddb_table_more : ddb_table)(tx, groups[i].table, &t, e) || bind_group(a, &groups[i], t, e)) return -1;
@@ -147,25 +112,17 @@ int ddb_batch_get(struct local_tx *tx, struct aws_call *c) {
 
 /* ==== BatchWriteItem ==== */
 
-static const struct ddb_param request_params[] = {{"PutRequest", P_OBJ}, {"DeleteRequest", P_OBJ}, {0}};
-static const struct ddb_param put_params[] = {{"Item", P_OBJ}, {0}};
-static const struct ddb_param delete_params[] = {{"Key", P_OBJ}, {0}};
-
 static int parse_request(struct arena *a, const struct json *j, struct str table, struct ddb_write *w, struct err *e) {
-    if (check_params(j, "BatchWriteItem", request_params, e)) return -1;
-    const struct json *put = param(j, "PutRequest"), *del = param(j, "DeleteRequest"), *given;
+    const struct json *put = param(j, "PutRequest"), *del = param(j, "DeleteRequest");
     if (!put == !del)
         return err_set(
             e, ERR_VALIDATION,
-            "Supplied AttributeValue %s, must contain exactly one of the supported request types: PutRequest, "
-            "DeleteRequest",
-            put ? "has more than one request set" : "is empty");
+            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported "
+            "datatypes");
     const char *member = put ? "Item" : "Key";
-    if (check_params(put ? put : del, put ? "PutRequest" : "DeleteRequest", put ? put_params : delete_params, e))
-        return -1;
-    if (check_required(put ? put : del, member, &given, e)) return -1;
-    *w = (struct ddb_write){.kind = put ? W_PUT : W_DELETE, .table_name = table};
-    return av_item_from_json(a, given, member, &w->given, e);
+    *w = (struct ddb_write){.kind = put ? W_PUT : W_DELETE, .table_name = ddb_arn_name(table)};
+    if (av_item_from_json(a, param(put ? put : del, member), member, &w->given, e)) return -1;
+    return put ? write_sized(w, e) : 0;
 }
 
 static int parse_requests(struct arena *a, const struct json *items, struct ddb_write *w, uint32_t *ret_n,
@@ -174,16 +131,28 @@ static int parse_requests(struct arena *a, const struct json *items, struct ddb_
     for (uint32_t i = 0; i < items->n; i++) {
         const struct json *list = &items->members[i].value;
         for (uint32_t k = 0; k < list->n; k++)
-            if (parse_request(a, &list->items[k], items->members[i].key, &w[n++], e)) return -1;
+            if (n == PUT_MAX ? too_many("BatchWriteItem", e)
+                             : parse_request(a, &list->items[k], items->members[i].key, &w[n++], e))
+                return -1;
     }
     *ret_n = n;
     return 0;
 }
 
+/* A batch does not tell which key it misses. */
+static int bind_request(struct arena *a, struct ddb_write *w, struct err *e) {
+    const struct ddb_table *t = w->table;
+    const struct av *h = av_get(&w->given, t->hash.name), *r = t->range.type ? av_get(&w->given, t->range.name) : NULL;
+    if (!h || h->type != t->hash.type || (t->range.type && (!r || r->type != t->range.type)))
+        return err_set(e, ERR_VALIDATION, "The provided key element does not match the schema");
+    return write_bind(a, w, e);
+}
+
 static int bind_requests(struct local_tx *tx, struct arena *a, struct ddb_write *w, uint32_t n, struct err *e) {
     size_t bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if ((i ? ddb_table_more : ddb_table)(tx, w[i].table_name, &w[i].table, e) || write_bind(a, &w[i], e)) return -1;
+        if ((i ? ddb_table_more : ddb_table)(tx, w[i].table_name, &w[i].table, e) || bind_request(a, &w[i], e))
+            return -1;
         for (uint32_t k = 0; k < i; k++)
             if (w[k].table == w[i].table && same_key(&w[k].key, &w[i].key)) return duplicate(e);
         bytes += w[i].size;
@@ -194,19 +163,15 @@ static int bind_requests(struct local_tx *tx, struct arena *a, struct ddb_write 
 }
 
 int ddb_batch_write(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {
-        {"RequestItems", P_OBJ}, {"ReturnConsumedCapacity", P_STR}, {"ReturnItemCollectionMetrics", P_STR}, {0}};
     struct ddb_write w[PUT_MAX];
     struct err *e = &c->err;
-    const struct json *items;
     uint32_t n;
     struct usage used;
-    bool sized;
-    if (check_params(&c->params, "BatchWriteItem", params, e) || usage_open(&c->arena, &c->params, &used, e)) return -1;
-    if (metrics_wanted(&c->params, &sized, e)) return -1;
-    if (check_request_items(&c->params, &items, e)) return -1;
-    if (count(items, NULL, PUT_MAX, "BatchWriteItem", e)) return -1;
-    if (parse_requests(&c->arena, items, w, &n, e) || bind_requests(tx, &c->arena, w, n, e)) return -1;
+    if (ddb_params(c)) return -1;
+    usage_open(&c->arena, &c->params, &used);
+    bool sized = metrics_wanted(&c->params);
+    if (parse_requests(&c->arena, param(&c->params, "RequestItems"), w, &n, e) || bind_requests(tx, &c->arena, w, n, e))
+        return -1;
     for (uint32_t i = 0; i < n; i++) {
         w[i].want_old = used.wanted;
         if (write_prepare(tx, &c->arena, &w[i], e) || write_apply(tx, &c->arena, &w[i], e)) return -1;

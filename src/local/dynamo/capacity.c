@@ -7,12 +7,10 @@
 enum { READ_BYTES = 4096, WRITE_BYTES = 1024, COLLECTION_ROWS = 10000, GB = 1 << 30 };
 enum report { REPORT_INDEXES, REPORT_TOTAL, REPORT_NONE };
 
-int usage_open(struct arena *a, const struct json *p, struct usage *ret, struct err *e) {
+void usage_open(struct arena *a, const struct json *p, struct usage *ret) {
     static const char *const modes[] = {"INDEXES", "TOTAL", "NONE", NULL};
-    int mode;
-    if (check_enum(p, "ReturnConsumedCapacity", modes, REPORT_NONE, &mode, e)) return -1;
+    int mode = param_enum(p, "ReturnConsumedCapacity", modes, REPORT_NONE);
     *ret = (struct usage){.a = a, .wanted = mode != REPORT_NONE, .indexes = mode == REPORT_INDEXES};
-    return 0;
 }
 
 static struct table_usage *of_table(struct usage *u, const struct ddb_table *t) {
@@ -145,12 +143,8 @@ void usage_report(struct usage *u, bool list, struct json *result) {
 
 /* ==== item collections ==== */
 
-int metrics_wanted(const struct json *p, bool *ret, struct err *e) {
-    static const char *const modes[] = {"SIZE", "NONE", NULL};
-    int mode;
-    if (check_enum(p, "ReturnItemCollectionMetrics", modes, 1, &mode, e)) return -1;
-    *ret = mode == 0;
-    return 0;
+bool metrics_wanted(const struct json *p) {
+    return str_is(json_get_s(p, "ReturnItemCollectionMetrics"), "SIZE");
 }
 
 static bool has_local_index(const struct ddb_table *t) {

@@ -152,13 +152,13 @@ static void describe_billing(struct arena *a, const struct ddb_table *t, struct 
 
 static void describe_settings(struct local_tx *tx, struct arena *a, const struct ddb_table *t, struct json *o) {
     const struct json *class = param(&t->def, "TableClass"), *sse = param(&t->def, "SSESpecification");
-    json_set(a, o, "DeletionProtectionEnabled", json_make_bool(check_flag(&t->def, "DeletionProtectionEnabled")));
+    json_set(a, o, "DeletionProtectionEnabled", json_make_bool(param_flag(&t->def, "DeletionProtectionEnabled")));
     if (class) {
         struct json c = json_make_obj();
         json_set(a, &c, "TableClass", *class);
         json_set(a, o, "TableClassSummary", c);
     }
-    if (!check_flag(sse, "Enabled")) return;
+    if (!param_flag(sse, "Enabled")) return;
     struct json s = json_make_obj();
     struct str key = json_get_s(sse, "KMSMasterKeyId");
     if (!str_starts(key, STR("arn:")))
@@ -199,10 +199,7 @@ int ddb_describe(struct local_tx *tx, struct arena *a, const struct ddb_table *t
 }
 
 int ddb_describe_table(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TableName", P_STR}, {0}};
-    struct str name;
     struct ddb_table *t;
-    if (check_params(&c->params, "DescribeTable", params, &c->err)) return -1;
-    if (check_table_name(&c->params, "TableName", &name, &c->err) || ddb_table(tx, name, &t, &c->err)) return -1;
+    if (ddb_params(c) || ddb_table(tx, param_table(&c->params), &t, &c->err)) return -1;
     return ddb_describe(tx, &c->arena, t, "Table", NULL, &c->result, &c->err);
 }

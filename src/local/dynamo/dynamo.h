@@ -1,7 +1,7 @@
 /* dynamo (private to local/dynamo/): the DynamoDB engine.
  *
  * Flow of a call:
- *   params (json) -> check_params -> struct av values and expression trees (every static error; no store touched)
+ *   params (json) -> shapes (shape.h) -> struct av values and expression trees (every static error; no store touched)
  *   -> ddb_table -> struct ddb_write, ddb_get or ddb_plan -> SQLite rows -> result (json).
  *
  * Tables of the store:
@@ -261,9 +261,10 @@ struct expr_names {
     struct expr_value *values;
     uint32_t n_names, n_values;
 };
-/* `expressions`: "ConditionExpression is null" when the request has no expression at all, else NULL. */
-int expr_names(struct arena *a, const struct json *params, const char *no_expressions, struct expr_names *ret,
-               struct err *e);
+/* Names without any expression, values without one that takes them (no_values: "FilterExpression is null", else NULL).
+ */
+int expr_wanted(const struct json *params, bool any, const char *no_values, struct err *e);
+int expr_names(struct arena *a, const struct json *params, struct expr_names *ret, struct err *e);
 int expr_unused(const struct expr_names *x, struct err *e);
 
 /* `what` names the parameter in messages. */
@@ -342,8 +343,10 @@ struct ddb_write {
     struct str blob;
     size_t size; /* of next, as AWS counts */
 };
-/* The static part, from the members TableName, Item or Key and the expressions; p was checked by check_params. */
+/* The static part, from the members TableName, Item or Key and the expressions; p has passed ddb_params. */
 int write_parse(struct arena *a, const struct json *p, enum write_kind kind, struct ddb_write *w, struct err *e);
+/* Of a Put: the size of its item. */
+int write_sized(struct ddb_write *w, struct err *e);
 /* The key and the touched attributes against the table's schema (w->table is set). */
 int write_bind(struct arena *a, struct ddb_write *w, struct err *e);
 /* Reads the old item, tests the condition, makes the new item and its blob. Writes nothing. DDB_CONDITION or
@@ -365,27 +368,13 @@ bool item_expiry(const struct ddb_table *t, const struct av *item, int64_t *ret)
 
 /* ==== check.c: parameters ==== */
 
-enum param_kind {
-    P_STR,
-    P_NUM,
-    P_BOOL,
-    P_OBJ,
-    P_ARR,
-    P_ABSENT, /* known to AWS, refused here */
-};
-struct ddb_param {
-    const char *name;
-    enum param_kind kind;
-};
-/* Unknown members, wrong JSON types. `what`: "PutItem", "TransactItems[2].Put". */
-int check_params(const struct json *obj, const char *what, const struct ddb_param *params, struct err *e);
+/* The request against its shape, see shape.h; what follows reads what has passed. */
+int ddb_params(struct aws_call *c);
 const struct json *param(const struct json *obj, const char *name); /* NULL when absent or null */
-int check_table_name(const struct json *p, const char *member, struct str *ret, struct err *e);
-int check_name(struct str name, const char *member, struct err *e);
-/* *ret: index into `set` (ended by NULL), or dflt. */
-int check_enum(const struct json *p, const char *name, const char *const *set, int dflt, int *ret, struct err *e);
-int check_required(const struct json *p, const char *name, const struct json **ret, struct err *e);
-bool check_flag(const struct json *p, const char *name);
+struct str param_table(const struct json *p);                       /* TableName, which may be an ARN */
+/* Index into `set` (ended by NULL), or dflt. */
+int param_enum(const struct json *p, const char *name, const char *const *set, int dflt);
+bool param_flag(const struct json *p, const char *name);
 struct str clip(struct str s); /* at most 200 bytes, at a character's end: for messages */
 
 /* ==== capacity.c: what a request consumed ==== */
@@ -402,7 +391,7 @@ struct usage {
     struct table_usage *tables;
     size_t n;
 };
-int usage_open(struct arena *a, const struct json *p, struct usage *ret, struct err *e);
+void usage_open(struct arena *a, const struct json *p, struct usage *ret);
 /* x NULL: of the table itself. */
 void usage_read(struct usage *u, const struct ddb_table *t, const struct ddb_index *x, size_t bytes, bool consistent);
 /* w was prepared with want_usage. */
@@ -411,7 +400,7 @@ void usage_report(struct usage *u, bool list, struct json *result);
 bool index_projects(const struct ddb_table *t, const struct ddb_index *x, struct str name);
 /* As AWS counts what the index holds of an item. */
 size_t index_size(const struct ddb_table *t, const struct ddb_index *x, const struct av *item);
-int metrics_wanted(const struct json *p, bool *ret, struct err *e);
+bool metrics_wanted(const struct json *p);
 /* *ret null: the table has no local index. */
 int metrics_of(struct local_tx *tx, struct arena *a, const struct ddb_write *w, struct json *ret, struct err *e);
 int metrics_of_all(struct local_tx *tx, struct arena *a, const struct ddb_write *w, uint32_t n, struct json *result,
@@ -427,6 +416,8 @@ struct ddb_get {
     struct ddb_key key;
     struct projection projection;
 };
+/* Parameters that do not go together. */
+int get_legacy(struct arena *a, const struct json *p, struct err *e);
 /* TableName, Key, ProjectionExpression. */
 int get_parse(struct arena *a, const struct json *p, struct ddb_get *g, struct err *e);
 int get_projection(struct arena *a, const struct json *p, struct projection *ret, struct err *e);

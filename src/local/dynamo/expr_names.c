@@ -57,16 +57,19 @@ static int read_values(struct arena *a, const struct json *j, struct expr_names 
     return 0;
 }
 
-int expr_names(struct arena *a, const struct json *params, const char *no_expressions, struct expr_names *ret,
-               struct err *e) {
+int expr_wanted(const struct json *params, bool any, const char *no_values, struct err *e) {
+    if (param(params, "ExpressionAttributeNames") && !any)
+        return err_set(e, ERR_VALIDATION, "ExpressionAttributeNames can only be specified when using expressions");
+    if (param(params, "ExpressionAttributeValues") && no_values)
+        return err_set(e, ERR_VALIDATION, "ExpressionAttributeValues can only be specified when using expressions: %s",
+                       no_values);
+    return 0;
+}
+
+int expr_names(struct arena *a, const struct json *params, struct expr_names *ret, struct err *e) {
     const struct json *names = param(params, "ExpressionAttributeNames");
     const struct json *values = param(params, "ExpressionAttributeValues");
     *ret = (struct expr_names){0};
-    if (names && no_expressions)
-        return err_set(e, ERR_VALIDATION, "ExpressionAttributeNames can only be specified when using expressions");
-    if (values && no_expressions)
-        return err_set(e, ERR_VALIDATION, "ExpressionAttributeValues can only be specified when using expressions: %s",
-                       no_expressions);
     if (names && (check_map(names, "ExpressionAttributeNames", '#', e) || read_names(a, names, ret, e))) return -1;
     if (values && (check_map(values, "ExpressionAttributeValues", ':', e) || read_values(a, values, ret, e))) return -1;
     return 0;

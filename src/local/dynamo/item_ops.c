@@ -4,18 +4,6 @@
 enum return_values { RV_NONE, RV_ALL_OLD, RV_UPDATED_OLD, RV_ALL_NEW, RV_UPDATED_NEW };
 static const char *const return_values[] = {"NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW", NULL};
 
-#define COMMON                                                                                                         \
-    {"TableName", P_STR}, {"ConditionExpression", P_STR}, {"ExpressionAttributeNames", P_OBJ},                         \
-        {"ExpressionAttributeValues", P_OBJ}, {"ReturnValues", P_STR}, {"ReturnValuesOnConditionCheckFailure", P_STR}, \
-        {"ReturnConsumedCapacity", P_STR}, {"ReturnItemCollectionMetrics", P_STR}, {"Expected", P_OBJ},                \
-        {"ConditionalOperator", P_STR}, {                                                                              \
-        0                                                                                                              \
-    }
-static const struct ddb_param put_params[] = {{"Item", P_OBJ}, COMMON};
-static const struct ddb_param delete_params[] = {{"Key", P_OBJ}, COMMON};
-static const struct ddb_param update_params[] = {
-    {"Key", P_OBJ}, {"UpdateExpression", P_STR}, {"AttributeUpdates", P_OBJ}, COMMON};
-
 static void attributes(struct aws_call *c, const struct av *item) {
     if (item && item->n) json_set(&c->arena, &c->result, "Attributes", av_item_to_json(&c->arena, item));
 }
@@ -28,20 +16,17 @@ static void answer(struct aws_call *c, const struct ddb_write *w, int rv) {
     if (rv == RV_UPDATED_NEW) attributes(c, &w->touched_new);
 }
 
-static int write_one(struct local_tx *tx, struct aws_call *c, enum write_kind kind, const char *what,
-                     const struct ddb_param *params) {
+static int write_one(struct local_tx *tx, struct aws_call *c, enum write_kind kind) {
     struct arena *a = &c->arena;
     struct err *e = &c->err;
     struct ddb_write w;
     struct usage used;
     struct json metrics = json_make_null();
-    bool sized;
-    int rv;
     c->result = json_make_obj();
-    if (check_params(&c->params, what, params, e)) return -1;
-    if (usage_open(a, &c->params, &used, e) || metrics_wanted(&c->params, &sized, e)) return -1;
-    if (check_enum(&c->params, "ReturnValues", return_values, RV_NONE, &rv, e)) return -1;
-    if (kind != W_UPDATE && rv > RV_ALL_OLD) return err_set(e, ERR_VALIDATION, "Return values set to invalid value");
+    if (ddb_params(c)) return -1;
+    usage_open(a, &c->params, &used);
+    bool sized = metrics_wanted(&c->params);
+    int rv = param_enum(&c->params, "ReturnValues", return_values, RV_NONE);
     if (write_parse(a, &c->params, kind, &w, e)) return -1;
     if (ddb_table(tx, w.table_name, &w.table, e) || write_bind(a, &w, e)) return -1;
     w.want_old = rv == RV_ALL_OLD || used.wanted;
@@ -60,15 +45,15 @@ static int write_one(struct local_tx *tx, struct aws_call *c, enum write_kind ki
 }
 
 int ddb_put_item(struct local_tx *tx, struct aws_call *c) {
-    return write_one(tx, c, W_PUT, "PutItem", put_params);
+    return write_one(tx, c, W_PUT);
 }
 
 int ddb_update_item(struct local_tx *tx, struct aws_call *c) {
-    return write_one(tx, c, W_UPDATE, "UpdateItem", update_params);
+    return write_one(tx, c, W_UPDATE);
 }
 
 int ddb_delete_item(struct local_tx *tx, struct aws_call *c) {
-    return write_one(tx, c, W_DELETE, "DeleteItem", delete_params);
+    return write_one(tx, c, W_DELETE);
 }
 
 const struct local_row dynamo_rows[] = {

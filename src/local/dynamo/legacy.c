@@ -1,16 +1,24 @@
 /* The parameters from before expressions: AttributesToGet, AttributeUpdates, Expected, KeyConditions, QueryFilter,
  * ScanFilter, ConditionalOperator. They become the same trees as expressions. */
 #include "local/dynamo/dynamo.h"
+#include <string.h>
 
 static const char *const bad = "One or more parameter values were invalid";
 
 /* ==== what goes together ==== */
 
+/* KeyConditions may stand beside a FilterExpression. */
+static bool goes_with_expressions(const struct json *p, const char *name) {
+    bool expressions = param(p, "FilterExpression") || param(p, "ProjectionExpression");
+    return !strcmp(name, "KeyConditions") && expressions && !param(p, "KeyConditionExpression");
+}
+
 static struct str present(struct arena *a, const struct json *p, const char *const *names, uint32_t *ret_n) {
     struct buf b = BUF_MAX(300);
     *ret_n = 0;
     for (; *names; names++)
-        if (param(p, *names)) buf_printf(&b, "%s%s", (*ret_n)++ ? ", " : "", *names);
+        if (param(p, *names) && !goes_with_expressions(p, *names))
+            buf_printf(&b, "%s%s", (*ret_n)++ ? ", " : "", *names);
     struct str s = arena_str(a, buf_view(&b));
     buf_free(&b);
     return s;
@@ -21,9 +29,7 @@ int legacy_check(struct arena *a, const struct json *p, const char *filter, stru
                                       "Expected",         "ConditionalOperator", "KeyConditions", NULL};
     static const char *const expressions[] = {"UpdateExpression",    "ProjectionExpression",   "FilterExpression",
                                               "ConditionExpression", "KeyConditionExpression", NULL};
-    static const char *const operators[] = {"AND", "OR", NULL};
     uint32_t n, m;
-    int i;
     struct str one = present(a, p, old, &n);
     if (!n) return 0;
     struct str two = present(a, p, expressions, &m);
@@ -32,7 +38,6 @@ int legacy_check(struct arena *a, const struct json *p, const char *filter, stru
                        "Can not use both expression and non-expression parameters in the same request: Non-expression "
                        "parameters: {%.*s} Expression parameters: {%.*s}",
                        STR_ARG(one), STR_ARG(two));
-    if (check_enum(p, "ConditionalOperator", operators, 0, &i, e)) return -1;
     if (!param(p, "ConditionalOperator")) return 0;
     const struct json *conditions = filter ? param(p, filter) : NULL;
     if (!conditions) return err_set(e, ERR_VALIDATION, "ConditionalOperator cannot be used without Filter or Expected");
@@ -92,20 +97,11 @@ static const struct comparison {
     {"BEGINS_WITH", EX_BEGINS, 1, 1, TEXTS, false},
 };
 
-static int find_comparison(const struct json *j, const struct comparison **ret, struct err *e) {
-    const struct json *name = param(j, "ComparisonOperator");
-    if (check_required(j, "ComparisonOperator", &name, e)) return -1;
-    for (size_t i = 0; i < sizeof comparisons / sizeof *comparisons; i++)
-        if (str_is(name->s, comparisons[i].name)) {
-            *ret = &comparisons[i];
-            return 0;
-        }
-    struct str s = clip(name->s);
-    return err_set(e, ERR_VALIDATION,
-                   "1 validation error detected: Value '%.*s' at 'comparisonOperator' failed to satisfy constraint: "
-                   "Member must satisfy enum value set: [IN, NULL, BETWEEN, LT, NOT_CONTAINS, EQ, GT, NOT_NULL, NE, "
-                   "LE, BEGINS_WITH, GE, CONTAINS]",
-                   STR_ARG(s));
+static const struct comparison *find_comparison(const struct json *j) {
+    struct str name = json_get_s(j, "ComparisonOperator");
+    const struct comparison *c = comparisons;
+    while (!str_is(name, c->name)) c++;
+    return c;
 }
 
 static int check_operand(const struct comparison *c, const struct av *v, const struct av *first, struct err *e) {
@@ -139,10 +135,10 @@ static int read_operands(struct arena *a, const struct comparison *c, const stru
 
 static int comparison(struct arena *a, struct str name, const struct json *j, const struct json *values,
                       struct expr **ret, struct err *e) {
-    const struct comparison *c;
+    const struct comparison *c = find_comparison(j);
     uint32_t n = values ? values->n : 0;
     struct av *v = ARENA_ARRAY(a, struct av, n + 1);
-    if (find_comparison(j, &c, e) || read_operands(a, c, values, v, e)) return -1;
+    if (read_operands(a, c, values, v, e)) return -1;
     struct expr *x = node(a, c->op, n + 1);
     x->args[0] = attribute(a, name);
     for (uint32_t i = 0; i < n; i++) x->args[i + 1] = constant(a, &v[i]);
@@ -158,10 +154,7 @@ static int comparison(struct arena *a, struct str name, const struct json *j, co
     return 0;
 }
 
-static const struct ddb_param condition_params[] = {{"ComparisonOperator", P_STR}, {"AttributeValueList", P_ARR}, {0}};
-
 static int filter_condition(struct arena *a, struct str name, const struct json *j, struct expr **ret, struct err *e) {
-    if (check_params(j, "Condition", condition_params, e)) return -1;
     return comparison(a, name, j, param(j, "AttributeValueList"), ret, e);
 }
 
@@ -190,10 +183,8 @@ static int check_expected(struct str name, const struct json *j, struct err *e) 
 
 static int expected_condition(struct arena *a, struct str name, const struct json *j, struct expr **ret,
                               struct err *e) {
-    static const struct ddb_param params[] = {
-        {"ComparisonOperator", P_STR}, {"AttributeValueList", P_ARR}, {"Value", P_OBJ}, {"Exists", P_BOOL}, {0}};
     const struct json *value = param(j, "Value"), *list = param(j, "AttributeValueList");
-    if (check_params(j, "Expected", params, e) || check_expected(name, j, e)) return -1;
+    if (check_expected(name, j, e)) return -1;
     struct json one = json_make_arr();
     if (value) json_push(a, &one, *value);
     if (param(j, "ComparisonOperator")) return comparison(a, name, j, value ? &one : list, ret, e);
@@ -231,9 +222,8 @@ int legacy_keys(struct arena *a, const struct json *p, struct expr **ret, struct
     if (all->n < 1 || all->n > 2) return err_set(e, ERR_VALIDATION, "Conditions can be of length 1 or 2 only");
     struct expr *x = node(a, EX_AND, all->n);
     for (uint32_t i = 0; i < all->n; i++) {
-        const struct comparison *c;
+        const struct comparison *c = find_comparison(&all->members[i].value);
         if (filter_condition(a, all->members[i].key, &all->members[i].value, &x->args[i], e)) return -1;
-        if (find_comparison(&all->members[i].value, &c, e)) return -1;
         bool indexable = c->op == EX_EQ || (c->op >= EX_LT && c->op <= EX_BETWEEN) || c->op == EX_BEGINS;
         if (!indexable)
             return err_set(e, ERR_VALIDATION, "Attempted conditional constraint is not an indexable operation");
@@ -280,11 +270,8 @@ static int with_value(struct arena *a, struct str name, int action, const struct
 
 static int read_update(struct arena *a, struct str name, const struct json *j, struct update_action *ret,
                        struct err *e) {
-    static const struct ddb_param params[] = {{"Action", P_STR}, {"Value", P_OBJ}, {0}};
     static const char *const actions[] = {"ADD", "DELETE", "PUT", NULL};
-    int action;
-    if (check_params(j, "AttributeUpdates", params, e) || check_enum(j, "Action", actions, ACT_PUT, &action, e))
-        return -1;
+    int action = param_enum(j, "Action", actions, ACT_PUT);
     const struct json *value = param(j, "Value");
     if (!value && action != ACT_DELETE)
         return err_set(e, ERR_VALIDATION, "%s: Only DELETE action is allowed when no attribute value is specified",
@@ -311,15 +298,8 @@ int legacy_updates(struct arena *a, const struct json *p, struct update *ret, st
 int legacy_projection(struct arena *a, const struct json *p, struct projection *ret, struct err *e) {
     const struct json *names = param(p, "AttributesToGet");
     if (!names) return 0;
-    if (!names->n)
-        return err_set(
-            e, ERR_VALIDATION,
-            "1 validation error detected: Value '[]' at 'attributesToGet' failed to satisfy constraint: Member must "
-            "have length greater than or equal to 1");
     *ret = (struct projection){ARENA_ARRAY(a, struct path, names->n), names->n};
     for (uint32_t i = 0; i < names->n; i++) {
-        if (names->items[i].type != JSON_STR)
-            return err_set(e, ERR_SERIALIZATION, "AttributesToGet must be a list of strings");
         ret->paths[i] = path_of(a, names->items[i].s);
         for (uint32_t k = 0; k < i; k++)
             if (str_eq(names->items[k].s, names->items[i].s)) {

@@ -1,8 +1,9 @@
 /* Query and Scan: pages of rows, filtered and projected. */
 #include "local/dynamo/dynamo.h"
 #include <stdlib.h>
+#include <string.h>
 
-enum { PAGE_BYTES = 1 << 20, SEGMENTS_MAX = 1000000 };
+enum { PAGE_BYTES = 1 << 20 };
 enum select { SELECT_ALL, SELECT_PROJECTED, SELECT_SPECIFIC, SELECT_COUNT };
 static const char *const selects[] = {"ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "COUNT",
                                       NULL};
@@ -26,22 +27,17 @@ struct reading {
 
 /* ==== parameters ==== */
 
-static int read_whole(const struct json *p, const char *name, int64_t min, int64_t max, int64_t *ret, struct err *e) {
+static int64_t whole(const struct json *p, const char *name) {
+    int64_t n = 0;
     const struct json *v = param(p, name);
-    if (!v || (json_i64(v, ret) && *ret >= min && *ret <= max)) return 0;
-    struct str s = clip(v->s);
-    bool low = s.n && (s.p[0] == '-' || *ret < min);
-    return err_set(
-        e, ERR_VALIDATION,
-        "1 validation error detected: Value '%.*s' at '%c%s' failed to satisfy constraint: Member must have value %s "
-        "than or equal to %lld",
-        STR_ARG(s), name[0] | 32, name + 1, low ? "greater" : "less", (long long)(low ? min : max));
+    if (v) json_i64(v, &n);
+    return n;
 }
 
 static int read_segments(struct reading *r, struct err *e) {
     bool segment = param(r->p, "Segment"), total = param(r->p, "TotalSegments");
-    if (read_whole(r->p, "Segment", 0, SEGMENTS_MAX - 1, &r->plan.segment, e)) return -1;
-    if (read_whole(r->p, "TotalSegments", 1, SEGMENTS_MAX, &r->plan.segments, e)) return -1;
+    r->plan.segment = whole(r->p, "Segment");
+    r->plan.segments = whole(r->p, "TotalSegments");
     if (segment && !total)
         return err_set(
             e, ERR_VALIDATION,
@@ -61,40 +57,55 @@ static int read_segments(struct reading *r, struct err *e) {
     return 0;
 }
 
-/* A projection uses none. */
-static int unwanted_values(const char *why, struct err *e) {
-    return err_set(e, ERR_VALIDATION, "ExpressionAttributeValues can only be specified when using expressions: %s",
-                   why);
+static const char *old_filter(const struct reading *r) {
+    return r->plan.scan ? "ScanFilter" : "QueryFilter";
+}
+
+/* What does not go together, and the parameters from before expressions. */
+static int read_legacy(struct reading *r, struct err *e) {
+    const struct json *keys = param(r->p, "KeyConditionExpression"), *filter = param(r->p, "FilterExpression");
+    bool values = keys || filter, any = values || param(r->p, "ProjectionExpression");
+    const char *without =
+        r->plan.scan ? "FilterExpression is null" : "FilterExpression and KeyConditionExpression are null";
+    if (legacy_check(r->a, r->p, old_filter(r), e)) return -1;
+    if (expr_wanted(r->p, any, values ? NULL : without, e)) return -1;
+    if (r->plan.scan && legacy_projection(r->a, r->p, &r->projection, e)) return -1;
+    if (legacy_conditions(r->a, r->p, old_filter(r), &r->filter, e)) return -1;
+    return r->plan.scan ? 0 : legacy_projection(r->a, r->p, &r->projection, e);
+}
+
+/* AWS says where the fault is of some. */
+static int read_start(struct reading *r, const struct json *start, struct av *ret, struct err *e) {
+    static const char *const bare[] = {"contains duplicates", "number set", "numeric value", "significant digits",
+                                       "number with magnitude"};
+    if (!av_item_from_json(r->a, start, "ExclusiveStartKey", ret, e)) return 0;
+    for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
+        if (strstr(e->msg, bare[i])) return -1;
+    return e->code == ERR_VALIDATION ? err_wrap(e, "The provided starting key is invalid") : -1;
+}
+
+static int check_keys_given(const struct reading *r, struct err *e) {
+    if (param(r->p, "KeyConditions") || param(r->p, "KeyConditionExpression")) return 0;
+    return err_set(e, ERR_VALIDATION,
+                   "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.");
 }
 
 static int read_expressions(struct reading *r, struct err *e) {
-    const struct json *keys = r->plan.scan ? NULL : param(r->p, "KeyConditionExpression");
-    const struct json *filter = param(r->p, "FilterExpression"), *projection = param(r->p, "ProjectionExpression");
+    const struct json *keys = param(r->p, "KeyConditionExpression"), *filter = param(r->p, "FilterExpression");
+    const struct json *projection = param(r->p, "ProjectionExpression");
     struct expr_names x;
-    bool any = keys || filter || projection, old_keys = !r->plan.scan && param(r->p, "KeyConditions");
-    const char *old_filter = r->plan.scan ? "ScanFilter" : "QueryFilter";
-    if (legacy_check(r->a, r->p, old_filter, e)) return -1;
-    if (!r->plan.scan && !keys && !old_keys)
-        return err_set(
-            e, ERR_VALIDATION,
-            "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.");
-    const char *no_values =
-        r->plan.scan ? "FilterExpression is null" : "FilterExpression and KeyConditionExpression are null";
-    if (any && !keys && !filter && param(r->p, "ExpressionAttributeValues")) return unwanted_values(no_values, e);
-    if (expr_names(r->a, r->p, any ? NULL : no_values, &x, e)) return -1;
+    if (expr_names(r->a, r->p, &x, e)) return -1;
+    if (keys && expr_condition(r->a, &x, "KeyConditionExpression", keys->s, &r->keys, e)) return -1;
     if (filter && expr_condition(r->a, &x, "FilterExpression", filter->s, &r->filter, e)) return -1;
     if (projection && expr_projection(r->a, &x, projection->s, &r->projection, e)) return -1;
-    if (keys && expr_condition(r->a, &x, "KeyConditionExpression", keys->s, &r->keys, e)) return -1;
     if (expr_unused(&x, e)) return -1;
-    if (!filter && legacy_conditions(r->a, r->p, old_filter, &r->filter, e)) return -1;
-    if (legacy_projection(r->a, r->p, &r->projection, e)) return -1;
-    return old_keys ? legacy_keys(r->a, r->p, &r->keys, e) : 0;
+    return !r->plan.scan && !keys ? legacy_keys(r->a, r->p, &r->keys, e) : 0;
 }
 
 static int read_select(struct reading *r, struct err *e) {
     bool index = param(r->p, "IndexName"), projection = r->projection.n > 0;
     int dflt = projection ? SELECT_SPECIFIC : index ? SELECT_PROJECTED : SELECT_ALL;
-    if (check_enum(r->p, "Select", selects, dflt, &r->select, e)) return -1;
+    r->select = param_enum(r->p, "Select", selects, dflt);
     if (projection && r->select != SELECT_SPECIFIC)
         return err_set(e, ERR_VALIDATION, "Cannot specify the %s when choosing to get %s",
                        param(r->p, "AttributesToGet") ? "AttributesToGet" : "ProjectionExpression",
@@ -278,7 +289,7 @@ static bool at_end(const struct reading *r, const struct av *item) {
 static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
     size_t bytes = 0;
     struct av *last = NULL;
-    bool consistent = check_flag(r->p, "ConsistentRead");
+    bool consistent = param_flag(r->p, "ConsistentRead");
     int row;
     while ((row = db_step(s, e)) == 1) {
         if (r->plan.segments && !plan_in_segment(&r->plan, db_bytes(s, 0))) continue;
@@ -308,17 +319,16 @@ static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
 /* ==== operations ==== */
 
 static int prepare(struct local_tx *tx, struct reading *r, struct err *e) {
-    const struct json *start = param(r->p, "ExclusiveStartKey"), *index = param(r->p, "IndexName");
-    struct str name;
+    const struct json *start = param(r->p, "ExclusiveStartKey");
     struct ddb_table *t;
     struct av key;
-    if (usage_open(r->a, r->p, &r->used, e)) return -1;
-    if (check_table_name(r->p, "TableName", &name, e) || (index && check_name(index->s, "IndexName", e))) return -1;
-    if (read_whole(r->p, "Limit", 1, INT32_MAX, &r->limit, e) || (r->plan.scan && read_segments(r, e))) return -1;
-    if (read_expressions(r, e) || read_select(r, e)) return -1;
-    if (start && av_item_from_json(r->a, start, "ExclusiveStartKey", &key, e))
-        return e->code == ERR_VALIDATION ? err_wrap(e, "The provided starting key is invalid") : -1;
-    if (ddb_table(tx, name, &t, e) || plan_target(&r->plan, t, r->p, e) || check_index_select(r, e)) return -1;
+    usage_open(r->a, r->p, &r->used);
+    r->limit = whole(r->p, "Limit");
+    if (read_legacy(r, e) || (start && read_start(r, start, &key, e))) return -1;
+    if ((r->plan.scan ? read_segments(r, e) : check_keys_given(r, e)) || read_expressions(r, e) || read_select(r, e))
+        return -1;
+    if (ddb_table(tx, param_table(r->p), &t, e) || plan_target(&r->plan, t, r->p, e) || check_index_select(r, e))
+        return -1;
     if (r->filter && check_scalar_keys(t, r->filter, e)) return -1;
     if (check_scalar_paths(t, &r->projection, e)) return -1;
     if (!r->plan.scan && plan_keys(r->a, &r->plan, r->keys, e)) return -1;
@@ -338,35 +348,20 @@ static int run(struct local_tx *tx, struct aws_call *c, struct reading *r) {
     json_set(&c->arena, &c->result, "Count", json_make_i64(&c->arena, r->count));
     json_set(&c->arena, &c->result, "ScannedCount", json_make_i64(&c->arena, r->scanned));
     if (r->last.type == JSON_OBJ) json_set(&c->arena, &c->result, "LastEvaluatedKey", r->last);
-    usage_read(&r->used, r->plan.table, r->plan.index, r->bytes, check_flag(r->p, "ConsistentRead"));
+    usage_read(&r->used, r->plan.table, r->plan.index, r->bytes, param_flag(r->p, "ConsistentRead"));
     usage_report(&r->used, false, &c->result);
     return 0;
 }
 
-#define COMMON                                                                                                         \
-    {"TableName", P_STR}, {"IndexName", P_STR}, {"Select", P_STR}, {"Limit", P_NUM}, {"ConsistentRead", P_BOOL},       \
-        {"ExclusiveStartKey", P_OBJ}, {"FilterExpression", P_STR}, {"ProjectionExpression", P_STR},                    \
-        {"ExpressionAttributeNames", P_OBJ}, {"ExpressionAttributeValues", P_OBJ}, {"ReturnConsumedCapacity", P_STR},  \
-        {"AttributesToGet", P_ARR}, {"ConditionalOperator", P_STR}, {                                                  \
-        0                                                                                                              \
-    }
-
 int ddb_query(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"KeyConditionExpression", P_STR},
-                                              {"ScanIndexForward", P_BOOL},
-                                              {"KeyConditions", P_OBJ},
-                                              {"QueryFilter", P_OBJ},
-                                              COMMON};
     struct reading r = {.a = &c->arena, .p = &c->params, .items = json_make_arr()};
-    if (check_params(&c->params, "Query", params, &c->err)) return -1;
+    if (ddb_params(c)) return -1;
     r.plan.backward = json_is(param(&c->params, "ScanIndexForward"), JSON_FALSE);
     return run(tx, c, &r);
 }
 
 int ddb_scan(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {
-        {"Segment", P_NUM}, {"TotalSegments", P_NUM}, {"ScanFilter", P_OBJ}, COMMON};
     struct reading r = {.a = &c->arena, .p = &c->params, .items = json_make_arr(), .plan.scan = true};
-    if (check_params(&c->params, "Scan", params, &c->err)) return -1;
+    if (ddb_params(c)) return -1;
     return run(tx, c, &r);
 }

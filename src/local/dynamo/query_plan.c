@@ -15,7 +15,7 @@ int plan_target(struct ddb_plan *q, const struct ddb_table *t, const struct json
         return err_set(e, ERR_VALIDATION, "Cannot read from backfilling global secondary index: %.*s", STR_ARG(name));
     q->hash = &q->index->hash;
     q->range = &q->index->range;
-    if (q->index->global && check_flag(p, "ConsistentRead"))
+    if (q->index->global && param_flag(p, "ConsistentRead"))
         return err_set(e, ERR_VALIDATION, "Consistent reads are not supported on global secondary indexes");
     return 0;
 }

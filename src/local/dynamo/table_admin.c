@@ -5,8 +5,6 @@
 
 enum { TAGS_MAX = 50, TAG_KEY = 128, TAG_VALUE = 256 };
 
-static const struct ddb_param tag_params[] = {{"Key", P_STR}, {"Value", P_STR}, {0}};
-
 struct str ddb_arn_name(struct str arn) {
     ptrdiff_t at = str_starts(arn, STR("arn:")) ? str_find(arn, STR(":table/"), 0) : -1;
     return at < 0 ? arn : str_from(arn, (size_t)at + 7);
@@ -16,12 +14,8 @@ struct str ddb_arn_name(struct str arn) {
 
 int ddb_check_tags(const struct json *tags, struct err *e) {
     for (uint32_t i = 0; i < tags->n; i++) {
-        const struct json *v;
-        if (check_params(&tags->items[i], "Tags", tag_params, e) || check_required(&tags->items[i], "Key", &v, e) ||
-            check_required(&tags->items[i], "Value", &v, e))
-            return -1;
         struct str key = json_get_s(&tags->items[i], "Key"), shown = clip(key);
-        if (!key.n || key.n > TAG_KEY || v->s.n > TAG_VALUE)
+        if (!key.n || key.n > TAG_KEY || json_get_s(&tags->items[i], "Value").n > TAG_VALUE)
             return err_set(e, ERR_VALIDATION,
                            "One or more parameter values were invalid: the tag '%.*s' must have a key of 1 to %d and a "
                            "value of at most %d characters",
@@ -66,45 +60,69 @@ int ddb_put_tags(struct local_tx *tx, const struct ddb_table *t, const struct js
     return 0;
 }
 
+/* Six parts between colons, the last of them with a slash: what AWS takes for an ARN at all. */
+static bool is_arn(struct str s) {
+    int colons = 0;
+    for (size_t i = 0; i < s.n; i++) colons += s.p[i] == ':';
+    ptrdiff_t slash = str_chr(s, '/', 0);
+    return colons >= 5 && slash > 0 && (size_t)slash + 1 < s.n;
+}
+
+static int check_table_arn(struct local_tx *tx, struct aws_call *c, struct str arn) {
+    struct str name = ddb_arn_name(arn), shown = clip(arn);
+    struct str wanted = arena_printf(&c->arena, "arn:%.*s:dynamodb:%.*s:%.*s:table/", STR_ARG(tx->id.partition),
+                                     STR_ARG(tx->id.region), STR_ARG(tx->id.account));
+    if (str_starts(arn, wanted) && name.n >= 3 && str_chr(name, '/', 0) < 0) return 0;
+    return err_set(&c->err, ERR_VALIDATION, "Invalid TableArn: Invalid ResourceArn provided as input %.*s",
+                   STR_ARG(shown));
+}
+
+/* ResourceArn and the list beside it, in AWS's order. list: "Tags"; place: "tags"; one: "Tag"; or all NULL. */
+static int check_tagging(struct local_tx *tx, struct aws_call *c, const char *list, const char *place,
+                         const char *one) {
+    const struct json *arn = param(&c->params, "ResourceArn"), *given = list ? param(&c->params, list) : NULL;
+    struct err *e = &c->err;
+    if (!arn) return err_set(e, ERR_VALIDATION, "Invalid TableArn");
+    struct str shown = arn->s.n ? clip(arn->s) : STR("*");
+    if (!is_arn(arn->s))
+        return err_set(e, ERR_ACCESS_DENIED,
+                       "User: arn:%.*s:iam::%.*s:root is not authorized to perform: dynamodb:%s on resource: %.*s",
+                       STR_ARG(tx->id.partition), STR_ARG(tx->id.account), c->row->action, STR_ARG(shown));
+    if (list && !given)
+        return err_set(e, ERR_VALIDATION,
+                       "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not "
+                       "be null",
+                       place);
+    if (check_table_arn(tx, c, arn->s)) return -1;
+    if (given && !given->n) return err_set(e, ERR_VALIDATION, "Atleast one %s needs to be provided as Input.", one);
+    return 0;
+}
+
 /* The table that ResourceArn names. */
 static int tagged(struct local_tx *tx, struct aws_call *c, struct ddb_table **ret) {
     struct err *e = &c->err;
-    const struct json *v;
-    if (check_required(&c->params, "ResourceArn", &v, e)) return -1;
-    struct str arn = v->s, name = ddb_arn_name(arn), shown = clip(arn);
-    struct str wanted = arena_printf(&c->arena, "arn:%.*s:dynamodb:%.*s:%.*s:table/", STR_ARG(tx->id.partition),
-                                     STR_ARG(tx->id.region), STR_ARG(tx->id.account));
-    if (name.n == arn.n || !str_starts(arn, wanted) || str_chr(name, '/', 0) >= 0)
-        return err_set(e, ERR_VALIDATION, "Invalid TableArn: Invalid ResourceArn provided as input %.*s",
-                       STR_ARG(shown));
-    if (!ddb_table(tx, name, ret, e)) return 0;
+    struct str arn = json_get_s(&c->params, "ResourceArn"), shown = clip(arn);
+    if (!ddb_table(tx, ddb_arn_name(arn), ret, e)) return 0;
     if (e->code != ERR_DDB_NOT_FOUND) return -1;
     return err_set(e, ERR_DDB_NOT_FOUND, "Requested resource not found: ResourcArn: %.*s not found", STR_ARG(shown));
 }
 
 int ddb_tag(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"ResourceArn", P_STR}, {"Tags", P_ARR}, {0}};
-    const struct json *tags;
     struct ddb_table *t;
-    if (check_params(&c->params, "TagResource", params, &c->err)) return -1;
-    if (check_required(&c->params, "Tags", &tags, &c->err) || ddb_check_tags(tags, &c->err)) return -1;
-    if (tagged(tx, c, &t) || ddb_put_tags(tx, t, tags, &c->err)) return -1;
+    if (ddb_params(c) || check_tagging(tx, c, "Tags", "tags", "Tag")) return -1;
+    const struct json *tags = param(&c->params, "Tags");
+    if (ddb_check_tags(tags, &c->err) || tagged(tx, c, &t) || ddb_put_tags(tx, t, tags, &c->err)) return -1;
     c->result = json_make_obj();
     return 0;
 }
 
 int ddb_untag(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"ResourceArn", P_STR}, {"TagKeys", P_ARR}, {0}};
-    const struct json *keys;
     struct ddb_table *t;
     struct err *e = &c->err;
-    if (check_params(&c->params, "UntagResource", params, e) || check_required(&c->params, "TagKeys", &keys, e))
-        return -1;
-    if (tagged(tx, c, &t)) return -1;
+    if (ddb_params(c) || check_tagging(tx, c, "TagKeys", "tagKeys", "Tag Key") || tagged(tx, c, &t)) return -1;
+    const struct json *keys = param(&c->params, "TagKeys");
     for (uint32_t i = 0; i < keys->n; i++) {
         struct db_stmt *s;
-        if (keys->items[i].type != JSON_STR)
-            return err_set(e, ERR_SERIALIZATION, "UntagResource: TagKeys must be a list of strings");
         if (db_stmt(tx->db, "DELETE FROM ddb_tag WHERE table_id = ?1 AND k = ?2", &s, e)) return -1;
         db_bind_i64(s, 1, t->id);
         db_bind_text(s, 2, keys->items[i].s);
@@ -116,13 +134,12 @@ int ddb_untag(struct local_tx *tx, struct aws_call *c) {
 
 /* All in one answer: there are at most 50. */
 int ddb_list_tags(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"ResourceArn", P_STR}, {"NextToken", P_STR}, {0}};
     struct arena *a = &c->arena;
     struct json tags = json_make_arr();
     struct ddb_table *t;
     struct db_stmt *s;
     int row;
-    if (check_params(&c->params, "ListTagsOfResource", params, &c->err)) return -1;
+    if (ddb_params(c) || check_tagging(tx, c, NULL, NULL, NULL)) return -1;
     if (param(&c->params, "NextToken"))
         return err_set(&c->err, ERR_VALIDATION, "ListTagsOfResource: NextToken is none that was given out");
     if (tagged(tx, c, &t)) return -1;
@@ -144,7 +161,6 @@ int ddb_list_tags(struct local_tx *tx, struct aws_call *c) {
 /* ==== account, endpoint, backups ==== */
 
 int ddb_limits(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{0}};
     static const struct {
         const char *name;
         int n;
@@ -153,7 +169,7 @@ int ddb_limits(struct local_tx *tx, struct aws_call *c) {
                   {"TableMaxReadCapacityUnits", 40000},
                   {"TableMaxWriteCapacityUnits", 40000}};
     (void)tx;
-    if (check_params(&c->params, "DescribeLimits", params, &c->err)) return -1;
+    if (ddb_params(c)) return -1;
     c->result = json_make_obj();
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         json_set(&c->arena, &c->result, limits[i].name, json_make_i64(&c->arena, limits[i].n));
@@ -162,10 +178,9 @@ int ddb_limits(struct local_tx *tx, struct aws_call *c) {
 
 /* Clients that discover their endpoint stay here. */
 int ddb_endpoints(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{0}};
     struct json o = json_make_obj(), list = json_make_arr();
     int port = atomic_load(&tx->local->cloud_port);
-    if (check_params(&c->params, "DescribeEndpoints", params, &c->err)) return -1;
+    if (ddb_params(c)) return -1;
     struct str address = port ? arena_printf(&c->arena, "localhost:%d", port) : STR("localhost");
     json_set(&c->arena, &o, "Address", json_make_str(address));
     json_set(&c->arena, &o, "CachePeriodInMinutes", json_make_i64(&c->arena, 1440));
@@ -177,13 +192,11 @@ int ddb_endpoints(struct local_tx *tx, struct aws_call *c) {
 
 /* There are none, and it says so. */
 int ddb_backups(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TableName", P_STR}, {0}};
     struct json d = json_make_obj(), in_time = json_make_obj();
     struct arena *a = &c->arena;
-    struct str name;
     struct ddb_table *t;
-    if (check_params(&c->params, "DescribeContinuousBackups", params, &c->err)) return -1;
-    if (check_table_name(&c->params, "TableName", &name, &c->err)) return -1;
+    if (ddb_params(c)) return -1;
+    struct str name = param_table(&c->params);
     if (ddb_table(tx, name, &t, &c->err))
         return c->err.code == ERR_DDB_NOT_FOUND
                    ? err_service(&c->err, "TableNotFoundException", 400, false, "Table not found: %.*s", STR_ARG(name))

@@ -3,27 +3,6 @@
 
 enum { LIST_MAX = 100 };
 
-static const struct ddb_param create_params[] = {
-    {"TableName", P_STR},
-    {"AttributeDefinitions", P_ARR},
-    {"KeySchema", P_ARR},
-    {"GlobalSecondaryIndexes", P_ARR},
-    {"LocalSecondaryIndexes", P_ARR},
-    {"BillingMode", P_STR},
-    {"ProvisionedThroughput", P_OBJ},
-    {"StreamSpecification", P_OBJ},
-    {"SSESpecification", P_OBJ},
-    {"Tags", P_ARR},
-    {"TableClass", P_STR},
-    {"DeletionProtectionEnabled", P_BOOL},
-    {"ResourcePolicy", P_ABSENT},
-    {"OnDemandThroughput", P_ABSENT},
-    {"WarmThroughput", P_ABSENT},
-    {"GlobalTableSourceArn", P_ABSENT},
-    {"GlobalTableSettingsReplicationMode", P_ABSENT},
-    {0},
-};
-
 /* ==== creating ==== */
 
 static int insert_row(struct local_tx *tx, struct str name, const struct json *def, struct err *e) {
@@ -73,14 +52,11 @@ static struct json kept(struct arena *a, const struct json *p) {
 
 int ddb_create_table(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
-    struct str name;
     struct ddb_table *t = NULL;
-    const struct json *tags = param(&c->params, "Tags");
     int rc = -1;
-    if (check_params(&c->params, "CreateTable", create_params, e)) return -1;
-    if (check_table_name(&c->params, "TableName", &name, e) || ddb_check_settings(&c->params, e) ||
-        ddb_check_definition(&c->arena, &c->params, e))
-        return -1;
+    if (ddb_params(c) || ddb_check_settings(&c->params, e) || ddb_check_definition(&c->arena, &c->params, e)) return -1;
+    const struct json *tags = param(&c->params, "Tags");
+    struct str name = param_table(&c->params);
     if (tags && ddb_check_tags(tags, e)) return -1;
     if (ddb_table_load(tx->db, name, &t, e)) goto out;
     if (t) {
@@ -112,14 +88,10 @@ static int forget_rows(struct local_tx *tx, int64_t id, struct err *e) {
 }
 
 int ddb_delete_table(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TableName", P_STR}, {0}};
     struct err *e = &c->err;
-    struct str name;
     struct ddb_table *t;
-    if (check_params(&c->params, "DeleteTable", params, e) || check_table_name(&c->params, "TableName", &name, e))
-        return -1;
-    if (ddb_table(tx, name, &t, e)) return -1;
-    if (check_flag(&t->def, "DeletionProtectionEnabled"))
+    if (ddb_params(c) || ddb_table(tx, param_table(&c->params), &t, e)) return -1;
+    if (param_flag(&t->def, "DeletionProtectionEnabled"))
         return err_set(
             e, ERR_VALIDATION,
             "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection "
@@ -131,21 +103,15 @@ int ddb_delete_table(struct local_tx *tx, struct aws_call *c) {
 /* ==== listing ==== */
 
 int ddb_list_tables(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"ExclusiveStartTableName", P_STR}, {"Limit", P_NUM}, {0}};
     struct err *e = &c->err;
-    const struct json *limit = param(&c->params, "Limit");
     struct db_stmt *s = NULL;
     struct json names = json_make_arr();
     int64_t max = LIST_MAX;
     int row;
-    if (check_params(&c->params, "ListTables", params, e)) return -1;
+    if (ddb_params(c)) return -1;
+    const struct json *limit = param(&c->params, "Limit");
     struct str from = json_get_s(&c->params, "ExclusiveStartTableName");
-    if (from.p && check_name(from, "ExclusiveStartTableName", e)) return -1;
-    if (limit && (!json_i64(limit, &max) || max < 1 || max > LIST_MAX))
-        return err_set(e, ERR_VALIDATION,
-                       "1 validation error detected: Value '%.*s' at 'limit' failed to satisfy constraint: Member must "
-                       "have value %s",
-                       STR_ARG(limit->s), max > LIST_MAX ? "less than or equal to 100" : "greater than or equal to 1");
+    if (limit) json_i64(limit, &max);
     if (db_stmt(tx->db, "SELECT name FROM ddb_table WHERE name > ?1 ORDER BY name LIMIT ?2", &s, e)) return -1;
     db_bind_text(s, 1, from.p ? from : STR(""));
     db_bind_i64(s, 2, max + 1);

@@ -2,24 +2,7 @@
 #include "local/dynamo/dynamo.h"
 #include "local/store.h"
 
-static const struct ddb_param update_params[] = {
-    {"TableName", P_STR},
-    {"AttributeDefinitions", P_ARR},
-    {"BillingMode", P_STR},
-    {"ProvisionedThroughput", P_OBJ},
-    {"GlobalSecondaryIndexUpdates", P_ARR},
-    {"StreamSpecification", P_OBJ},
-    {"SSESpecification", P_OBJ},
-    {"TableClass", P_STR},
-    {"DeletionProtectionEnabled", P_BOOL},
-    {"ReplicaUpdates", P_ABSENT},
-    {"OnDemandThroughput", P_ABSENT},
-    {"WarmThroughput", P_ABSENT},
-    {"MultiRegionConsistency", P_ABSENT},
-    {"GlobalTableWitnessUpdates", P_ABSENT},
-    {"GlobalTableSettingsReplicationMode", P_ABSENT},
-    {0},
-};
+enum { INDEX_UPDATES_MAX = 40 };
 
 struct change {
     struct arena *a;
@@ -163,40 +146,46 @@ static int delete_index(struct change *u, const struct json *x, struct err *e) {
 }
 
 static int update_index(struct change *u, const struct json *x, struct err *e) {
-    const struct json *there = index_def(&u->def, json_get_s(x, "IndexName")), *units;
+    const struct json *there = index_def(&u->def, json_get_s(x, "IndexName"));
+    const struct json *units = param(x, "ProvisionedThroughput");
     if (!there) return err_set(e, ERR_DDB_NOT_FOUND, "Requested resource not found");
-    if (check_required(x, "ProvisionedThroughput", &units, e)) return -1;
     put(u, (struct json *)there, "ProvisionedThroughput", *units);
     return 0;
 }
 
 static int change_index(struct change *u, const struct json *j, struct err *e) {
-    static const struct ddb_param kinds[] = {{"Create", P_OBJ}, {"Delete", P_OBJ}, {"Update", P_OBJ}, {0}};
-    static const struct ddb_param delete_params[] = {{"IndexName", P_STR}, {0}};
-    static const struct ddb_param index_params[] = {{"IndexName", P_STR},
-                                                    {"ProvisionedThroughput", P_OBJ},
-                                                    {"OnDemandThroughput", P_ABSENT},
-                                                    {"WarmThroughput", P_ABSENT},
-                                                    {0}};
-    const struct json *v;
-    if (check_params(j, "GlobalSecondaryIndexUpdates", kinds, e)) return -1;
     const struct json *create = param(j, "Create"), *del = param(j, "Delete"), *upd = param(j, "Update");
-    if (!!create + !!del + !!upd != 1)
-        return err_set(e, ERR_VALIDATION,
-                       "One or more parameter values were invalid: Only one global secondary index update per index is "
-                       "allowed, and it must be one of Create, Delete, Update");
-    if (check_required(create ? create : del ? del : upd, "IndexName", &v, e)) return -1;
-    if (!json_is(v, JSON_STR)) return err_set(e, ERR_SERIALIZATION, "IndexName must be a string");
     if ((create || del) && (u->create || u->del))
         return err_set(e, ERR_DDB_LIMIT,
                        "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per "
                        "table");
     if (create) return create_index(u, create, e);
-    if (check_params(del ? del : upd, del ? "Delete" : "Update", del ? delete_params : index_params, e)) return -1;
     return del ? delete_index(u, del, e) : update_index(u, upd, e);
 }
 
 /* ==== the definition ==== */
+
+/* Each changes one index, and none is named twice. */
+static int check_index_updates(const struct json *list, struct err *e) {
+    static const char *const kinds[] = {"Update", "Create", "Delete"};
+    struct str names[INDEX_UPDATES_MAX];
+    for (uint32_t i = 0; list && i < list->n && i < INDEX_UPDATES_MAX; i++) {
+        const struct json *x = NULL;
+        for (int k = 0; !x && k < 3; k++) x = param(&list->items[i], kinds[k]);
+        if (!x)
+            return err_set(e, ERR_VALIDATION,
+                           "One or more parameter values were invalid: One of GlobalSecondaryIndexUpdate.Update, "
+                           "GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null");
+        names[i] = json_get_s(x, "IndexName");
+        for (uint32_t k = 0; k < i; k++)
+            if (str_eq(names[k], names[i]))
+                return err_set(e, ERR_VALIDATION,
+                               "One or more parameter values were invalid: Only one global secondary index update per "
+                               "index is allowed simultaneously. Index: %.*s",
+                               STR_ARG(names[i]));
+    }
+    return 0;
+}
 
 static int check_given(const struct json *p, struct err *e) {
     static const char *const any[] = {"ProvisionedThroughput",    "BillingMode", "StreamSpecification",
@@ -209,6 +198,16 @@ static int check_given(const struct json *p, struct err *e) {
     return err_set(e, ERR_VALIDATION,
                    "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
                    "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required");
+}
+
+static int check_changes(const struct json *p, struct err *e) {
+    const struct json *updates = param(p, "GlobalSecondaryIndexUpdates");
+    bool by_units = str_is(json_get_s(p, "BillingMode"), "PROVISIONED"), units = param(p, "ProvisionedThroughput");
+    if (by_units && !units)
+        return err_set(e, ERR_VALIDATION,
+                       "One or more parameter values were invalid: ProvisionedThroughput must be specified when "
+                       "BillingMode is PROVISIONED");
+    return (units && ddb_check_throughput(p, e)) || check_index_updates(updates, e) ? -1 : 0;
 }
 
 static int redefine(struct change *u, int64_t now_ms, struct err *e) {
@@ -291,12 +290,10 @@ static void show_deleting(struct change *u, struct json *result, struct json sho
 
 int ddb_update_table(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
-    struct str name;
     struct ddb_table *t;
     struct json deleted = {0};
-    if (check_params(&c->params, "UpdateTable", update_params, e) ||
-        check_table_name(&c->params, "TableName", &name, e) || check_given(&c->params, e))
-        return -1;
+    if (ddb_params(c) || check_given(&c->params, e) || check_changes(&c->params, e)) return -1;
+    struct str name = param_table(&c->params);
     if (ddb_check_settings(&c->params, e) || ddb_table(tx, name, &t, e)) return -1;
     struct change u = {.a = &c->arena, .p = &c->params, .t = t};
     if (redefine(&u, tx->now_ms, e)) return -1;

@@ -1,7 +1,7 @@
 /* TransactWriteItems, TransactGetItems. Everything is checked and every condition tested before anything is written. */
 #include "local/dynamo/dynamo.h"
 
-enum { ACTIONS_MAX = 100, TRANSACTION_BYTES = 4 << 20 };
+enum { TRANSACTION_BYTES = 4 << 20 };
 
 /* ==== cancellation ==== */
 
@@ -51,21 +51,6 @@ static int cancel(struct aws_call *c, const struct reason *reasons, uint32_t n) 
     return -1;
 }
 
-static int check_items(const struct json *p, const struct json **ret, struct err *e) {
-    if (check_required(p, "TransactItems", ret, e)) return -1;
-    if ((*ret)->n >= 1 && (*ret)->n <= ACTIONS_MAX) return 0;
-    if (!(*ret)->n)
-        return err_set(
-            e, ERR_VALIDATION,
-            "1 validation error detected: Value '[]' at 'transactItems' failed to satisfy constraint: Member must "
-            "have length greater than or equal to 1");
-    return err_set(
-        e, ERR_VALIDATION,
-        "1 validation error detected: Value '[%u items]' at 'transactItems' failed to satisfy constraint: Member must "
-        "have length less than or equal to 100",
-        (*ret)->n);
-}
-
 static bool same_item(const struct ddb_table *t, const struct ddb_key *k, const struct ddb_table *u,
                       const struct ddb_key *l) {
     return t == u && str_eq(k->pk, l->pk) && str_eq(k->sk, l->sk);
@@ -81,33 +66,14 @@ static int too_large(struct err *e) {
 
 /* ==== TransactWriteItems ==== */
 
-#define COMMON                                                                                                         \
-    {"TableName", P_STR}, {"ConditionExpression", P_STR}, {"ExpressionAttributeNames", P_OBJ},                         \
-        {"ExpressionAttributeValues", P_OBJ}, {"ReturnValuesOnConditionCheckFailure", P_STR}, {                        \
-        0                                                                                                              \
-    }
-static const struct ddb_param put_params[] = {{"Item", P_OBJ}, COMMON};
-static const struct ddb_param update_params[] = {{"Key", P_OBJ}, {"UpdateExpression", P_STR}, COMMON};
-static const struct ddb_param key_params[] = {{"Key", P_OBJ}, COMMON};
-static const struct ddb_param item_params[] = {
-    {"Put", P_OBJ}, {"Update", P_OBJ}, {"Delete", P_OBJ}, {"ConditionCheck", P_OBJ}, {0}};
-
 static const struct action {
     const char *name;
     enum write_kind kind;
-    const struct ddb_param *params;
-    const char *required;
-} actions[] = {
-    {"Put", W_PUT, put_params, "Item"},
-    {"Update", W_UPDATE, update_params, "UpdateExpression"},
-    {"Delete", W_DELETE, key_params, "Key"},
-    {"ConditionCheck", W_CHECK, key_params, "ConditionExpression"},
-};
+} actions[] = {{"Put", W_PUT}, {"Update", W_UPDATE}, {"Delete", W_DELETE}, {"ConditionCheck", W_CHECK}};
 
-static int parse_action(struct arena *a, const struct json *j, uint32_t at, struct ddb_write *w, struct err *e) {
+static int parse_action(struct arena *a, const struct json *j, struct ddb_write *w, struct err *e) {
     const struct action *found = NULL;
     int n = 0;
-    if (check_params(j, "TransactWriteItems", item_params, e)) return -1;
     for (size_t i = 0; i < sizeof actions / sizeof *actions; i++) {
         if (!param(j, actions[i].name)) continue;
         found = &actions[i];
@@ -116,14 +82,7 @@ static int parse_action(struct arena *a, const struct json *j, uint32_t at, stru
     if (n != 1)
         return err_set(e, ERR_VALIDATION,
                        "TransactItems can only contain one of ConditionCheck, Put, Update or Delete");
-    const struct json *p = param(j, found->name);
-    if (check_params(p, found->name, found->params, e)) return -1;
-    if (!param(p, found->required))
-        return err_set(e, ERR_VALIDATION,
-                       "1 validation error detected: Value null at 'transactItems.%u.member.%c%s.%c%s' failed to "
-                       "satisfy constraint: Member must not be null",
-                       at, found->name[0] | 32, found->name + 1, found->required[0] | 32, found->required + 1);
-    return write_parse(a, p, found->kind, w, e);
+    return write_parse(a, param(j, found->name), found->kind, w, e);
 }
 
 /* The tables, and the keys as far as they are good. */
@@ -160,27 +119,22 @@ static int prepare_actions(struct local_tx *tx, struct aws_call *c, struct ddb_w
 }
 
 int ddb_transact_write(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TransactItems", P_ARR},
-                                              {"ClientRequestToken", P_STR},
-                                              {"ReturnConsumedCapacity", P_STR},
-                                              {"ReturnItemCollectionMetrics", P_STR},
-                                              {0}};
     struct arena *a = &c->arena;
     struct err *e = &c->err;
-    const struct json *items;
     struct ddb_token token;
     struct usage used;
-    bool sized;
     c->result = json_make_obj();
-    if (check_params(&c->params, "TransactWriteItems", params, e) || usage_open(a, &c->params, &used, e)) return -1;
-    if (metrics_wanted(&c->params, &sized, e) || check_items(&c->params, &items, e)) return -1;
+    if (ddb_params(c)) return -1;
+    usage_open(a, &c->params, &used);
+    bool sized = metrics_wanted(&c->params);
+    const struct json *items = param(&c->params, "TransactItems");
     used.transaction = used.writes = true;
     if (token_check(tx, a, &c->params, &token, e)) return -1;
     if (token.replay) return 0;
     struct ddb_write *w = ARENA_ARRAY(a, struct ddb_write, items->n);
     struct reason *reasons = ARENA_ARRAY(a, struct reason, items->n);
     for (uint32_t i = 0; i < items->n; i++)
-        if (parse_action(a, &items->items[i], i + 1, &w[i], e)) return -1;
+        if (parse_action(a, &items->items[i], &w[i], e)) return -1;
     for (uint32_t i = 0; i < items->n; i++) w[i].want_old = used.wanted;
     if (bind_actions(tx, c, w, reasons, items->n) || prepare_actions(tx, c, w, reasons, items->n)) return -1;
     for (uint32_t i = 0; i < items->n; i++) {
@@ -193,18 +147,6 @@ int ddb_transact_write(struct local_tx *tx, struct aws_call *c) {
 }
 
 /* ==== TransactGetItems ==== */
-
-static int parse_get(struct arena *a, const struct json *j, struct ddb_get *g, struct err *e) {
-    static const struct ddb_param outer[] = {{"Get", P_OBJ}, {0}};
-    static const struct ddb_param inner[] = {{"TableName", P_STR},
-                                             {"Key", P_OBJ},
-                                             {"ProjectionExpression", P_STR},
-                                             {"ExpressionAttributeNames", P_OBJ},
-                                             {0}};
-    const struct json *get;
-    if (check_params(j, "TransactGetItems", outer, e) || check_required(j, "Get", &get, e)) return -1;
-    return check_params(get, "Get", inner, e) || get_parse(a, get, g, e) ? -1 : 0;
-}
 
 static int bind_gets(struct local_tx *tx, struct aws_call *c, struct ddb_get *g, uint32_t n) {
     struct reason *reasons = ARENA_ARRAY(&c->arena, struct reason, n);
@@ -222,19 +164,18 @@ static int bind_gets(struct local_tx *tx, struct aws_call *c, struct ddb_get *g,
 }
 
 int ddb_transact_get(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TransactItems", P_ARR}, {"ReturnConsumedCapacity", P_STR}, {0}};
     struct arena *a = &c->arena;
     struct err *e = &c->err;
-    const struct json *items;
     struct json responses = json_make_arr();
     size_t bytes = 0;
     struct usage used;
-    if (check_params(&c->params, "TransactGetItems", params, e) || usage_open(a, &c->params, &used, e)) return -1;
-    if (check_items(&c->params, &items, e)) return -1;
+    if (ddb_params(c)) return -1;
+    usage_open(a, &c->params, &used);
+    const struct json *items = param(&c->params, "TransactItems");
     used.transaction = true;
     struct ddb_get *g = ARENA_ARRAY(a, struct ddb_get, items->n);
     for (uint32_t i = 0; i < items->n; i++)
-        if (parse_get(a, &items->items[i], &g[i], e)) return -1;
+        if (get_parse(a, param(&items->items[i], "Get"), &g[i], e)) return -1;
     if (bind_gets(tx, c, g, items->n)) return -1;
     for (uint32_t i = 0; i < items->n; i++) {
         struct json one = json_make_obj();

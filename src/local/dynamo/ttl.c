@@ -1,8 +1,6 @@
 /* UpdateTimeToLive, DescribeTimeToLive. Sweeping is in store_item.c. */
 #include "local/dynamo/dynamo.h"
 
-static const struct ddb_param spec_params[] = {{"AttributeName", P_STR}, {"Enabled", P_BOOL}, {0}};
-
 /* Entries for the items that are there already. */
 static int backfill(struct local_tx *tx, struct arena *a, const struct ddb_table *t, struct err *e) {
     struct db_stmt *s = NULL, *put = NULL;
@@ -51,8 +49,6 @@ static int set_ttl(struct local_tx *tx, const struct ddb_table *t, struct str na
 }
 
 static int check_change(const struct ddb_table *t, bool on, struct str name, struct err *e) {
-    if (!name.n || name.n > 255)
-        return err_set(e, ERR_VALIDATION, "TimeToLiveSpecification.AttributeName must be 1 to 255 bytes long");
     if (on && t->ttl.n) return err_set(e, ERR_VALIDATION, "TimeToLive is already enabled");
     if (!on && !t->ttl.n) return err_set(e, ERR_VALIDATION, "TimeToLive is already disabled");
     if (!on && !str_eq(t->ttl, name))
@@ -63,17 +59,12 @@ static int check_change(const struct ddb_table *t, bool on, struct str name, str
 }
 
 int ddb_update_ttl(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TableName", P_STR}, {"TimeToLiveSpecification", P_OBJ}, {0}};
     struct err *e = &c->err;
-    const struct json *spec, *v;
-    struct str table;
     struct ddb_table *t;
-    if (check_params(&c->params, "UpdateTimeToLive", params, e) || check_table_name(&c->params, "TableName", &table, e))
-        return -1;
-    if (check_required(&c->params, "TimeToLiveSpecification", &spec, e)) return -1;
-    if (check_params(spec, "TimeToLiveSpecification", spec_params, e)) return -1;
-    if (check_required(spec, "AttributeName", &v, e) || check_required(spec, "Enabled", &v, e)) return -1;
-    bool on = check_flag(spec, "Enabled");
+    if (ddb_params(c)) return -1;
+    const struct json *spec = param(&c->params, "TimeToLiveSpecification");
+    struct str table = param_table(&c->params);
+    bool on = param_flag(spec, "Enabled");
     struct str name = json_get_s(spec, "AttributeName");
     if (ddb_table(tx, table, &t, e) || check_change(t, on, name, e)) return -1;
     if (set_ttl(tx, t, on ? name : STR_NONE, e)) return -1;
@@ -84,11 +75,8 @@ int ddb_update_ttl(struct local_tx *tx, struct aws_call *c) {
 }
 
 int ddb_describe_ttl(struct local_tx *tx, struct aws_call *c) {
-    static const struct ddb_param params[] = {{"TableName", P_STR}, {0}};
-    struct str name;
     struct ddb_table *t;
-    if (check_params(&c->params, "DescribeTimeToLive", params, &c->err)) return -1;
-    if (check_table_name(&c->params, "TableName", &name, &c->err) || ddb_table(tx, name, &t, &c->err)) return -1;
+    if (ddb_params(c) || ddb_table(tx, param_table(&c->params), &t, &c->err)) return -1;
     struct json d = json_make_obj();
     json_set(&c->arena, &d, "TimeToLiveStatus", json_make_c(t->ttl.n ? "ENABLED" : "DISABLED"));
     if (t->ttl.n) json_set(&c->arena, &d, "AttributeName", json_make_str(arena_str(&c->arena, t->ttl)));

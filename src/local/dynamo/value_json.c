@@ -36,8 +36,7 @@ static int read_binary(struct arena *a, const struct json *j, struct av *ret, st
     int rc = -1;
     struct buf b = BUF_MAX(j->s.n + 4);
     if (!crypto_unbase64(&b, j->s)) {
-        struct str s = clip(j->s);
-        err_set(e, ERR_SERIALIZATION, "'%.*s' can not be converted to a Blob: it is not base64", STR_ARG(s));
+        err_set(e, ERR_SERIALIZATION, "Invalid last non-pad Base64 character dectected");
         goto out;
     }
     *ret = (struct av){.type = AV_B, .s = arena_str(a, buf_view(&b))};
@@ -53,22 +52,26 @@ static int read_string(const struct json *j, struct av *ret, struct err *e) {
     return 0;
 }
 
-static const char *const set_words[] = {[AV_SS] = "string", [AV_NS] = "number", [AV_BS] = "binary"};
-
-static int duplicates(enum av_type t, const struct av *set, struct err *e) {
+/* As they were written: binaries in base64. */
+static int duplicates(enum av_type t, const struct json *set, struct err *e) {
     if (t == AV_NS) return err_set(e, ERR_VALIDATION, "Input collection contains duplicates");
-    if (t == AV_BS)
-        return err_set(e, ERR_VALIDATION,
-                       "One or more parameter values were invalid: Input collection of type BS contains duplicates.");
     struct buf b = BUF_MAX(600);
     for (uint32_t i = 0; i < set->n && i < 20; i++) {
         struct str s = clip(set->items[i].s);
         buf_printf(&b, "%s%.*s", i ? ", " : "", STR_ARG(s));
     }
-    err_set(e, ERR_VALIDATION, "One or more parameter values were invalid: Input collection [%s] contains duplicates.",
-            buf_cstr(&b));
+    err_set(e, ERR_VALIDATION,
+            "One or more parameter values were invalid: Input collection [%s]%s contains duplicates.", buf_cstr(&b),
+            t == AV_BS ? "of type BS" : "");
     buf_free(&b);
     return -1;
+}
+
+static int empty_set(enum av_type t, struct err *e) {
+    static const char *const why[] = {[AV_SS] = "An string set  may not be empty",
+                                      [AV_NS] = "An number set  may not be empty",
+                                      [AV_BS] = "Binary sets should not be empty"};
+    return err_set(e, ERR_VALIDATION, "One or more parameter values were invalid: %s", why[t]);
 }
 
 static bool distinct(const struct av *set) {
@@ -81,9 +84,7 @@ static bool distinct(const struct av *set) {
 
 static int read_set(struct arena *a, const struct json *j, enum av_type t, struct av *ret, struct err *e) {
     if (j->type != JSON_ARR) return wrong_json(j, "list", e);
-    if (!j->n)
-        return err_set(e, ERR_VALIDATION, "One or more parameter values were invalid: An %s set  may not be empty",
-                       set_words[t]);
+    if (!j->n) return empty_set(t, e);
     *ret = (struct av){.type = t, .n = j->n, .items = ARENA_ARRAY(a, struct av, j->n)};
     for (uint32_t i = 0; i < j->n; i++) {
         const struct json *m = &j->items[i];
@@ -91,7 +92,7 @@ static int read_set(struct arena *a, const struct json *j, enum av_type t, struc
         int rc = t == AV_SS ? read_string(m, to, e) : t == AV_NS ? read_number(a, m, to, e) : read_binary(a, m, to, e);
         if (rc) return -1;
     }
-    return distinct(ret) ? 0 : duplicates(t, ret, e);
+    return distinct(ret) ? 0 : duplicates(t, j, e);
 }
 
 static int read_bool(const struct json *j, struct av *ret, struct err *e) {
@@ -130,30 +131,7 @@ static int read_map(struct arena *a, const struct json *j, int depth, struct av 
     return 0;
 }
 
-static int one_type(const struct json *j, enum av_type *ret, struct err *e) {
-    if (!j->n)
-        return err_set(e, ERR_VALIDATION,
-                       "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes");
-    for (uint32_t i = 0; i < j->n; i++) {
-        struct str key = clip(j->members[i].key);
-        if (!av_type_find(key, ret))
-            return err_set(e, ERR_VALIDATION,
-                           "Supplied AttributeValue has the unknown datatype '%.*s', must contain exactly one of the "
-                           "supported datatypes: S, N, B, BOOL, NULL, M, L, SS, NS, BS",
-                           STR_ARG(key));
-    }
-    if (j->n > 1)
-        return err_set(e, ERR_VALIDATION,
-                       "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the "
-                       "supported datatypes");
-    return 0;
-}
-
-int av_from_json(struct arena *a, const struct json *j, int depth, struct av *ret, struct err *e) {
-    enum av_type t = AV_S;
-    if (j->type != JSON_OBJ) return wrong_json(j, "map with one datatype (\"S\", \"N\", ...)", e);
-    if (one_type(j, &t, e)) return -1;
-    const struct json *v = &j->members[0].value;
+static int read_type(struct arena *a, enum av_type t, const struct json *v, int depth, struct av *ret, struct err *e) {
     if ((t == AV_M || t == AV_L) && depth >= NESTING_MAX)
         return err_set(
             e, ERR_VALIDATION,
@@ -177,6 +155,28 @@ int av_from_json(struct arena *a, const struct json *j, int depth, struct av *re
     default:
         return read_set(a, v, t, ret, e);
     }
+}
+
+int av_from_json(struct arena *a, const struct json *j, int depth, struct av *ret, struct err *e) {
+    if (j->type != JSON_OBJ) return wrong_json(j, "map with one datatype (\"S\", \"N\", ...)", e);
+    if (!j->n)
+        return err_set(e, ERR_VALIDATION,
+                       "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes");
+    for (uint32_t i = 0; i < j->n; i++) {
+        enum av_type t;
+        struct str key = clip(j->members[i].key);
+        if (!av_type_find(key, &t))
+            return err_set(e, ERR_VALIDATION,
+                           "Supplied AttributeValue has the unknown datatype '%.*s', must contain exactly one of the "
+                           "supported datatypes: S, N, B, BOOL, NULL, M, L, SS, NS, BS",
+                           STR_ARG(key));
+        if (read_type(a, t, &j->members[i].value, depth, ret, e)) return -1;
+    }
+    if (j->n > 1)
+        return err_set(e, ERR_VALIDATION,
+                       "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the "
+                       "supported datatypes");
+    return 0;
 }
 
 static int check_names(const struct json *j, struct err *e) {

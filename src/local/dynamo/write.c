@@ -3,17 +3,22 @@
 
 /* ==== static part ==== */
 
-static const char *no_expressions(enum write_kind kind, const struct json *p) {
-    bool condition = param(p, "ConditionExpression"), update = kind == W_UPDATE && param(p, "UpdateExpression");
-    if (condition || update) return NULL;
-    return kind == W_UPDATE ? "UpdateExpression and ConditionExpression are null" : "ConditionExpression is null";
+static int check_wanted(const struct json *p, enum write_kind kind, struct err *e) {
+    bool any = param(p, "ConditionExpression") || param(p, "UpdateExpression");
+    const char *without =
+        kind == W_UPDATE ? "UpdateExpression and ConditionExpression are null" : "ConditionExpression is null";
+    return expr_wanted(p, any, any ? NULL : without, e);
+}
+
+static int too_large(const char *what, struct err *e) {
+    return err_set(e, ERR_VALIDATION, "%s has exceeded the maximum allowed size", what);
 }
 
 static int parse_expressions(struct arena *a, const struct json *p, struct ddb_write *w, struct err *e) {
     struct expr_names x;
     const struct json *update = w->kind == W_UPDATE ? param(p, "UpdateExpression") : NULL;
     const struct json *condition = param(p, "ConditionExpression");
-    if (expr_names(a, p, no_expressions(w->kind, p), &x, e)) return -1;
+    if (expr_names(a, p, &x, e)) return -1;
     if (update && expr_update(a, &x, update->s, &w->update, e)) return -1;
     if (condition && expr_condition(a, &x, "ConditionExpression", condition->s, &w->condition, e)) return -1;
     if (expr_unused(&x, e)) return -1;
@@ -21,17 +26,22 @@ static int parse_expressions(struct arena *a, const struct json *p, struct ddb_w
     return !update && w->kind == W_UPDATE ? legacy_updates(a, p, &w->update, e) : 0;
 }
 
+int write_sized(struct ddb_write *w, struct err *e) {
+    w->size = av_item_size(&w->given);
+    return w->size > ITEM_MAX ? too_large("Item size", e) : 0;
+}
+
 int write_parse(struct arena *a, const struct json *p, enum write_kind kind, struct ddb_write *w, struct err *e) {
     static const char *const failure[] = {"NONE", "ALL_OLD", NULL};
     const char *member = kind == W_PUT ? "Item" : "Key";
-    const struct json *given;
-    int on_failure;
-    *w = (struct ddb_write){.kind = kind};
-    if (check_table_name(p, "TableName", &w->table_name, e) || check_required(p, member, &given, e)) return -1;
-    if (check_enum(p, "ReturnValuesOnConditionCheckFailure", failure, 0, &on_failure, e)) return -1;
-    if (legacy_check(a, p, "Expected", e)) return -1;
-    if (av_item_from_json(a, given, member, &w->given, e)) return -1;
-    w->old_on_failure = on_failure == 1;
+    *w = (struct ddb_write){.kind = kind, .table_name = param_table(p)};
+    w->old_on_failure = param_enum(p, "ReturnValuesOnConditionCheckFailure", failure, 0) == 1;
+    if (legacy_check(a, p, "Expected", e) || check_wanted(p, kind, e)) return -1;
+    if (av_item_from_json(a, param(p, member), member, &w->given, e)) return -1;
+    struct str rv = json_get_s(p, "ReturnValues");
+    if (kind != W_UPDATE && rv.p && !str_is(rv, "ALL_OLD") && !str_is(rv, "NONE"))
+        return err_set(e, ERR_VALIDATION, "ReturnValues can only be ALL_OLD or NONE");
+    if (kind == W_PUT && write_sized(w, e)) return -1;
     return parse_expressions(a, p, w, e);
 }
 
@@ -50,10 +60,6 @@ static int check_updates_key(const struct ddb_write *w, struct err *e) {
     return 0;
 }
 
-static int too_large(const char *what, struct err *e) {
-    return err_set(e, ERR_VALIDATION, "%s has exceeded the maximum allowed size", what);
-}
-
 static int check_expressions(const struct ddb_write *w, struct err *e) {
     if (w->condition && check_scalar_keys(w->table, w->condition, e)) return -1;
     return check_scalar_update(w->table, &w->update, e);
@@ -65,9 +71,7 @@ int write_bind(struct arena *a, struct ddb_write *w, struct err *e) {
         return check_expressions(w, e);
     }
     if (key_of_item(a, w->table, &w->given, &w->key, e) || check_expressions(w, e)) return -1;
-    if (item_check_indexes(a, w->table, &w->given, e)) return -1;
-    w->size = av_item_size(&w->given);
-    return w->size > ITEM_MAX ? too_large("Item size", e) : 0;
+    return item_check_indexes(a, w->table, &w->given, e);
 }
 
 /* ==== the new item ==== */

@@ -88,7 +88,7 @@ static int check_operation(const struct face *f, struct err *e) {
 
 /* A missing body is an empty one, as far as AWS is concerned; "{}" is what clients send for no parameters. */
 static int read_params(struct face *f, struct err *e) {
-    static const struct json_limits limits = {.depth = DEPTH_MAX, .duplicate_keys = true};
+    static const struct json_limits limits = {.depth = DEPTH_MAX, .duplicate_keys = true, .open = true};
     struct aws_call *c = f->call;
     struct err why = {0};
     if (json_parse(&c->arena, f->r->body, &limits, &c->params, &why)) {

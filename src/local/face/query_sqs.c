@@ -64,6 +64,7 @@ static int to_list(struct arena *a, const struct list_row *row, const struct jso
 
 static int members(struct arena *a, bool create, const struct json *tree, struct json *ret, struct err *e) {
     *ret = json_make_obj();
+    ret->open = true;
     for (uint32_t i = 0; i < tree->n; i++) {
         const struct list_row *row = list_of(tree->members[i].key);
         struct json v = tree->members[i].value;

@@ -55,7 +55,7 @@ describe("DynamoDB parameters older than expressions", function()
     } do
       assert.are.equal(case[2], try(case[1]), "bad case " .. i)
     end
-    assert.truthy(try({ t = is("XX", S "x") }):find("Value 'XX' at 'comparisonOperator' failed to satisfy constraint", 1, true))
+    assert.truthy(try({ t = is("XX", S "x") }):find("Value 'XX' at 'expected.t.member.comparisonOperator' failed to satisfy constraint", 1, true))
     assert.are.equal("ConditionalOperator can only be used when Filter or Expected has two or more elements", try({ t = is("EQ", S "text") }, "OR"))
     assert.are.equal("ConditionalOperator cannot be used without Filter or Expected", try(nil, "OR"))
   end)

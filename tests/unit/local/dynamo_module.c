@@ -125,7 +125,7 @@ struct parts {
 
 static int read_parts(lua_State *L, struct parts *p, struct err *e) {
     if (json_parse(&p->arena, arena_str(&p->arena, to_str(L, 1)), NULL, &p->params, e)) return -1;
-    if (expr_names(&p->arena, &p->params, NULL, &p->names, e)) return -1;
+    if (expr_names(&p->arena, &p->params, &p->names, e)) return -1;
     p->has_item = !lua_isnoneornil(L, 2);
     return p->has_item ? read_item(&p->arena, to_str(L, 2), &p->item, e) : 0;
 }

@@ -267,7 +267,7 @@ describe("Query", function()
       { { Select = "SPECIFIC_ATTRIBUTES" }, "Must specify the AttributesToGet or ProjectionExpression" },
       { { Select = "COUNT", ProjectionExpression = "x" }, "when choosing to get only the Count" },
       { { Select = "ALL_PROJECTED_ATTRIBUTES" }, "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName" },
-      { { Select = "SOME" }, "enum value set: [ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES, SPECIFIC_ATTRIBUTES, COUNT]" },
+      { { Select = "SOME" }, "enum value set: [SPECIFIC_ATTRIBUTES, COUNT, ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES]" },
       { { ExclusiveStartKey = { id = S "p" } }, "The provided starting key is invalid" },
       { { ExclusiveStartKey = { id = S "p", k = N(1), x = N(1) } }, "The provided starting key is invalid" },
       { { ExclusiveStartKey = { id = S "p", k = S "1" } }, "The provided starting key is invalid: The provided key element does not match the schema" },

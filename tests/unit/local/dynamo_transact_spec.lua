@@ -30,9 +30,11 @@ describe("Batches", function()
   it("are limited and free of duplicates", function()
     local function key(id) return { id = S(id) } end
     db:ok("BatchWriteItem", { RequestItems = { Aaa = many(25, put) } })
-    assert.are.equal("Too many items requested for the BatchWriteItem call", db:message("BatchWriteItem", { RequestItems = { Aaa = many(26, put) } }))
+    assert.truthy(db:message("BatchWriteItem", { RequestItems = { Aaa = many(26, put) } }):find("at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: [Member must have length less than or equal to 25, Member must have length greater than or equal to 1]", 1, true))
+    assert.are.equal("Too many items requested for the BatchWriteItem call", db:message("BatchWriteItem", { RequestItems = { Aaa = many(20, put), Bbb = many(6, put) } }))
     assert.are.equal(25, #db:ok("BatchGetItem", { RequestItems = { Aaa = { Keys = many(100, key) } } }).Responses.Aaa)
-    assert.are.equal("Too many items requested for the BatchGetItem call", db:message("BatchGetItem", { RequestItems = { Aaa = { Keys = many(101, key) } } }))
+    assert.truthy(db:message("BatchGetItem", { RequestItems = { Aaa = { Keys = many(101, key) } } }):find("at 'requestItems.Aaa.member.keys' failed to satisfy constraint: Member must have length less than or equal to 100", 1, true))
+    assert.are.equal("Too many items requested for the BatchGetItem call", db:message("BatchGetItem", { RequestItems = { Aaa = { Keys = many(60, key) }, Bbb = { Keys = many(60, key) } } }))
     assert.are.equal("Provided list of item keys contains duplicates", db:message("BatchWriteItem", { RequestItems = { Aaa = { put "x", { DeleteRequest = { Key = { id = S "x" } } } } } }))
     assert.are.equal("Provided list of item keys contains duplicates", db:message("BatchGetItem", { RequestItems = { Bbb = { Keys = { { id = S "x", k = N(1) }, { id = S "x", k = N "1.0" } } } } }))
     for _, action in ipairs { "BatchGetItem", "BatchWriteItem" } do
@@ -41,7 +43,7 @@ describe("Batches", function()
     end
     assert.truthy(db:message("BatchWriteItem", '{"RequestItems":{"Aaa":[]}}'):find("Member must have length greater than or equal to 1", 1, true))
     assert.are.equal("ResourceNotFoundException", db:fail("BatchWriteItem", { RequestItems = { Aaa = { put "new" }, Nope = { put "x" } } }).name)
-    assert.truthy(db:message("BatchWriteItem", { RequestItems = { Aaa = { put "new", { PutRequest = { Item = { v = S "x" } } } } } }):find("Missing the key id", 1, true))
+    assert.truthy(db:message("BatchWriteItem", { RequestItems = { Aaa = { put "new", { PutRequest = { Item = { v = S "x" } } } } } }):find("The provided key element does not match the schema", 1, true))
     assert.is_nil(db:ok("GetItem", { TableName = "Aaa", Key = { id = S "new" } }).Item)
   end)
 
