@@ -2,7 +2,7 @@
 -- protocol, no checksums) and PyPI's.
 local support = require "e2e.support"
 
-local SECTIONS = { "sts", "dynamodb", "sqs", "ses", "sesv2", "s3api", "s3" }
+local SECTIONS = { "sts", "dynamodb", "sqs", "ses", "sesv2", "s3api", "s3", "ways" }
 
 -- The command line's names of services that have others here.
 local CALLED = { ses = "sesv2" }
