@@ -13,7 +13,7 @@
  *   x<id>(at, pk, sk)        one a table with TTL: items by expiry, in seconds
  *   ddb_index(table_id, number, name, state, pk, sk)
  *                            indexes of tables that UpdateTable changed (others have their place as number);
- *                            pk, sk: how far a new one is filled
+ *                            pk, sk: how far a new one is filled; number 0: the same of x<id>
  *   ddb_tag(table_id, k, v)  tags
  *   ddb_count(table_id, items, bytes, at_ms)    items of tables, counted little by little
  *   ddb_trash(name, cols)    what is no longer used of all this, emptied step by step; cols: its key
@@ -177,6 +177,10 @@ int ddb_put_tags(struct local_tx *tx, const struct ddb_table *t, const struct js
 int ddb_check_tags(const struct json *tags, struct err *e);
 /* Of the store's own tables: to be emptied and dropped by the sweep. index NULL: all that belong to the table. */
 int ddb_discard(struct local_tx *tx, const struct ddb_table *t, const struct ddb_index *x, struct err *e);
+int ddb_discard_rows(struct local_tx *tx, struct str name, const char *columns, struct err *e); /* any other */
+/* Rows of ddb_index with this number are no index, but the expiry of tables whose TTL was switched on. */
+enum { EXPIRY_NUMBER = 0 };
+#define EXPIRY_COLUMNS "at, pk, sk"
 /* One step: fills new indexes, empties what was discarded. At most max rows. */
 int ddb_sweep_tables(struct local_tx *tx, struct arena *a, int max, int *ret_n, struct err *e);
 /* One step of counting; its rows are few, as the writer has other things to do. */

@@ -6,17 +6,17 @@ enum { STEP_BYTES = 4 << 20 };
 
 /* ==== discarding ==== */
 
-static int discard(struct local_tx *tx, struct str name, const char *cols, struct err *e) {
+int ddb_discard_rows(struct local_tx *tx, struct str name, const char *columns, struct err *e) {
     struct db_stmt *s;
     if (db_stmt(tx->db, "INSERT INTO ddb_trash VALUES(?1, ?2)", &s, e)) return -1;
     db_bind_text(s, 1, name);
-    db_bind_text(s, 2, str_c(cols));
+    db_bind_text(s, 2, str_c(columns));
     return db_run(s, e) ? -1 : 0;
 }
 
 static int discard_index(struct local_tx *tx, const struct ddb_table *t, const struct ddb_index *x, struct err *e) {
     struct arena a = {0};
-    int rc = discard(tx, arena_printf(&a, "i%lld_%d", (long long)t->id, x->number), "h, r, pk, sk", e);
+    int rc = ddb_discard_rows(tx, arena_printf(&a, "i%lld_%d", (long long)t->id, x->number), "h, r, pk, sk", e);
     arena_free(&a);
     return rc;
 }
@@ -25,8 +25,8 @@ int ddb_discard(struct local_tx *tx, const struct ddb_table *t, const struct ddb
     struct arena a = {0};
     int rc = -1;
     if (x) return discard_index(tx, t, x, e);
-    if (discard(tx, arena_printf(&a, "d%lld", (long long)t->id), "pk, sk", e)) goto out;
-    if (t->ttl.n && discard(tx, arena_printf(&a, "x%lld", (long long)t->id), "at, pk, sk", e)) goto out;
+    if (ddb_discard_rows(tx, arena_printf(&a, "d%lld", (long long)t->id), "pk, sk", e)) goto out;
+    if (t->ttl.n && ddb_discard_rows(tx, arena_printf(&a, "x%lld", (long long)t->id), EXPIRY_COLUMNS, e)) goto out;
     for (size_t i = 0; i < t->n_indexes; i++)
         if (discard_index(tx, t, &t->indexes[i], e)) goto out;
     rc = 0;
@@ -97,6 +97,8 @@ static int table_of(struct local_tx *tx, struct arena *a, const struct filling *
     db_done(s);
     if (row < 0) return -1;
     if (row && ddb_table(tx, name, ret, e)) return -1;
+    *ret_index = NULL;
+    if (row && f->number == EXPIRY_NUMBER && (*ret)->ttl.n) return 0;
     for (size_t i = 0; row && i < (*ret)->n_indexes; i++)
         if ((*ret)->indexes[i].number == f->number) {
             *ret_index = &(*ret)->indexes[i];
@@ -106,11 +108,24 @@ static int table_of(struct local_tx *tx, struct arena *a, const struct filling *
                    (long long)f->table);
 }
 
-/* Writers keep the index as they go, so an entry may be there. */
+static int add_expiry(struct local_tx *tx, const struct ddb_table *t, const struct av *item, const struct ddb_key *k,
+                      struct err *e) {
+    struct db_stmt *s;
+    int64_t at;
+    if (!item_expiry(t, item, &at)) return 0;
+    if (db_stmtf(tx->db, &s, e, "INSERT OR IGNORE INTO x%lld VALUES(?1, ?2, ?3)", (long long)t->id)) return -1;
+    db_bind_i64(s, 1, at);
+    db_bind_blob(s, 2, k->pk);
+    db_bind_blob(s, 3, k->sk);
+    return db_run(s, e) ? -1 : 0;
+}
+
+/* x NULL: the table's expiry. Writers keep both as they go, so an entry may be there. */
 static int add_entry(struct local_tx *tx, const struct ddb_table *t, const struct ddb_index *x, const struct av *item,
                      const struct ddb_key *k, struct arena *a, struct err *e) {
     struct str h, r;
     struct db_stmt *s;
+    if (!x) return add_expiry(tx, t, item, k, e);
     if (!key_of_indexed(a, x, item, &h, &r)) return 0;
     if (db_stmtf(tx->db, &s, e, "INSERT OR IGNORE INTO i%lld_%d VALUES(?1, ?2, ?3, ?4)", (long long)t->id, x->number))
         return -1;

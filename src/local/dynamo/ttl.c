@@ -1,34 +1,31 @@
 /* UpdateTimeToLive, DescribeTimeToLive. Sweeping is in store_item.c. */
+#include "base/crypto.h"
 #include "local/dynamo/dynamo.h"
+#include "local/store.h"
 
-/* Entries for the items that are there already. */
-static int backfill(struct local_tx *tx, struct arena *a, const struct ddb_table *t, struct err *e) {
-    struct db_stmt *s = NULL, *put = NULL;
-    int row;
-    if (db_stmtf(tx->db, &s, e, "SELECT pk, sk, item FROM d%lld", (long long)t->id)) return -1;
-    while ((row = db_step(s, e)) == 1) {
-        struct arena one = {0};
-        struct av item;
-        int64_t at = 0;
-        bool bad = av_decode(&one, db_bytes(s, 2), &item, e), has = !bad && item_expiry(t, &item, &at);
-        arena_free(&one);
-        if (bad) goto fail;
-        if (!has) continue;
-        if (db_stmtf(tx->db, &put, e, "INSERT INTO x%lld VALUES(?1, ?2, ?3)", (long long)t->id)) goto fail;
-        struct str pk = arena_str(a, db_bytes(s, 0)), sk = arena_str(a, db_bytes(s, 1));
-        db_bind_i64(put, 1, at);
-        db_bind_blob(put, 2, pk);
-        db_bind_blob(put, 3, sk);
-        if (db_run(put, e)) goto fail;
-    }
-    db_done(s);
-    return row < 0 ? -1 : 0;
-fail:
-    db_done(s);
-    return -1;
+/* The sweep makes the entries of the items that are there already. */
+static int begin_expiry(struct local_tx *tx, struct arena *a, long long id, struct err *e) {
+    struct str sql = arena_printf(a,
+                                  "CREATE TABLE x%lld(at INTEGER, pk BLOB, sk BLOB, PRIMARY KEY(at, pk, sk)) WITHOUT "
+                                  "ROWID; REPLACE INTO ddb_index VALUES(%lld, %d, '', %d, x'', x'')",
+                                  id, id, EXPIRY_NUMBER, INDEX_CREATING);
+    local_sweep_soon(tx);
+    return db_exec(tx->db, sql.p, e);
 }
 
-static int set_ttl(struct local_tx *tx, const struct ddb_table *t, struct str name, struct err *e) {
+/* The sweep empties it, under a name that does not come again. */
+static int end_expiry(struct local_tx *tx, struct arena *a, long long id, struct err *e) {
+    uint64_t random;
+    crypto_random(&random, sizeof random);
+    struct str name = arena_printf(a, "x%lld_%llx", id, (unsigned long long)random);
+    struct str sql = arena_printf(a,
+                                  "ALTER TABLE x%lld RENAME TO %s; DELETE FROM ddb_index WHERE table_id = %lld AND "
+                                  "number = %d",
+                                  id, name.p, id, EXPIRY_NUMBER);
+    return db_exec(tx->db, sql.p, e) || ddb_discard_rows(tx, name, EXPIRY_COLUMNS, e) ? -1 : 0;
+}
+
+static int set_ttl(struct local_tx *tx, struct arena *a, const struct ddb_table *t, struct str name, struct err *e) {
     struct db_stmt *s;
     if (db_stmt(tx->db, "UPDATE ddb_table SET ttl = ?1 WHERE id = ?2", &s, e)) return -1;
     if (name.n)
@@ -37,15 +34,8 @@ static int set_ttl(struct local_tx *tx, const struct ddb_table *t, struct str na
         db_bind_null(s, 1);
     db_bind_i64(s, 2, t->id);
     if (db_run(s, e)) return -1;
-    struct arena a = {0};
-    struct str sql = arena_printf(&a,
-                                  name.n ? "CREATE TABLE x%lld(at INTEGER, pk BLOB, sk BLOB, PRIMARY KEY(at, pk, sk)) "
-                                           "WITHOUT ROWID"
-                                         : "DROP TABLE x%lld",
-                                  (long long)t->id);
-    int rc = db_exec(tx->db, sql.p, e);
-    arena_free(&a);
-    return rc || ddb_touch_schema(tx, e) ? -1 : 0;
+    if ((name.n ? begin_expiry : end_expiry)(tx, a, (long long)t->id, e)) return -1;
+    return ddb_touch_schema(tx, e) ? -1 : 0;
 }
 
 static int check_change(const struct ddb_table *t, bool on, struct str name, struct err *e) {
@@ -67,8 +57,7 @@ int ddb_update_ttl(struct local_tx *tx, struct aws_call *c) {
     bool on = param_flag(spec, "Enabled");
     struct str name = json_get_s(spec, "AttributeName");
     if (ddb_table(tx, table, &t, e) || check_change(t, on, name, e)) return -1;
-    if (set_ttl(tx, t, on ? name : STR_NONE, e)) return -1;
-    if (on && (ddb_table(tx, table, &t, e) || backfill(tx, &c->arena, t, e))) return -1;
+    if (set_ttl(tx, &c->arena, t, on ? name : STR_NONE, e)) return -1;
     c->result = json_make_obj();
     json_set(&c->arena, &c->result, "TimeToLiveSpecification", *spec);
     return 0;

@@ -207,4 +207,21 @@ describe("Time to live", function()
     db.e:advance(2000000)
     wait_for(3)
   end)
+
+  it("finds what was there before, however much, little by little", function()
+    for i = 0, 59 do
+      local requests = {}
+      for k = 1, 20 do requests[k] = { PutRequest = { Item = { id = S(("old%d"):format(i * 20 + k)), ttl = N(now + 10) } } } end
+      db:ok("BatchWriteItem", { RequestItems = { Keys = requests } })
+    end
+    put("later", N(now + 100000))
+    db:ok("UpdateTimeToLive", enable(true))
+    db:ok("UpdateTimeToLive", enable(false))
+    db:ok("UpdateTimeToLive", enable(true))
+    put("old1", N(now + 100000))
+    db:ok("DeleteItem", { TableName = "Keys", Key = { id = S "old2" } })
+    db.e:advance(20000)
+    wait_for(2)
+    assert.are.same({ "later", "old1" }, ids())
+  end)
 end)
