@@ -216,6 +216,7 @@ static void run_alone(struct writer *w, struct local_op *op) {
     struct list one;
     list_init(&one);
     list_add(&one, &op->node);
+    w->worked_ms = now_mono_ms();
     run_one(w, op);
     forget_services(w);
     recheck_waiters(w);

@@ -3,10 +3,12 @@
 #include "base/now.h"
 #include "base/url.h"
 #include "sign/canonical.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SKEW_MS (15 * 60 * 1000)
+#define HEADER "The authorization header is malformed; "
 
 /* What a request says about its signature, from either place. */
 struct claim {
@@ -96,24 +98,21 @@ static int read_query(const struct http_request *r, struct claim *c, struct err 
 
 static int read_header(struct str authorization, const struct http_request *r, struct claim *c, struct err *e) {
     struct str rest = str_trim(authorization), algorithm = str_cut(&rest, ' ');
-    if (!str_is(algorithm, SIGN_ALGORITHM))
-        return err_set(e, ERR_S3_ARGUMENT,
-                       "The authorization mechanism you have provided is not supported. Please use " SIGN_ALGORITHM
-                       ".");
-    while (rest.n) {
+    if (!str_is(algorithm, SIGN_ALGORITHM)) return err_set(e, ERR_S3_ARGUMENT, "Unsupported Authorization Type");
+    bool known = true;
+    while (rest.n && known) {
         struct str value = str_trim(str_cut(&rest, ',')), name = str_cut(&value, '=');
         struct str *slot = str_is(name, "Credential")      ? &c->credential
                            : str_is(name, "SignedHeaders") ? &c->signed_headers
                            : str_is(name, "Signature")     ? &c->signature
                                                            : NULL;
-        if (!slot || slot->n)
-            return err_set(e, ERR_S3_ARGUMENT, "The Authorization header has %s \"%.*s\".",
-                           slot ? "a second" : "the unknown part", STR_ARG(str_take(name, 64)));
-        *slot = value;
+        known = slot && !slot->n;
+        if (known) *slot = value;
     }
-    if (!c->credential.n || !c->signed_headers.n || !c->signature.n)
-        return err_set(e, ERR_S3_ARGUMENT,
-                       "The Authorization header requires Credential, SignedHeaders and Signature.");
+    if (!known || !c->credential.n || !c->signed_headers.n || !c->signature.n)
+        return err_set(e, ERR_S3_AUTH_HEADER,
+                       HEADER "the authorization header requires three components: Credential, SignedHeaders, and "
+                              "Signature.");
     c->date = http_header(r, "x-amz-date");
     c->query = r->raw_query;
     return 0;
@@ -121,9 +120,17 @@ static int read_header(struct str authorization, const struct http_request *r, s
 
 /* ---- checks ---- */
 
-/* ERR_S3_QUERY_AUTH for a query; AWS answers a bad header with 400 too. */
-static enum err_code malformed(const struct claim *c) {
-    return c->presigned ? ERR_S3_QUERY_AUTH : ERR_S3_ARGUMENT;
+static int malformed(const struct claim *c, struct err *e, const char *fmt, struct str what) {
+    char why[400];
+    snprintf(why, sizeof why, fmt, STR_ARG(str_take(what, 128)));
+    return err_set(e, c->presigned ? ERR_S3_QUERY_AUTH : ERR_S3_AUTH_HEADER, "%s%s",
+                   c->presigned ? "Error parsing the X-Amz-Credential parameter; " : HEADER, why);
+}
+
+static bool is_day(struct str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9') return false;
+    return s.n == 8;
 }
 
 /* "key/20130524/us-east-1/s3/aws4_request", cut from the right: a key may hold '/'. */
@@ -132,19 +139,28 @@ static int split_credential(struct claim *c, struct err *e) {
     for (int i = 3; i >= 0; i--) {
         size_t at = rest.n;
         while (at && rest.p[at - 1] != '/') at--;
-        if (!at) goto bad;
+        if (!at)
+            return malformed(
+                c, e,
+                "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".%.*s",
+                STR(""));
         parts[i] = str_from(rest, at);
         rest = str_take(rest, at - 1);
     }
-    if (!rest.n || parts[0].n != 8 || !parts[1].n || !parts[2].n || !str_is(parts[3], "aws4_request")) goto bad;
+    if (!rest.n)
+        return malformed(c, e, "a non-empty Access Key (AKID) must be provided in the credential.%.*s", STR(""));
+    if (!is_day(parts[0]))
+        return malformed(c, e,
+                         "incorrect date format \"%.*s\". This date in the credential must be in the format "
+                         "\"yyyyMMdd\".",
+                         parts[0]);
+    if (!str_is(parts[3], "aws4_request"))
+        return malformed(c, e, "incorrect terminal \"%.*s\". This endpoint uses \"aws4_request\".", parts[3]);
     c->access_key = rest;
     c->day = parts[0];
     c->region = parts[1];
     c->service = parts[2];
     return 0;
-bad:
-    return err_set(e, malformed(c),
-                   "The Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
 }
 
 static int read_date(const struct http_request *r, struct claim *c, struct err *e) {
@@ -157,9 +173,9 @@ static int read_date(const struct http_request *r, struct claim *c, struct err *
     char time[17];
     now_amz(c->unix_ms, time);
     if (!str_eq(c->day, str_n(time, 8)))
-        return err_set(e, malformed(c),
-                       "Invalid credential date \"%.*s\". This date is not the same as X-Amz-Date: \"%s\".",
-                       STR_ARG(c->day), time);
+        return err_set(e, c->presigned ? ERR_S3_QUERY_AUTH : ERR_S3_AUTH_HEADER,
+                       "%sInvalid credential date \"%.*s\". This date is not the same as X-Amz-Date: \"%s\".",
+                       c->presigned ? "" : HEADER, STR_ARG(c->day), time);
     return 0;
 }
 
@@ -332,7 +348,7 @@ static int read_claim(const struct http_request *r, struct claim *c, struct err 
                        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter or the Authorization "
                        "header should be specified");
     if (query) return read_query(r, c, e);
-    if (authorization.p) return read_header(authorization, r, c, e);
+    if (authorization.n) return read_header(authorization, r, c, e);
     if (has_param(r, "AWSAccessKeyId"))
         return err_set(e, ERR_S3_ARGUMENT,
                        "The authorization mechanism you have provided is not supported. "

@@ -38,7 +38,7 @@ import socket
 s = socket.create_connection(("127.0.0.1", %s))
 s.settimeout(10)
 for i in range(20):
-    s.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: DynamoDB_20120810.ListTables\r\nContent-Length: 2\r\n\r\n{}")
+    s.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: DynamoDB_20120810.ListTables\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
     data = s.recv(65536)
     head, _, body = data.partition(b"\r\n\r\n")
     assert b"400 Bad Request" in head and b"MissingAuthenticationToken" in body, data
@@ -71,7 +71,7 @@ print("whole")
 
   it("takes anything unsigned only where it was told to, on loopback", function()
     local open = support.cloud { args = "--no-verify" }
-    local body = curl("-X POST -H 'X-Amz-Target: DynamoDB_20120810.ListTables' -d '{}'", open.cloud .. "/")
+    local body = curl("-X POST -H 'Content-Type: application/json' -H 'X-Amz-Target: DynamoDB_20120810.ListTables' -d '{}'", open.cloud .. "/")
     assert.same({ TableNames = json.array {} }, json.decode(body))
     assert.matches("takes any signature", open:stop())
     local out, status = support.sh("%s cloud --memory --port 0 --host 0.0.0.0 --no-verify 2>&1", support.bin)
@@ -108,7 +108,7 @@ print(waiting.recv(4096).split(b"\r\n")[0].decode(), flush=True)
     local function ask(path, doc) return json.decode(curl("-X POST -d " .. support.quote(json.encode(doc)), open.cloud .. "/_perigee/cloud/" .. path)) end
     assert.matches("^2030%-01%-01T00:00:00", ask("clock", { now = "2030-01-01T00:00:00Z", freeze = true }).now)
     ask("faults", { faults = { { match = "dynamodb:ListTables", times = 1, error = "ProvisionedThroughputExceededException" } } })
-    local call = "-X POST -H 'X-Amz-Target: DynamoDB_20120810.ListTables' -d '{}'"
+    local call = "-X POST -H 'Content-Type: application/json' -H 'X-Amz-Target: DynamoDB_20120810.ListTables' -d '{}'"
     assert.matches("#ProvisionedThroughputExceededException$", json.decode(curl(call, open.cloud .. "/")).__type)
     assert.same({ TableNames = json.array {} }, json.decode(curl(call, open.cloud .. "/")))
     assert.same({ reset = true }, ask("reset", {}))

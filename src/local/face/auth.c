@@ -91,6 +91,7 @@ static const struct wording *wording_of(enum err_code s3) {
     case ERR_S3_BAD_KEY_ID:
         return &wordings[1];
     case ERR_S3_ARGUMENT:
+    case ERR_S3_AUTH_HEADER:
     case ERR_S3_QUERY_AUTH:
         return &wordings[3];
     case ERR_S3_DENIED:
@@ -327,6 +328,12 @@ static int verify_v4(struct face *f, struct err *e) {
 static int check_scope(const struct face *f, struct err *e) {
     static const char *const names[] = {"s3", "sqs", "dynamodb", "ses", "sts"};
     struct str s = f->who.service;
+    if (f->protocol == FACE_S3 && !sign_is_s3(s))
+        return err_set(e, f->who.presigned ? ERR_S3_QUERY_AUTH : ERR_S3_AUTH_HEADER,
+                       "%s; incorrect service \"%.*s\". This endpoint belongs to \"s3\".",
+                       f->who.presigned ? "Error parsing the X-Amz-Credential parameter"
+                                        : "The authorization header is malformed",
+                       STR_ARG(str_take(s, 64)));
     const struct aws_service_row *row = aws_service_row(f->service);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (str_is(s, names[i]) && !str_is(s, row->signing)) {
@@ -411,8 +418,11 @@ static int decode_body(struct face *f, struct str kind, struct err *e) {
 /* == all ============================================================================================================
  */
 
+/* S3 looks at any Authorization header; the others see only those of Signature Version 4. */
 static bool is_signed(const struct face *f) {
-    return http_header(f->r, "authorization").p || is_presigned(f) || face_param(f, "X-Amz-Credential").p;
+    struct str header = str_trim(http_header(f->r, "authorization"));
+    bool seen = f->protocol == FACE_S3 ? header.n > 0 : str_starts(header, STR("AWS4-"));
+    return seen || is_presigned(f) || face_param(f, "X-Amz-Credential").p;
 }
 
 static int verify(struct face *f, struct err *e) {

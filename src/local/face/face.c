@@ -3,6 +3,7 @@
  * In order: X-Amz-Target, the service of the credential scope, the host's first label, the path, Action; else S3. */
 #include "base/xml.h"
 #include "local/face/control.h"
+#include "local/face/query.h"
 #include <string.h>
 
 enum { MAX_QUERY = 2000, MAX_FORM = 20000 };
@@ -179,21 +180,39 @@ static bool is_form(const struct face *f) {
     return str_ieq(str_take(type, 33), STR("application/x-www-form-urlencoded"));
 }
 
+/* The parameter Action of the query, or of the form in the body. */
+static struct str action_of(const struct face *f) {
+    struct str found = face_param(f, "Action");
+    for (struct str rest = is_form(f) ? f->r->body : STR_NONE; rest.n && !found.p;) {
+        struct str value = str_cut(&rest, '&'), name = str_cut(&value, '=');
+        if (str_is(name, "Action")) found = value.p ? value : STR("");
+    }
+    return found;
+}
+
+/* Nobody signed, and the host says nothing: actions have one service each. Queues have paths of their own. */
+static enum aws_service by_action(const struct face *f, struct str action) {
+    bool root = str_is(f->r->path, "/");
+    if (str_starts(f->r->path, STR("/v2/email"))) return AWS_SES;
+    if (action.p && query_sqs_knows(action)) return AWS_SQS;
+    if (action.p && root) return query_ses_knows(action) ? AWS_SES : AWS_STS;
+    return AWS_S3;
+}
+
 static void choose_service(struct face *f) {
     f->claimed = claimed_service(f);
     if (by_target(f)) return;
-    bool action = face_param(f, "Action").p || (is_form(f) && str_find(f->r->body, STR("Action="), 0) >= 0);
-    bool v2 = str_starts(f->r->path, STR("/v2/email"));
+    struct str action = action_of(f);
     f->service = AWS_S3;
     if (f->claimed.n) {
-        if (!engine_service(f->claimed, &f->service)) f->service = action ? AWS_STS : AWS_S3;
+        if (!engine_service(f->claimed, &f->service)) f->service = action.p ? AWS_STS : AWS_S3;
     } else if (!by_host(f)) {
-        f->service = v2 ? AWS_SES : action && str_is(f->r->path, "/") ? AWS_STS : AWS_S3;
+        f->service = by_action(f, action);
     }
-    f->protocol = f->service == AWS_S3               ? FACE_S3
-                  : f->service == AWS_DYNAMODB       ? FACE_JSON
-                  : f->service == AWS_SES && !action ? FACE_SES
-                                                     : FACE_QUERY;
+    f->protocol = f->service == AWS_S3                 ? FACE_S3
+                  : f->service == AWS_DYNAMODB         ? FACE_JSON
+                  : f->service == AWS_SES && !action.p ? FACE_SES
+                                                       : FACE_QUERY;
 }
 
 /* == buckets in the host's name =====================================================================================

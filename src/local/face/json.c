@@ -17,6 +17,16 @@ static void set_sum(struct face *f, struct http_response *res) {
     face_set(res, "x-amz-crc32", str_c(sum));
 }
 
+/* What DynamoDB answers to requests that are not of its protocol. */
+static void send_foreign(struct face *f) {
+    struct http_response res;
+    http_response_init(&res, 404);
+    buf_c(&res.body, "<UnknownOperationException/>\n");
+    face_set(&res, "x-amzn-RequestId", f->r->request_id);
+    set_sum(f, &res);
+    face_send(f, &res);
+}
+
 static void send(struct face *f, struct http_response *res) {
     face_set(res, "Content-Type", STR("application/x-amz-json-1.0"));
     face_set(res, "x-amzn-RequestId", f->r->request_id);
@@ -45,6 +55,11 @@ static void send_error(struct face *f, struct aws_call *c) {
 void face_json_error(struct face *f, const struct err *e) {
     struct aws_call *c = f->call ? f->call : aws_call_named(f->service, f->action);
     f->call = NULL;
+    if (f->service == AWS_DYNAMODB && err_status_of(e) == 404) {
+        aws_call_free(c);
+        send_foreign(f);
+        return;
+    }
     c->err = *e;
     send_error(f, c);
 }
@@ -101,8 +116,21 @@ static int read_params(struct face *f, struct err *e) {
     return -1;
 }
 
+static bool is_json(struct str type) {
+    struct str name = str_trim(str_cut(&type, ';'));
+    return str_ieq(name, STR("application/x-amz-json-1.0")) || str_ieq(name, STR("application/json"));
+}
+
+/* DynamoDB's front door: POST, and JSON by its type where there is a body. */
+static int check_protocol(const struct face *f, struct err *e) {
+    if (f->service != AWS_DYNAMODB) return 0;
+    if (str_is(f->r->method, "POST") && (!f->r->body.n || is_json(http_header(f->r, "content-type")))) return 0;
+    return err_service(e, "UnknownOperationException", 404, false, "not of DynamoDB's protocol");
+}
+
 int face_json_check(struct face *f, struct err *e) {
     f->call = aws_call_named(f->service, f->action);
+    if (check_protocol(f, e)) return -1;
     if (!str_is(f->r->method, "POST"))
         return err_set(e, ERR_UNKNOWN_OPERATION, "%.*s is no method of this protocol: it takes POST",
                        STR_ARG(str_take(f->r->method, 20)));

@@ -10,6 +10,10 @@ int query_tree(const struct face *f, struct arena *a, struct json *ret, struct e
 /* {"2": x, "10": y} -> [x, y]; {"member": {..}} likewise. Errors name `what`. */
 int query_list(struct arena *a, const struct json *v, const char *what, struct json *ret, struct err *e);
 
+/* Whether it has an action of that name. */
+bool query_sqs_knows(struct str action);
+bool query_ses_knows(struct str action);
+
 /* SQS's flat lists to what its JSON protocol has. */
 int query_sqs_params(struct arena *a, struct str action, const struct json *tree, struct json *ret, struct err *e);
 void query_sqs_result(struct buf *b, struct str action, const struct json *result);

@@ -183,6 +183,10 @@ static const struct action *find(struct str name) {
     return NULL;
 }
 
+bool query_ses_knows(struct str action) {
+    return find(action);
+}
+
 struct aws_call *query_ses_call(const struct face *f, const struct json *tree, struct err *e) {
     const struct action *action = find(f->action);
     if (!action) {

@@ -77,6 +77,13 @@ static int members(struct arena *a, bool create, const struct json *tree, struct
     return 0;
 }
 
+bool query_sqs_knows(struct str action) {
+    struct aws_call *c = aws_call_named(AWS_SQS, action);
+    bool known = c->op != AWS_OTHER;
+    aws_call_free(c);
+    return known;
+}
+
 int query_sqs_params(struct arena *a, struct str action, const struct json *tree, struct json *ret, struct err *e) {
     return members(a, str_is(action, "CreateQueue"), tree, ret, e);
 }

@@ -155,7 +155,7 @@ describe("the control", function()
     open(ON, { no_verify = true })
     ask("PUT", "/faults", { faults = { { match = "dynamodb:ListTables", error = "ProvisionedThroughputExceededException", message = "slow down" } } })
     local status, _, body = e:face { method = "POST", target = "/", body = "{}",
-      headers = { Host = "localhost", ["X-Amz-Target"] = "DynamoDB_20120810.ListTables" } }
+      headers = { Host = "localhost", ["Content-Type"] = "application/x-amz-json-1.0", ["X-Amz-Target"] = "DynamoDB_20120810.ListTables" } }
     local error = json.decode(body)
     assert.same({ 400, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "slow down" },
       { status, error.__type, error.message })

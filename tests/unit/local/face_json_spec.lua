@@ -15,7 +15,7 @@ describe("JSON on the cloud port", function()
     p.method, p.target, p.body, p.plain = p.method or "POST", p.path or "/", body, p.plain ~= false
     p.headers = p.headers or {}
     p.headers.Host = p.headers.Host or "localhost:4566"
-    p.headers["Content-Type"] = "application/x-amz-json-1.0"
+    p.headers["Content-Type"] = p.type or p.type == nil and "application/x-amz-json-1.0" or nil
     p.headers["X-Amz-Target"] = target
     if p.sign == nil then p.sign = target and target:find "SQS" and "sqs" or "dynamodb" end
     p.sign = p.sign or nil
@@ -60,10 +60,27 @@ describe("JSON on the cloud port", function()
     refused(400, unknown, "Frobnicate", dynamodb("Frobnicate", "{}"))
     refused(400, unknown, "X%-Amz%-Target", post(nil, "{}"))
     refused(400, unknown, "Logs_20140328.PutLogEvents", post("Logs_20140328.PutLogEvents", "{}"))
-    refused(400, unknown, "GET", dynamodb("ListTables", "", { method = "GET" }))
+    refused(400, unknown, "GET", sqs("ListQueues", {}, { method = "GET" }))
     refused(400, unknown, "Frobnicate", sqs("Frobnicate", {}))
     refused(400, unknown, nil, post("DynamoDB_20120810", "{}"))
     refused(400, unknown, nil, post("", "{}"))
+  end)
+
+  it("answers what is not of DynamoDB's protocol as its front door does, whoever signed it", function()
+    local function foreign(more)
+      local status, h, body = dynamodb("ListTables", more.body or "{}", more)
+      assert.same({ 404, "<UnknownOperationException/>\n", "3552371480", "req-1" }, { status, body, h["x-amz-crc32"], h["x-amzn-requestid"] })
+    end
+    for _, method in ipairs { "GET", "PUT", "DELETE", "HEAD", "PATCH" } do foreign { method = method } end
+    foreign { method = "GET", body = "", sign = false }
+    for _, type in ipairs { false, "", "text/plain", "application/x-amz-json-1.1", "application/x-www-form-urlencoded", "application/jsonx" } do
+      foreign { type = type }
+      foreign { type = type, sign = false }
+    end
+    for _, type in ipairs { "application/json", "application/json; charset=utf-8", "Application/X-Amz-Json-1.0" } do
+      assert.equal(200, (dynamodb("ListTables", "{}", { type = type })))
+    end
+    refused(400, "com.amazon.coral.service#SerializationException", nil, dynamodb("ListTables", "", { type = false }))
   end)
 
   it("refuses what is no JSON object before it looks at the signature", function()
@@ -101,6 +118,10 @@ describe("JSON on the cloud port", function()
       "Authorization header requires 'SignedHeaders' parameter%. Authorization header requires existence of either a 'X%-Amz%-Date' or a " ..
       "'Date' header%. Authorization=AWS4%-HMAC%-SHA256$",
       dynamodb("ListTables", "{}", { sign = false, headers = { Authorization = "AWS4-HMAC-SHA256 Credential=x" } }))
+    for _, other in ipairs { "", "Basic eDp5", "AWS perigee:x" } do
+      refused(400, "com.amazon.coral.service#MissingAuthenticationTokenException", nil,
+        dynamodb("ListTables", "{}", { sign = false, headers = { Authorization = other } }))
+    end
     refused(400, "com.amazon.coral.service#InvalidSignatureException", "correct service: 'dynamodb'",
       dynamodb("ListTables", "{}", { sign = "sqs" }))
   end)

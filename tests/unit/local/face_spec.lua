@@ -161,4 +161,28 @@ describe("the cloud port", function()
     assert.equal("", select(3, ask("HEAD", link("HEAD", { key = "none" }))))
   end)
 
+
+  it("says of a malformed Authorization header what AWS says", function()
+    local function refused(code, message, authorization, more)
+      local p = more or {}
+      p.headers = authorization and { Authorization = authorization, ["X-Amz-Date"] = "20231114T221320Z" } or {}
+      local status, _, body = ask("GET", "http://h/bkt/k", p)
+      assert.equal(code == "AccessDenied" and 403 or 400, status)
+      assert.equal(code, body:match "<Code>(.-)</Code>")
+      assert.equal(message, (body:match("<Message>(.-)</Message>"):gsub("&quot;", '"'):gsub("&lt;", "<"):gsub("&gt;", ">")))
+    end
+    local malformed, prefix = "AuthorizationHeaderMalformed", "The authorization header is malformed; "
+    refused(malformed, prefix .. "the authorization header requires three components: Credential, SignedHeaders, and Signature.",
+      "AWS4-HMAC-SHA256 Credential=a/20231114/us-east-1/s3/aws4_request")
+    refused(malformed, prefix .. 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".',
+      "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host, Signature=0")
+    refused(malformed, prefix .. 'incorrect terminal "x". This endpoint uses "aws4_request".',
+      "AWS4-HMAC-SHA256 Credential=a/20231114/us-east-1/s3/x, SignedHeaders=host, Signature=0")
+    refused(malformed, prefix .. 'incorrect service "ec2". This endpoint belongs to "s3".', nil, { sign = "ec2" })
+    refused("InvalidArgument", "Unsupported Authorization Type", "Digest x")
+    refused("AccessDenied", "Access Denied", "")
+    local status, _, body = ask("GET", (link("GET"):gsub("aws4_request", "aws4")))
+    assert.equal(400, status)
+    assert.matches('<Code>AuthorizationQueryParametersError</Code><Message>Error parsing the X%-Amz%-Credential parameter; incorrect terminal', body)
+  end)
 end)

@@ -209,4 +209,27 @@ describe("the Query protocol", function()
       assert.same({}, mails())
     end)
   end)
+
+  it("unsigned goes by its action to the service that has it", function()
+    e:close()
+    e = assert(t.open { memory = true, no_verify = true })
+    local function plain(action, more, path)
+      local params = more or {}
+      params.Action = action
+      return e:face { method = "POST", target = path or "/", body = form(params),
+        headers = { Host = "localhost:4566", ["Content-Type"] = "application/x-www-form-urlencoded" } }
+    end
+    local function get(target) return e:face { method = "GET", target = target, headers = { Host = "localhost:4566" } } end
+    local status, _, body = plain("CreateQueue", { QueueName = "q" })
+    assert.equal(200, status, body)
+    assert.matches("<QueueUrl>http://localhost:4566/000000000000/q</QueueUrl>", body)
+    assert.equal(200, (plain("SendMessage", { MessageBody = "m" }, "/000000000000/q")))
+    assert.matches("<Body>m</Body>", (select(3, get("/000000000000/q?Action=ReceiveMessage"))))
+    assert.matches("<QueueUrl>", (select(3, get("/?Action=ListQueues"))))
+    assert.equal(200, (plain("VerifyEmailIdentity", { EmailAddress = "a@b.test" })))
+    assert.matches("<member>a@b.test</member>", (select(3, plain("ListIdentities"))))
+    assert.matches("<Account>000000000000</Account>", (select(3, plain("GetCallerIdentity"))))
+    assert.matches("sts%.amazonaws%.com.*<Code>InvalidAction</Code>", (select(3, plain("Frobnicate"))))
+    assert.matches("<Code>NoSuchBucket</Code>", (select(3, get("/bkt/key"))))
+  end)
 end)

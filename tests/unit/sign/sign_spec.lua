@@ -629,20 +629,40 @@ describe("verify", function()
             assert.equal("SignatureDoesNotMatch", (code_of(with(r, {headers = twice}))))
         end)
 
-        for name, value in pairs{
-            ["another scheme"] = "Basic eDp5", ["nothing"] = "", ["the algorithm alone"] = "AWS4-HMAC-SHA256",
-            ["no signature"] = "AWS4-HMAC-SHA256 Credential=a/20261122/r/s3/aws4_request, SignedHeaders=host",
-            ["a part twice"] = "AWS4-HMAC-SHA256 Credential=a, Credential=b, SignedHeaders=host, Signature=00",
-            ["an unknown part"] = "AWS4-HMAC-SHA256 Foo=a", ["a bad credential"] =
-                "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=00",
+        local function with_header(value)
+            local r = signed()
+            r.headers[#r.headers] = {"Authorization", value}
+            return code_of(r)
+        end
+        local three = "the authorization header requires three components: Credential, SignedHeaders, and Signature."
+        for name, case in pairs{
+            ["the algorithm alone"] = {"AWS4-HMAC-SHA256", three},
+            ["no signature"] = {"AWS4-HMAC-SHA256 Credential=a/20261122/r/s3/aws4_request, SignedHeaders=host", three},
+            ["a part twice"] = {"AWS4-HMAC-SHA256 Credential=a, Credential=b, SignedHeaders=host, Signature=00", three},
+            ["an unknown part"] = {"AWS4-HMAC-SHA256 Foo=a", three},
+            ["a bad credential"] = {"a/b", 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'},
+            ["no key"] = {"/20261122/r/s3/aws4_request", "a non-empty Access Key (AKID) must be provided in the credential."},
+            ["a bad day"] = {"a/2026112/r/s3/aws4_request",
+                'incorrect date format "2026112". This date in the credential must be in the format "yyyyMMdd".'},
+            ["another terminal"] = {"a/20261122/r/s3/aws3_request", 'incorrect terminal "aws3_request". This endpoint uses "aws4_request".'},
+            ["another day"] = {"a/20261121/r/s3/aws4_request",
+                'Invalid credential date "20261121". This date is not the same as X-Amz-Date: "20261122T053000Z".'},
         } do
-            it("names an Authorization with " .. name .. " as InvalidArgument", function()
-                local r = signed()
-                r.headers[#r.headers] = {"Authorization", value}
-                local code, message = code_of(r)
-                assert.equal("InvalidArgument", code, message)
+            it("names an Authorization with " .. name .. " as malformed, in S3's words", function()
+                local value = case[1]
+                if not value:find "^AWS4" then value = "AWS4-HMAC-SHA256 Credential=" .. value .. ", SignedHeaders=host, Signature=00" end
+                local code, message = with_header(value)
+                assert.equal("AuthorizationHeaderMalformed", code, message)
+                assert.equal("The authorization header is malformed; " .. case[2], message)
             end)
         end
+
+        it("knows no other scheme, and an empty one as none", function()
+            local code, message = with_header "Basic eDp5"
+            assert.equal("InvalidArgument", code)
+            assert.equal("Unsupported Authorization Type", message)
+            assert.equal("AccessDenied", (with_header ""))
+        end)
 
         it("requires S3's content hash, and a sensible one", function()
             local function hashed(value)
