@@ -448,10 +448,12 @@ struct ddb_plan {
     struct key_range bounds;
     struct ddb_start start;
     int64_t segment, segments; /* segments 0: not a parallel scan */
+    struct str beyond;         /* of a parallel scan: hash keys up to this one are done; p NULL: none */
 };
 int plan_target(struct ddb_plan *q, const struct ddb_table *t, const struct json *p, struct err *e);
 int plan_keys(struct arena *a, struct ddb_plan *q, const struct expr *x, struct err *e);
 int plan_start(struct arena *a, struct ddb_plan *q, const struct av *key, struct err *e);
+/* A pure function of the hash key and TotalSegments: what is written between two pages moves nothing. */
 bool plan_in_segment(const struct ddb_plan *q, struct str pk);
 
 /* ==== token.c ==== */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_BYTES = 1 << 20 };
+enum { PAGE_BYTES = 1 << 20, PASS_ROWS = 16 };
 enum select { SELECT_ALL, SELECT_PROJECTED, SELECT_SPECIFIC, SELECT_COUNT };
 static const char *const selects[] = {"ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "COUNT",
                                       NULL};
@@ -19,6 +19,9 @@ struct reading {
     struct usage used;
     struct expr *keys, *filter;
     struct projection projection;
+    struct db_stmt *rows;
+    struct buf foreign; /* parallel scan: the hash key of another segment that was seen last, */
+    int passed;         /* and how often in a row */
     /* result */
     struct json items, last;
     int64_t count, scanned;
@@ -216,6 +219,25 @@ static int check_filter(const struct ddb_plan *q, const char *what, const struct
 
 /* ==== rows ==== */
 
+/* A parallel scan reads the hash keys of all rows; items only of its own, so those of an index are no join. */
+static void select_rows(struct buf *b, const struct ddb_plan *q) {
+    long long id = (long long)q->table->id;
+    if (!q->index)
+        buf_printf(b, "SELECT d.pk, d.item FROM d%lld d", id);
+    else if (q->segments)
+        buf_printf(b, "SELECT x.h, x.pk, x.sk FROM i%lld_%d x", id, q->index->number);
+    else
+        buf_printf(b, "SELECT x.h, d.item FROM i%lld_%d x CROSS JOIN d%lld d ON d.pk = x.pk AND d.sk = x.sk", id,
+                   q->index->number, id);
+}
+
+static void where_scan(struct buf *b, const struct ddb_plan *q) {
+    if (q->beyond.p)
+        buf_printf(b, " WHERE %s > ?2", q->index ? "x.h" : "d.pk");
+    else if (q->has_start)
+        buf_c(b, q->index ? " WHERE (x.h, x.r, x.pk, x.sk) > (?7, ?6, ?4, ?5)" : " WHERE (d.pk, d.sk) > (?4, ?5)");
+}
+
 /* Parameters: 1 hash, 2 lower, 3 upper bound, 4 pk, 5 sk, 6 r, 7 h of the start. */
 static void where_query(struct buf *b, const struct ddb_plan *q) {
     const char *col = q->index ? "x.r" : "d.sk", *past = q->backward ? "<" : ">";
@@ -227,19 +249,9 @@ static void where_query(struct buf *b, const struct ddb_plan *q) {
 }
 
 static void sql_of(struct buf *b, const struct ddb_plan *q) {
-    long long id = (long long)q->table->id;
     const char *desc = q->backward ? " DESC" : "";
-    if (q->index)
-        buf_printf(b, "SELECT x.h, d.item FROM i%lld_%d x CROSS JOIN d%lld d ON d.pk = x.pk AND d.sk = x.sk", id,
-                   q->index->number, id);
-    else
-        buf_printf(b, "SELECT d.pk, d.item FROM d%lld d", id);
-    if (!q->scan)
-        where_query(b, q);
-    else if (q->has_start && q->index)
-        buf_c(b, " WHERE (x.h, x.r, x.pk, x.sk) > (?7, ?6, ?4, ?5)");
-    else if (q->has_start)
-        buf_c(b, " WHERE (d.pk, d.sk) > (?4, ?5)");
+    select_rows(b, q);
+    (q->scan ? where_scan : where_query)(b, q);
     if (!q->index)
         buf_printf(b, " ORDER BY d.pk%s, d.sk%s", desc, desc);
     else
@@ -256,11 +268,53 @@ static int open_rows(struct local_tx *tx, const struct ddb_plan *q, struct db_st
     if (!q->scan) db_bind_blob(s, 1, q->pk);
     if (q->bounds.lo.p) db_bind_blob(s, 2, q->bounds.lo);
     if (q->bounds.hi.p) db_bind_blob(s, 3, q->bounds.hi);
+    if (q->beyond.p) {
+        db_bind_blob(s, 2, q->beyond);
+        *ret = s;
+        return 0;
+    }
     if (q->has_start && (q->scan || q->index)) db_bind_blob(s, 4, q->start.key.pk);
     if (q->has_start) db_bind_blob(s, 5, q->start.key.sk);
     if (q->has_start && q->index) db_bind_blob(s, 6, q->start.r);
     if (q->has_start && q->index && q->scan) db_bind_blob(s, 7, q->start.h);
     *ret = s;
+    return 0;
+}
+
+/* Rows of other segments are passed one by one; of a hash key with many, the rest at once. */
+static int pass_foreign(struct local_tx *tx, struct reading *r, struct err *e) {
+    struct str h = db_bytes(r->rows, 0);
+    if (!str_eq(h, buf_view(&r->foreign))) {
+        buf_clear(&r->foreign);
+        buf_str(&r->foreign, h);
+        r->passed = 0;
+        return 0;
+    }
+    if (++r->passed < PASS_ROWS) return 0;
+    r->plan.beyond = arena_str(r->a, h);
+    r->passed = 0;
+    db_done(r->rows);
+    r->rows = NULL;
+    return open_rows(tx, &r->plan, &r->rows, e);
+}
+
+static int next_row(struct local_tx *tx, struct reading *r, struct err *e) {
+    for (;;) {
+        int row = db_step(r->rows, e);
+        if (row != 1 || !r->plan.segments || plan_in_segment(&r->plan, db_bytes(r->rows, 0))) return row;
+        if (pass_foreign(tx, r, e)) return -1;
+    }
+}
+
+static int read_item(struct local_tx *tx, struct reading *r, struct av *ret, struct err *e) {
+    if (!r->plan.index || !r->plan.segments) return av_decode(r->a, arena_str(r->a, db_bytes(r->rows, 1)), ret, e);
+    struct ddb_key k = {arena_str(r->a, db_bytes(r->rows, 1)), arena_str(r->a, db_bytes(r->rows, 2))};
+    struct av *item;
+    if (item_read(tx, r->a, r->plan.table, &k, &item, e)) return -1;
+    if (!item)
+        return err_set(e, ERR_CORRUPT, "an index of %.*s names an item that is not there",
+                       STR_ARG(r->plan.table->name));
+    *ret = *item;
     return 0;
 }
 
@@ -286,15 +340,14 @@ static bool at_end(const struct reading *r, const struct av *item) {
 }
 
 /* Until the limit or a page is full; the page ends before the item that would pass its size. */
-static int read_rows(struct reading *r, struct db_stmt *s, struct err *e) {
+static int read_rows(struct local_tx *tx, struct reading *r, struct err *e) {
     size_t bytes = 0;
     struct av *last = NULL;
     bool consistent = param_flag(r->p, "ConsistentRead");
     int row;
-    while ((row = db_step(s, e)) == 1) {
-        if (r->plan.segments && !plan_in_segment(&r->plan, db_bytes(s, 0))) continue;
+    while ((row = next_row(tx, r, e)) == 1) {
         struct av *item = ARENA_NEW(r->a, struct av), seen;
-        if (av_decode(r->a, arena_str(r->a, db_bytes(s, 1)), item, e)) return -1;
+        if (read_item(tx, r, item, e)) return -1;
         seen = *item;
         struct av whole_key = key_attributes(r->a, r->plan.table, r->plan.index, item);
         if (r->index_only) keep_projected(r->a, &r->plan, &seen);
@@ -338,10 +391,11 @@ static int prepare(struct local_tx *tx, struct reading *r, struct err *e) {
 }
 
 static int run(struct local_tx *tx, struct aws_call *c, struct reading *r) {
-    struct db_stmt *s = NULL;
-    if (prepare(tx, r, &c->err) || open_rows(tx, &r->plan, &s, &c->err)) return -1;
-    int rc = read_rows(r, s, &c->err);
-    db_done(s);
+    r->foreign = BUF_MAX(HASH_MAX);
+    if (prepare(tx, r, &c->err) || open_rows(tx, &r->plan, &r->rows, &c->err)) return -1;
+    int rc = read_rows(tx, r, &c->err);
+    db_done(r->rows);
+    buf_free(&r->foreign);
     if (rc) return -1;
     c->result = json_make_obj();
     if (r->select != SELECT_COUNT) json_set(&c->arena, &c->result, "Items", r->items);
