@@ -242,10 +242,16 @@ check("s3: objects, metadata, ranges and conditions", async () => {
 
 check("s3: a stream as a body: chunks without signature, a checksum behind them", async () => {
   const Bucket = await bucket();
+  const sent = [];
+  const streams = new s3.S3Client(settings({ forcePathStyle: true }));
+  streams.middlewareStack.add((next) => (args) => { sent.push(args.request.headers); return next(args); }, { step: "finalizeRequest", priority: "low" });
   for (const [count, size] of [[0, 0], [1, 1], [40, 20000]]) {
     const Body = Readable.from(pieces(count, size), { objectMode: false });
-    const stored = await objects.send(new s3.PutObjectCommand({ Bucket, Key: "stream", Body, ContentLength: count * size }));
+    const stored = await streams.send(new s3.PutObjectCommand({ Bucket, Key: "stream", Body, ContentLength: count * size }));
     assert.ok(stored.ChecksumCRC32);
+    const headers = sent.pop();
+    assert.deepEqual([headers["x-amz-content-sha256"], headers["x-amz-trailer"], headers["content-encoding"]],
+      ["STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x-amz-checksum-crc32", "aws-chunked"]);
     const got = await objects.send(new s3.GetObjectCommand({ Bucket, Key: "stream" }));
     const bytes = await got.Body.transformToByteArray();
     assert.equal(bytes.length, count * size);
@@ -300,6 +306,57 @@ check("s3: an upload in parts from a stream", async () => {
   assert.match(stored.ETag, /-3"$/);
   const got = await objects.send(new s3.GetObjectCommand({ Bucket, Key: "big" }));
   assert.equal(md5(await got.Body.transformToByteArray()), md5(whole));
+});
+
+check("s3: parts by hand, with checksums", async () => {
+  const Bucket = await bucket();
+  const Key = "a&b <ü>";
+  const { UploadId, ChecksumAlgorithm } = await objects.send(new s3.CreateMultipartUploadCommand({ Bucket, Key, ChecksumAlgorithm: "SHA256" }));
+  assert.equal(ChecksumAlgorithm, "SHA256");
+  const bodies = [Buffer.alloc(5 * 1024 * 1024, "a"), Buffer.from("end")];
+  const Parts = [];
+  for (const [i, Body] of bodies.entries()) {
+    const part = await objects.send(new s3.UploadPartCommand({ Bucket, Key, UploadId, PartNumber: i + 1, Body, ChecksumAlgorithm: "SHA256" }));
+    Parts.push({ PartNumber: i + 1, ETag: part.ETag, ChecksumSHA256: part.ChecksumSHA256 });
+  }
+  const uploads = await objects.send(new s3.ListMultipartUploadsCommand({ Bucket }));
+  assert.deepEqual(uploads.Uploads.map((u) => [u.Key, u.UploadId, u.Initiated instanceof Date]), [[Key, UploadId, true]]);
+  const sizes = [];
+  for await (const page of s3.paginateListParts({ client: objects, pageSize: 1 }, { Bucket, Key, UploadId })) sizes.push(...page.Parts.map((p) => p.Size));
+  assert.deepEqual(sizes, bodies.map((b) => b.length));
+  const complete = (list) => objects.send(new s3.CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts: list } }));
+  await assert.rejects(complete([...Parts].reverse()), { name: "InvalidPartOrder" });
+  await assert.rejects(complete([{ PartNumber: 1 }]), { name: "MalformedXML" });
+  const done = await complete(Parts);
+  assert.match(done.ETag, /-2"$/);
+  assert.match(done.ChecksumSHA256, /-2$/);
+  const second = await objects.send(new s3.GetObjectCommand({ Bucket, Key, PartNumber: 2 }));
+  assert.deepEqual([await text(second), second.PartsCount], ["end", 2]);
+  await objects.send(new s3.DeleteObjectCommand({ Bucket, Key }));
+  await s3.waitUntilObjectNotExists({ client: objects, maxWaitTime: 30 }, { Bucket, Key });
+});
+
+check("s3: versions and rules", async () => {
+  const Bucket = await bucket();
+  assert.equal((await objects.send(new s3.GetBucketVersioningCommand({ Bucket }))).Status, undefined);
+  await objects.send(new s3.PutBucketVersioningCommand({ Bucket, VersioningConfiguration: { Status: "Enabled" } }));
+  const first = await objects.send(new s3.PutObjectCommand({ Bucket, Key: "k", Body: "1" }));
+  await objects.send(new s3.PutObjectCommand({ Bucket, Key: "k", Body: "2" }));
+  assert.equal((await objects.send(new s3.DeleteObjectCommand({ Bucket, Key: "k" }))).DeleteMarker, true);
+  assert.equal(await text(await objects.send(new s3.GetObjectCommand({ Bucket, Key: "k", VersionId: first.VersionId }))), "1");
+  const { Versions, DeleteMarkers } = await objects.send(new s3.ListObjectVersionsCommand({ Bucket }));
+  assert.deepEqual([Versions.map((v) => [v.Size, v.IsLatest]), DeleteMarkers.map((m) => m.IsLatest)], [[[1, false], [1, false]], [true]]);
+  const Objects = [...Versions, ...DeleteMarkers].map(({ Key, VersionId }) => ({ Key, VersionId }));
+  assert.equal((await objects.send(new s3.DeleteObjectsCommand({ Bucket, Delete: { Objects } }))).Deleted.length, 3);
+  const Rules = [
+    { ID: "days", Status: "Enabled", Filter: { Prefix: "tmp/" }, Expiration: { Days: 7 }, AbortIncompleteMultipartUpload: { DaysAfterInitiation: 2 } },
+    { ID: "date", Status: "Disabled", Filter: { Prefix: "" }, Expiration: { Date: new Date("2030-01-01T00:00:00Z") } },
+  ];
+  await objects.send(new s3.PutBucketLifecycleConfigurationCommand({ Bucket, LifecycleConfiguration: { Rules } }));
+  assert.deepEqual((await objects.send(new s3.GetBucketLifecycleConfigurationCommand({ Bucket }))).Rules, Rules);
+  const glacier = [{ ID: "g", Status: "Enabled", Filter: { Prefix: "" }, Transitions: [{ Days: 1, StorageClass: "GLACIER" }] }];
+  await assert.rejects(objects.send(new s3.PutBucketLifecycleConfigurationCommand({ Bucket, LifecycleConfiguration: { Rules: glacier } })), { name: "NotImplemented" });
+  await assert.rejects(objects.send(new s3.GetBucketAclCommand({ Bucket })), { name: "NotImplemented" });
 });
 
 check("s3: virtual hosts", async () => {
