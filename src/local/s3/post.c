@@ -4,6 +4,7 @@
 #include "local/s3/form.h"
 #include "local/s3/s3.h"
 #include "sign/sign.h"
+#include <string.h>
 
 enum { FIELDS_MAX = 100, FIELD_BYTES_MAX = 20 * 1024, DATE_MAX_MS = 7 * 86400 * 1000, SKEW_MS = 15 * 60 * 1000 };
 
@@ -61,6 +62,15 @@ static struct str base_name(struct str path) {
     return path;
 }
 
+static struct str joined(struct arena *a, struct str x, struct str y, struct str z) {
+    char *start = arena_alloc(a, x.n + y.n + z.n + 1), *p = start;
+    const struct str parts[] = {x, y, z};
+    for (size_t i = 0; i < 3; p += parts[i++].n)
+        if (parts[i].n) memcpy(p, parts[i].p, parts[i].n);
+    *p = 0;
+    return str_n(start, (size_t)(p - start));
+}
+
 /* "All variables within the form are expanded prior to validating the POST policy." */
 static void expand_filename(struct post *p) {
     const struct str variable = STR("${filename}"), name = base_name(p->file->filename);
@@ -71,7 +81,7 @@ static void expand_filename(struct post *p) {
             ptrdiff_t at = str_find(*v, variable, from);
             if (at < 0) break;
             struct str rest = str_from(*v, (size_t)at + variable.n);
-            *v = arena_printf(p->a, "%.*s%.*s%.*s", (int)at, v->p, STR_ARG(name), STR_ARG(rest));
+            *v = joined(p->a, str_take(*v, (size_t)at), name, rest);
             from = (size_t)at + name.n;
         }
     }

@@ -96,6 +96,11 @@ describe("uploads by form", function()
     assert.same({ "image/png", "u1" }, { got.ContentType, got.Metadata.owner })
   end)
 
+  it("name the file behind any bytes", function()
+    assert.equal(204, (post(form { Fields = { ["Content-Type"] = "a\0${filename}" } })))
+    refused(400, "InvalidArgument", "without NUL", form { Key = "up\0/${filename}" })
+  end)
+
   it("are answered as the form wishes", function()
     local status, _, body = post(form { Key = "a&b", Fields = { success_action_status = "201" } })
     assert.equal(201, status)
