@@ -5,6 +5,8 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+int luaopen_t_shapes(lua_State *L);
+
 static struct str arg(lua_State *L, int i) {
     struct str s;
     s.p = luaL_checklstring(L, i, &s.n);
@@ -112,4 +114,4 @@ static int luaopen_t_aws(lua_State *L) {
     return 1;
 }
 
-const luaL_Reg test_modules[] = {{"t.aws", luaopen_t_aws}, {NULL, NULL}};
+const luaL_Reg test_modules[] = {{"t.aws", luaopen_t_aws}, {"t.shapes", luaopen_t_shapes}, {NULL, NULL}};
