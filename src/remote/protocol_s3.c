@@ -313,44 +313,38 @@ static int add_body(struct out *o) {
 /* == the others =====================================================================================================
  */
 
+static int write_document(struct out *o, const char *name, enum s3_shape shape, const struct json *v) {
+    struct buf b = BUF_MAX(WIRE_BODY_MAX);
+    if (!json_is(v, JSON_OBJ))
+        return wrong(o, name, v ? arena_printf(o->a, "%s, not an object", json_type_name(v->type)).p : "missing");
+    if (aws_s3_write_request(o->a, &b, shape, v, o->e)) {
+        buf_free(&b);
+        return err_wrap(o->e, "%s", name);
+    }
+    wire_header(o->a, o->r, "content-type", STR("application/xml"));
+    return wire_take(o->a, &b, name, &o->r->body, o->e);
+}
+
 /* Buckets are made in the region that is called, which all regions but us-east-1 want to be told. */
 static int add_location(struct out *o) {
-    const struct json *config = json_get(&o->call->params, "CreateBucketConfiguration");
-    const struct json *given = json_get(config, "LocationConstraint");
-    struct str location = json_str(given);
-    struct buf b = BUF_MAX(4096);
-    for (uint32_t i = 0; json_is(config, JSON_OBJ) && i < config->n; i++)
-        if (!str_is(config->members[i].key, "LocationConstraint"))
-            return err_set(o->e, ERR_S3_ARGUMENT,
-                           "CreateBucketConfiguration: %.*s is unknown or not supported yet; known is "
-                           "LocationConstraint",
-                           STR_ARG(str_take(config->members[i].key, 80)));
-    if (config && !json_is(config, JSON_OBJ) && !json_is(config, JSON_NULL))
-        return wrong(o, "CreateBucketConfiguration", "no object");
-    if (given && !json_is(given, JSON_STR) && !json_is(given, JSON_NULL))
-        return wrong(o, "LocationConstraint", "no string");
-    if (!location.n && !str_is(o->s->region, "us-east-1")) location = o->s->region;
-    if (!location.n) return 0;
-    buf_c(&b, "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>");
-    xml_escape(&b, location);
-    buf_c(&b, "</LocationConstraint></CreateBucketConfiguration>");
-    wire_header(o->a, o->r, "content-type", STR("application/xml"));
-    return wire_take(o->a, &b, "the bucket's configuration", &o->r->body, o->e);
+    const char *name = "CreateBucketConfiguration", *location = "LocationConstraint";
+    const struct json *given = json_get(&o->call->params, name);
+    struct json all = json_make_obj();
+    if (given && !json_is(given, JSON_OBJ) && !json_is(given, JSON_NULL)) return wrong(o, name, "no object");
+    for (uint32_t i = 0; json_is(given, JSON_OBJ) && i < given->n; i++) {
+        const struct json *v = &given->members[i].value;
+        bool empty = json_is(v, JSON_NULL) || (json_is(v, JSON_STR) && !v->s.n);
+        if (!empty) json_set_str(o->a, &all, given->members[i].key, *v);
+    }
+    if (!str_is(o->s->region, "us-east-1") && !json_get(&all, location))
+        json_set(o->a, &all, location, json_make_str(o->s->region));
+    return all.n ? write_document(o, name, S3_OF_CreateBucketConfiguration, &all) : 0;
 }
 
 /* What must be there with the bodies of these operations: a checksum. */
 static int add_document(struct out *o) {
-    const struct json *v = json_get(&o->call->params, o->plan->takes);
-    struct buf b = BUF_MAX(WIRE_BODY_MAX);
-    if (!json_is(v, JSON_OBJ))
-        return wrong(o, o->plan->takes,
-                     v ? arena_printf(o->a, "%s, not an object", json_type_name(v->type)).p : "missing");
-    if (aws_s3_write_request(o->a, &b, o->plan->body, v, o->e)) {
-        buf_free(&b);
-        return err_wrap(o->e, "%s", o->plan->takes);
-    }
-    if (wire_take(o->a, &b, o->plan->takes, &o->r->body, o->e)) return -1;
-    wire_header(o->a, o->r, "content-type", STR("application/xml"));
+    const char *name = o->plan->takes;
+    if (write_document(o, name, o->plan->body, json_get(&o->call->params, name))) return -1;
     if (o->op == S3_COMPLETE) return 0;
     wire_header(o->a, o->r, "x-amz-checksum-crc32", s3_sum(o->a, S3_CRC32, o->r->body));
     wire_header(o->a, o->r, "x-amz-sdk-checksum-algorithm", STR("CRC32"));

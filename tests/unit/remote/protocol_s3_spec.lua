@@ -118,7 +118,7 @@ describe("CreateBucket", function()
     local function body(params, region) return encoded("CreateBucket", params, { region = region }).body end
     it("names the region, but us-east-1", function()
         assert.equal("", body { Bucket = "b" })
-        assert.equal('<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><LocationConstraint>eu-west-1</LocationConstraint>' ..
+        assert.equal('<?xml version="1.0" encoding="UTF-8"?>\n<CreateBucketConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><LocationConstraint>eu-west-1</LocationConstraint>' ..
             "</CreateBucketConfiguration>", body({ Bucket = "b" }, "eu-west-1"))
         assert.matches("<LocationConstraint>EU</", body { Bucket = "b", CreateBucketConfiguration = { LocationConstraint = "EU" } })
         assert.matches("<LocationConstraint>&lt;x&gt;</", body { Bucket = "b", CreateBucketConfiguration = { LocationConstraint = "<x>" } })
@@ -127,7 +127,7 @@ describe("CreateBucket", function()
     it("refuses other configuration by name", function()
         assert.matches("CreateBucketConfiguration: Tags is unknown", (refused("CreateBucket", { Bucket = "b", CreateBucketConfiguration = { Tags = { 1 } } })))
         assert.matches("CreateBucketConfiguration is no object", (refused("CreateBucket", { Bucket = "b", CreateBucketConfiguration = "x" })))
-        assert.matches("LocationConstraint is no string", (refused("CreateBucket", { Bucket = "b", CreateBucketConfiguration = { LocationConstraint = 1 } })))
+        assert.matches("parameter LocationConstraint is number, not a string", (refused("CreateBucket", { Bucket = "b", CreateBucketConfiguration = { LocationConstraint = 1 } })))
     end)
 end)
 
