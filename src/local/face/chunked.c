@@ -135,7 +135,9 @@ static struct str canonical(const struct reader *r) {
         const struct http_header *h = &r->out->trailers[i];
         for (size_t k = 0; k < h->name.n; k++)
             buf_byte(&b, h->name.p[k] >= 'A' && h->name.p[k] <= 'Z' ? (char)(h->name.p[k] + 32) : h->name.p[k]);
-        buf_printf(&b, ":%.*s\n", STR_ARG(h->value));
+        buf_byte(&b, ':');
+        buf_str(&b, h->value);
+        buf_byte(&b, '\n');
     }
     struct str text = arena_str(r->a, buf_view(&b));
     buf_free(&b);
