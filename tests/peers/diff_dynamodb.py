@@ -57,6 +57,8 @@ explained("parameters out of range: DynamoDB Local has words of its own", VALIDA
 explained("parameters out of range are found before other faults", VALIDATION + "1 validation error detected", STATIC)
 explained("a segment that is none: found before other faults, DynamoDB Local has words of its own",
           VALIDATION + "The Segment parameter is zero-based", STATIC)
+explained("ReturnValues that the operation has not: DynamoDB Local has words of its own",
+          VALIDATION + "ReturnValues can only be ALL_OLD or NONE", VALIDATION + "Return values set to invalid value", "put_item|delete_item")
 explained("SIZE is among the reserved words", VALIDATION + "Invalid .*reserved keyword: size", "ok")
 explained("consistent reads of a global index: DynamoDB Local has words of its own",
           VALIDATION + "Consistent reads are not supported on global secondary indexes", VALIDATION + "Consistent read cannot be true when (querying|scanning) a GSI")

@@ -91,7 +91,7 @@ int ddb_batch_get(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
     struct usage used;
     uint32_t n = 0;
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     usage_open(a, &c->params, &used);
     const struct json *items = param(&c->params, "RequestItems");
     struct get_group *groups = ARENA_ARRAY(a, struct get_group, items->n);
@@ -167,7 +167,7 @@ int ddb_batch_write(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
     uint32_t n;
     struct usage used;
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     usage_open(&c->arena, &c->params, &used);
     bool sized = metrics_wanted(&c->params);
     if (parse_requests(&c->arena, param(&c->params, "RequestItems"), w, &n, e) || bind_requests(tx, &c->arena, w, n, e))

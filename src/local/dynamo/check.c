@@ -8,7 +8,27 @@ struct str clip(struct str s) {
     return str_take(s, n);
 }
 
-int ddb_params(struct aws_call *c) {
+static bool is_on_items(enum aws_op op) {
+    switch (op) {
+    case AWS_DYNAMODB_PutItem:
+    case AWS_DYNAMODB_GetItem:
+    case AWS_DYNAMODB_UpdateItem:
+    case AWS_DYNAMODB_DeleteItem:
+    case AWS_DYNAMODB_Query:
+    case AWS_DYNAMODB_Scan:
+    case AWS_DYNAMODB_BatchGetItem:
+    case AWS_DYNAMODB_BatchWriteItem:
+    case AWS_DYNAMODB_TransactWriteItems:
+    case AWS_DYNAMODB_TransactGetItems:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int ddb_params(struct local_tx *tx, struct aws_call *c) {
+    struct ddb_state *st = tx->service[AWS_DYNAMODB];
+    st->terse = c->params.open && is_on_items(c->op);
     struct str message = STR_NONE;
     if (!shape_check(&c->arena, &c->params, shape_of(c->op), c->row->action, &message, &c->err)) return 0;
     c->result = json_make_obj();

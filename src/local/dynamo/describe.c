@@ -200,6 +200,6 @@ int ddb_describe(struct local_tx *tx, struct arena *a, const struct ddb_table *t
 
 int ddb_describe_table(struct local_tx *tx, struct aws_call *c) {
     struct ddb_table *t;
-    if (ddb_params(c) || ddb_table(tx, param_table(&c->params), &t, &c->err)) return -1;
+    if (ddb_params(tx, c) || ddb_table(tx, param_table(&c->params), &t, &c->err)) return -1;
     return ddb_describe(tx, &c->arena, t, "Table", NULL, &c->result, &c->err);
 }

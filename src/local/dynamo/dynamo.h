@@ -149,6 +149,7 @@ struct ddb_state { /* tx->service[AWS_DYNAMODB] */
     int64_t version;
     struct map tables; /* name -> struct ddb_table */
     struct ddb_counting counting;
+    bool terse; /* this operation is a client's, on items: AWS does not name the table that is not there */
 };
 /* Looks whether the schema changed; tables got before in another operation may be gone then. */
 int ddb_table(struct local_tx *tx, struct str name, struct ddb_table **ret, struct err *e);
@@ -373,7 +374,7 @@ bool item_expiry(const struct ddb_table *t, const struct av *item, int64_t *ret)
 /* ==== check.c: parameters ==== */
 
 /* The request against its shape, see shape.h; what follows reads what has passed. */
-int ddb_params(struct aws_call *c);
+int ddb_params(struct local_tx *tx, struct aws_call *c);
 const struct json *param(const struct json *obj, const char *name); /* NULL when absent or null */
 struct str param_table(const struct json *p);                       /* TableName, which may be an ARN */
 /* Index into `set` (ended by NULL), or dflt. */

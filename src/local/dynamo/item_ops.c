@@ -23,7 +23,7 @@ static int write_one(struct local_tx *tx, struct aws_call *c, enum write_kind ki
     struct usage used;
     struct json metrics = json_make_null();
     c->result = json_make_obj();
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     usage_open(a, &c->params, &used);
     bool sized = metrics_wanted(&c->params);
     int rv = param_enum(&c->params, "ReturnValues", return_values, RV_NONE);

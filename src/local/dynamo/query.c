@@ -409,13 +409,13 @@ static int run(struct local_tx *tx, struct aws_call *c, struct reading *r) {
 
 int ddb_query(struct local_tx *tx, struct aws_call *c) {
     struct reading r = {.a = &c->arena, .p = &c->params, .items = json_make_arr()};
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     r.plan.backward = json_is(param(&c->params, "ScanIndexForward"), JSON_FALSE);
     return run(tx, c, &r);
 }
 
 int ddb_scan(struct local_tx *tx, struct aws_call *c) {
     struct reading r = {.a = &c->arena, .p = &c->params, .items = json_make_arr(), .plan.scan = true};
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     return run(tx, c, &r);
 }

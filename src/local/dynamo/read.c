@@ -38,7 +38,7 @@ int ddb_get_item(struct local_tx *tx, struct aws_call *c) {
     size_t size;
     struct usage used;
     struct err *e = &c->err;
-    if (ddb_params(c) || get_parse(&c->arena, &c->params, &g, e)) return -1;
+    if (ddb_params(tx, c) || get_parse(&c->arena, &c->params, &g, e)) return -1;
     usage_open(&c->arena, &c->params, &used);
     if (ddb_table(tx, g.table_name, &g.table, e) || key_of_key(&c->arena, g.table, &g.given, &g.key, e)) return -1;
     if (get_one(tx, &c->arena, &g, &item, &size, e)) return -1;

@@ -195,6 +195,7 @@ int ddb_table_more(struct local_tx *tx, struct str name, struct ddb_table **ret,
     struct ddb_table *t = map_get(&st->tables, name);
     if (!t) {
         if (ddb_table_load(tx->db, name, &t, e)) return -1;
+        if (!t && st->terse) return err_set(e, ERR_DDB_NOT_FOUND, "Requested resource not found");
         if (!t)
             return err_set(e, ERR_DDB_NOT_FOUND, "Requested resource not found: Table: %.*s not found", STR_ARG(name));
         map_put(&st->tables, t->name, t);

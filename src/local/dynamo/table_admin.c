@@ -109,7 +109,7 @@ static int tagged(struct local_tx *tx, struct aws_call *c, struct ddb_table **re
 
 int ddb_tag(struct local_tx *tx, struct aws_call *c) {
     struct ddb_table *t;
-    if (ddb_params(c) || check_tagging(tx, c, "Tags", "tags", "Tag")) return -1;
+    if (ddb_params(tx, c) || check_tagging(tx, c, "Tags", "tags", "Tag")) return -1;
     const struct json *tags = param(&c->params, "Tags");
     if (ddb_check_tags(tags, &c->err) || tagged(tx, c, &t) || ddb_put_tags(tx, t, tags, &c->err)) return -1;
     c->result = json_make_obj();
@@ -119,7 +119,7 @@ int ddb_tag(struct local_tx *tx, struct aws_call *c) {
 int ddb_untag(struct local_tx *tx, struct aws_call *c) {
     struct ddb_table *t;
     struct err *e = &c->err;
-    if (ddb_params(c) || check_tagging(tx, c, "TagKeys", "tagKeys", "Tag Key") || tagged(tx, c, &t)) return -1;
+    if (ddb_params(tx, c) || check_tagging(tx, c, "TagKeys", "tagKeys", "Tag Key") || tagged(tx, c, &t)) return -1;
     const struct json *keys = param(&c->params, "TagKeys");
     for (uint32_t i = 0; i < keys->n; i++) {
         struct db_stmt *s;
@@ -139,7 +139,7 @@ int ddb_list_tags(struct local_tx *tx, struct aws_call *c) {
     struct ddb_table *t;
     struct db_stmt *s;
     int row;
-    if (ddb_params(c) || check_tagging(tx, c, NULL, NULL, NULL)) return -1;
+    if (ddb_params(tx, c) || check_tagging(tx, c, NULL, NULL, NULL)) return -1;
     if (param(&c->params, "NextToken"))
         return err_set(&c->err, ERR_VALIDATION, "ListTagsOfResource: NextToken is none that was given out");
     if (tagged(tx, c, &t)) return -1;
@@ -169,7 +169,7 @@ int ddb_limits(struct local_tx *tx, struct aws_call *c) {
                   {"TableMaxReadCapacityUnits", 40000},
                   {"TableMaxWriteCapacityUnits", 40000}};
     (void)tx;
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     c->result = json_make_obj();
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         json_set(&c->arena, &c->result, limits[i].name, json_make_i64(&c->arena, limits[i].n));
@@ -180,7 +180,7 @@ int ddb_limits(struct local_tx *tx, struct aws_call *c) {
 int ddb_endpoints(struct local_tx *tx, struct aws_call *c) {
     struct json o = json_make_obj(), list = json_make_arr();
     int port = atomic_load(&tx->local->cloud_port);
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     struct str address = port ? arena_printf(&c->arena, "localhost:%d", port) : STR("localhost");
     json_set(&c->arena, &o, "Address", json_make_str(address));
     json_set(&c->arena, &o, "CachePeriodInMinutes", json_make_i64(&c->arena, 1440));
@@ -195,7 +195,7 @@ int ddb_backups(struct local_tx *tx, struct aws_call *c) {
     struct json d = json_make_obj(), in_time = json_make_obj();
     struct arena *a = &c->arena;
     struct ddb_table *t;
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     struct str name = param_table(&c->params);
     if (ddb_table(tx, name, &t, &c->err))
         return c->err.code == ERR_DDB_NOT_FOUND

@@ -54,7 +54,8 @@ int ddb_create_table(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
     struct ddb_table *t = NULL;
     int rc = -1;
-    if (ddb_params(c) || ddb_check_settings(&c->params, e) || ddb_check_definition(&c->arena, &c->params, e)) return -1;
+    if (ddb_params(tx, c) || ddb_check_settings(&c->params, e) || ddb_check_definition(&c->arena, &c->params, e))
+        return -1;
     const struct json *tags = param(&c->params, "Tags");
     struct str name = param_table(&c->params);
     if (tags && ddb_check_tags(tags, e)) return -1;
@@ -90,7 +91,7 @@ static int forget_rows(struct local_tx *tx, int64_t id, struct err *e) {
 int ddb_delete_table(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
     struct ddb_table *t;
-    if (ddb_params(c) || ddb_table(tx, param_table(&c->params), &t, e)) return -1;
+    if (ddb_params(tx, c) || ddb_table(tx, param_table(&c->params), &t, e)) return -1;
     if (param_flag(&t->def, "DeletionProtectionEnabled"))
         return err_set(
             e, ERR_VALIDATION,
@@ -108,7 +109,7 @@ int ddb_list_tables(struct local_tx *tx, struct aws_call *c) {
     struct json names = json_make_arr();
     int64_t max = LIST_MAX;
     int row;
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     const struct json *limit = param(&c->params, "Limit");
     struct str from = json_get_s(&c->params, "ExclusiveStartTableName");
     if (limit) json_i64(limit, &max);

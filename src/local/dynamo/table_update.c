@@ -292,7 +292,7 @@ int ddb_update_table(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
     struct ddb_table *t;
     struct json deleted = {0};
-    if (ddb_params(c) || check_given(&c->params, e) || check_changes(&c->params, e)) return -1;
+    if (ddb_params(tx, c) || check_given(&c->params, e) || check_changes(&c->params, e)) return -1;
     struct str name = param_table(&c->params);
     if (ddb_check_settings(&c->params, e) || ddb_table(tx, name, &t, e)) return -1;
     struct change u = {.a = &c->arena, .p = &c->params, .t = t};

@@ -124,7 +124,7 @@ int ddb_transact_write(struct local_tx *tx, struct aws_call *c) {
     struct ddb_token token;
     struct usage used;
     c->result = json_make_obj();
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     usage_open(a, &c->params, &used);
     bool sized = metrics_wanted(&c->params);
     const struct json *items = param(&c->params, "TransactItems");
@@ -169,7 +169,7 @@ int ddb_transact_get(struct local_tx *tx, struct aws_call *c) {
     struct json responses = json_make_arr();
     size_t bytes = 0;
     struct usage used;
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     usage_open(a, &c->params, &used);
     const struct json *items = param(&c->params, "TransactItems");
     used.transaction = true;

@@ -51,7 +51,7 @@ static int check_change(const struct ddb_table *t, bool on, struct str name, str
 int ddb_update_ttl(struct local_tx *tx, struct aws_call *c) {
     struct err *e = &c->err;
     struct ddb_table *t;
-    if (ddb_params(c)) return -1;
+    if (ddb_params(tx, c)) return -1;
     const struct json *spec = param(&c->params, "TimeToLiveSpecification");
     struct str table = param_table(&c->params);
     bool on = param_flag(spec, "Enabled");
@@ -65,7 +65,7 @@ int ddb_update_ttl(struct local_tx *tx, struct aws_call *c) {
 
 int ddb_describe_ttl(struct local_tx *tx, struct aws_call *c) {
     struct ddb_table *t;
-    if (ddb_params(c) || ddb_table(tx, param_table(&c->params), &t, &c->err)) return -1;
+    if (ddb_params(tx, c) || ddb_table(tx, param_table(&c->params), &t, &c->err)) return -1;
     struct json d = json_make_obj();
     json_set(&c->arena, &d, "TimeToLiveStatus", json_make_c(t->ttl.n ? "ENABLED" : "DISABLED"));
     if (t->ttl.n) json_set(&c->arena, &d, "AttributeName", json_make_str(arena_str(&c->arena, t->ttl)));
