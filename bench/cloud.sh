@@ -13,14 +13,14 @@ clients=${CLIENTS:-1 16 64}
 work_list=${WORK:-put update get query send round s3put s3get}
 peers=build/peers
 wanted=${*:-dynalite s3rver moto dynamodb elasticmq minio}
-declare -A pid port start rss
+declare -A pid port
 
 build_cloud() {
   local dir=${PERIGEE_BENCH_BUILD:-build/release}
   say "building $dir"
   [ -f "$dir/build.ninja" ] || cmake --preset release >&2
-  cmake --build "$dir" --target perigee perigee_cloud_load >&2
-  perigee=$dir/perigee load=$dir/bench/perigee_cloud_load
+  cmake --build "$dir" --target perigee perigee_cloud_load perigee_first_answer >&2
+  perigee=$dir/perigee load=$dir/bench/perigee_cloud_load first_answer=$dir/bench/perigee_first_answer
 }
 
 # What a server is asked for; each keeps its data below $work: on the disk when it can.
@@ -80,23 +80,17 @@ CONF
 
 keys_of() { case $1 in s3rver) echo S3RVER S3RVER ;; minio) echo perigee perigee-secret ;; *) echo perigee perigee ;; esac }
 
-# Starts a server; start[NAME]: milliseconds to its first answer.
-begin_server() {
-  local name=$1 dir=$work/$1 began now
+# Starts a server on the data it has; milliseconds from before its exec to its first answer go to $work/WHICH.NAME.
+begin_server() { # SERVER WHICH
+  local name=$1 dir=$work/$1 now
   mkdir -p "$dir"
   port[$name]=$(free_port)
-  began=$(date +%s%N)
-  (run_server "$name" "${port[$name]}" "$dir") >"$dir/log" 2>&1 &
+  (echo "${EPOCHREALTIME/[.,]/}" >"$dir/began" && run_server "$name" "${port[$name]}" "$dir") >"$dir/log" 2>&1 &
   pid[$name]=$!
-  for _ in $(seq 6000); do
-    if (exec 4<>"/dev/tcp/127.0.0.1/${port[$name]}" && printf 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n' >&4 && read -r -t 20 _ <&4) 2>/dev/null; then
-      now=$(date +%s%N)
-      start[$name]=$(((now - began) / 1000000))
-      return
-    fi
-    kill -0 "${pid[$name]}" 2>/dev/null || break
-    sleep 0.005
-  done
+  if now=$("$first_answer" "${port[$name]}" "${pid[$name]}"); then
+    awk -v began="$(cat "$dir/began")" -v now="$now" 'BEGIN { printf "%.1f\n", (now - began) / 1000 }' >>"$work/$2.$name"
+    return
+  fi
   say "$name does not answer: $(tail -n 3 "$dir/log")"
   end_server "$name"
   return 1
@@ -141,14 +135,18 @@ report() {
       done
     done
   done
-  printf '\n%-10s %18s %10s %10s  %s\n' server "first answer ms" "RSS MiB" "at start" mode
+  printf '\n%-10s %16s %10s %10s %10s %10s  %s\n' server "first answer ms" "with data" "RSS MiB" "at start" "at most" mode
   for s in "${servers[@]}"; do
-    printf '%-10s %18s %10s %10s  %s\n' "$s" "${start[$s]}" "${rss[$s]}" "${rss[$s.start]}" "$(mode_of "$s")"
+    printf '%-10s' "$s"
+    for w in new:16 again:10 after:10 before:10 most:10; do printf " %${w#*:}s" "$(figure "${w%:*}.$s")"; done
+    printf '  %s\n' "$(mode_of "$s")"
   done
   printf '\nload of the machine during the run: %s, %s processors\n' "$(cut -d ' ' -f 1-3 /proc/loadavg)" "$(nproc)"
 }
 
-rss_of() { awk '/^VmRSS:/ { printf "%.1f", $2 / 1024 }' "/proc/${pid[$1]}/status"; }
+figure() { if [ -s "$work/$1" ]; then median <"$work/$1"; else echo -; fi; }
+
+rss_of() { awk -v field="^$2:" '$0 ~ field { printf "%.1f\n", $2 / 1024 }' "/proc/${pid[$1]}/status"; } # SERVER VmRSS|VmHWM
 
 build_cloud
 mkdir -p build
@@ -158,25 +156,27 @@ trap 'exit 130' INT TERM
 case " $wanted " in *dynalite* | *s3rver*) tests/peers/install.sh bench ;; esac
 servers=()
 for s in perigee $wanted; do
+  [[ " ${servers[*]} " != *" $s "* ]] || continue
   [ "$s" = perigee ] || installed "$s" || { say "$s is not installed: left out" && continue; }
   works_of "$s" >/dev/null
   servers+=("$s")
-done
-for s in "${servers[@]}"; do
-  rss[$s]=- rss[$s.start]=- start[$s]=-
 done
 # A server at a time, so that none costs another memory or a processor; rounds alternate between them.
 for round in $(seq "$rounds"); do
   for s in "${servers[@]}"; do
     say "round $round of $rounds: $s"
     rm -rf "${work:?}/$s"
-    begin_server "$s" || continue
-    rss[$s.start]=$(rss_of "$s")
+    begin_server "$s" new || continue
+    rss_of "$s" VmRSS >>"$work/before.$s"
     for w in $work_list; do
       has_work "$s" "$w" || continue
       for c in $clients; do measure "$s" "$w" "$c"; done
     done
-    rss[$s]=$(rss_of "$s")
+    sleep 2
+    rss_of "$s" VmRSS >>"$work/after.$s"
+    rss_of "$s" VmHWM >>"$work/most.$s"
+    end_server "$s"
+    begin_server "$s" again || continue
     end_server "$s"
   done
 done
