@@ -44,7 +44,7 @@ struct cloud_config {
     struct clock *clock;
     const struct log *log;
     struct metrics *metrics;
-    struct pool *pool;
+    struct pool *pool; /* for files of the embedded engine; NULL: its own */
 };
 /* Options that contradict each other, or would be ignored. */
 int cloud_check(const struct perigee_config *c, struct err *e);

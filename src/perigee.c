@@ -159,7 +159,8 @@ static int find_deployment(struct perigee *p, struct err *e) {
 }
 
 static int open_cloud(struct perigee *p, struct err *e) {
-    struct cloud_config c = {&p->config, p->clock, p->log, p->metrics[0], p->pool};
+    /* Callers wait for their objects to be stored: not on p->pool, which gives way to everything else. */
+    struct cloud_config c = {&p->config, p->clock, p->log, p->metrics[0], NULL};
     return cloud_open(&p->cloud, &c, e);
 }
 

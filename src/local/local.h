@@ -5,7 +5,7 @@
  * local_face. Threads: one writer thread a store takes write operations from all workers, runs what waits as ONE SQLite
  * transaction (WAL, synchronous=FULL; each operation under its own savepoint), and completes them on their own loops
  * after the commit: durable before acknowledged. Reads run on the attached worker's own connection, at once (AWS_DONE).
- * Files: <dir>/lock, <dir>/store.db (+ -wal, -shm), <dir>/s3/<bucket>/.../<object id>, <dir>/s3/tmp.
+ * Files: <dir>/lock, <dir>/store.db (+ -wal, -shm), <dir>/s3/<bucket>/.../<object id>.
  * Failure: a directory in use, read-only, or holding a corrupt or newer store is refused at open, with nothing changed.
  * Disk full or an I/O error later fails the operations concerned (DISK_FULL / IO, retryable) and the store recovers by
  * itself. */
@@ -30,7 +30,7 @@ struct local_config {
     struct clock *clock; /* NULL: the system's */
     struct log *log;
     struct metrics *metrics; /* may be NULL */
-    struct pool *pool;       /* file writes of S3 objects */
+    struct pool *pool;       /* file writes of S3 objects; NULL: its own */
 };
 
 struct local;

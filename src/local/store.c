@@ -14,7 +14,10 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x50524759u /* "PRGY" */
-enum { STORE_VERSION = 1 };
+enum {
+    STORE_VERSION = 1,
+    FILE_WRITERS = 4, /* threads: so many syncs at a time share one commit of the file system's journal */
+};
 
 /* == meta ===========================================================================================================
  */
@@ -217,7 +220,7 @@ int local_open(const struct local_config *c, struct local **ret, struct err *e) 
     add_rows(l, sts_rows);
     if (take_dir(l, c->dir, e) || take_lock(l, e)) goto out;
     if (!l->pool) {
-        if (pool_open(1, 0, &l->pool, e)) goto out;
+        if (pool_open(FILE_WRITERS, 0, &l->pool, e)) goto out;
         l->own_pool = true;
     }
     if (open_store(l, e)) goto out;

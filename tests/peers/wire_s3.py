@@ -91,6 +91,8 @@ def _():
     refused("404", 404, s3.head_object, Bucket=name, Key="none")
     refused("NotImplemented", 501, s3.put_object, Bucket=name, Key="k", ServerSideEncryption="aws:kms")
     s3.delete_object(Bucket=name, Key="none")
+    s3.put_object(Bucket=name, Key="empty", Metadata={"empty": "", "a": "1"})
+    assert s3.head_object(Bucket=name, Key="empty")["Metadata"] == {"empty": "", "a": "1"}
 
 
 @check("checksums: each that this boto3 can make, and wrong ones")

@@ -16,8 +16,20 @@ static const char *error_code(const struct err *e) {
     return e->code == ERR_ACCESS_DENIED ? "AccessDenied" : e->code == ERR_INTERNAL ? "InternalError" : err_name_of(e);
 }
 
-static void marker_headers(struct http_response *res, const struct json *members) {
+static void last_modified(struct http_response *res, const struct json *members) {
+    int64_t modified = 0;
+    char date[30];
+    if (!now_parse_iso(json_get_s(members, "LastModified"), &modified)) return;
+    now_http(modified, date);
+    face_set(res, "Last-Modified", str_c(date));
+}
+
+/* Of what is a delete marker, or not modified. */
+static void version_headers(struct http_response *res, const struct json *members) {
     face_set(res, "ETag", json_get_s(members, "ETag"));
+    face_set(res, "Cache-Control", json_get_s(members, "CacheControl"));
+    face_set(res, "Expires", json_get_s(members, "Expires"));
+    last_modified(res, members);
     if (json_is(json_get(members, "DeleteMarker"), JSON_TRUE)) face_set(res, "x-amz-delete-marker", STR("true"));
     face_set(res, "x-amz-version-id", json_get_s(members, "VersionId"));
 }
@@ -26,7 +38,7 @@ void rest_send_error(struct face *f, const struct err *e, const struct json *mem
     struct http_response res;
     int status = e->code == ERR_ACCESS_DENIED ? 403 : err_status_of(e);
     http_response_init(&res, status);
-    marker_headers(&res, members);
+    version_headers(&res, members);
     if (status == 405 && members && json_get(members, "DeleteMarker")) face_set(&res, "Allow", STR("DELETE"));
     if (status != 304 && !str_is(f->r->method, "HEAD")) {
         face_set(&res, "Content-Type", STR("application/xml"));
@@ -82,20 +94,17 @@ static void sum_headers(struct http_response *res, const struct json *r) {
 
 static void object_headers(struct rest *f, struct http_response *res, struct aws_call *c) {
     const struct json *r = &c->result, *metadata = json_get(r, "Metadata");
-    int64_t modified = 0;
-    char date[30];
     face_set(res, "Accept-Ranges", json_get_s(r, "AcceptRanges"));
     face_set(res, "Content-Range", json_get_s(r, "ContentRange"));
-    if (now_parse_iso(json_get_s(r, "LastModified"), &modified)) {
-        now_http(modified, date);
-        face_set(res, "Last-Modified", str_c(date));
-    }
+    last_modified(res, r);
     set_or_override(f, res, "Content-Type", json_get_s(r, "ContentType"));
     for (int i = 0; i < S3_HEADERS; i++)
         set_or_override(f, res, s3_headers[i].header, json_get_s(r, s3_headers[i].member));
     for (uint32_t i = 0; json_is(metadata, JSON_OBJ) && i < metadata->n; i++) {
         struct str name = arena_printf(f->r->arena, "x-amz-meta-%.*s", STR_ARG(metadata->members[i].key));
-        face_set(res, name.p, json_str(&metadata->members[i].value));
+        struct str value = json_str(&metadata->members[i].value);
+        /* The server sends no field without a value; space around one is none of it (RFC 9110, 5.5). */
+        face_set(res, name.p, value.n ? value : STR(" "));
     }
 }
 

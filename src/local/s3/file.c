@@ -1,4 +1,4 @@
-/* Object files: temporary file, fsync, rename, fsync of the directories; and clearing up what a crash left. */
+/* Object files: written in their place, fsync, fsync of the directories; and clearing up what a crash left. */
 #include "base/fs.h"
 #include "base/map.h"
 #include "local/s3/s3.h"
@@ -38,16 +38,32 @@ static int make_dir(struct local *l, const char *path, const char *parent, struc
 /* == writing ========================================================================================================
  */
 
+static int make_home(struct s3_writer *w, struct err *e) {
+    const char *root = arena_printf(w->a, "%s/s3", w->l->dir).p;
+    const char *home = arena_printf(w->a, "%s/%.*s", root, STR_ARG(w->bucket)).p;
+    return make_dir(w->l, home, root, e) || make_dir(w->l, shard(w->l, w->a, w->bucket, w->id), home, e) ? -1 : 0;
+}
+
+static int open_new(const char *path) {
+    return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+}
+
+/* In its place at once: nobody looks for it before its row is there. */
 int s3_write_begin(struct s3_writer *w, struct err *e) {
-    w->temp = arena_printf(w->a, "%s/s3/tmp/%.*s", w->l->dir, STR_ARG(w->id)).p;
-    w->fd = open(w->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    return w->fd < 0 ? failed("make", w->temp, errno, e) : 0;
+    w->path = s3_path(w->l, w->a, w->bucket, w->id);
+    if (local_file_fault(w->l)) return failed("make", w->path, EIO, e);
+    w->fd = open_new(w->path);
+    if (w->fd < 0 && errno == ENOENT) {
+        if (make_home(w, e)) return -1;
+        w->fd = open_new(w->path);
+    }
+    return w->fd < 0 ? failed("make", w->path, errno, e) : 0;
 }
 
 void s3_write_drop(struct s3_writer *w) {
     if (w->fd >= 0) close(w->fd);
     w->fd = -1;
-    unlink(w->temp);
+    unlink(w->path);
 }
 
 int s3_write_add(struct s3_writer *w, struct str data, struct err *e) {
@@ -55,7 +71,7 @@ int s3_write_add(struct s3_writer *w, struct str data, struct err *e) {
         ssize_t n = write(w->fd, data.p, data.n);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
-            failed("write", w->temp, errno, e);
+            failed("write", w->path, errno, e);
             s3_write_drop(w);
             return -1;
         }
@@ -64,7 +80,7 @@ int s3_write_add(struct s3_writer *w, struct str data, struct err *e) {
     return 0;
 }
 
-static int sync_temp(struct s3_writer *w, struct err *e) {
+static int sync_file(struct s3_writer *w, struct err *e) {
     int errnum = 0;
     if (local_file_fault(w->l))
         errnum = EIO;
@@ -72,27 +88,15 @@ static int sync_temp(struct s3_writer *w, struct err *e) {
         errnum = errno;
     close(w->fd);
     w->fd = -1;
-    return errnum ? failed("sync", w->temp, errnum, e) : 0;
-}
-
-/* From here on w->temp is the file in its place. */
-static int move_to_place(struct s3_writer *w, const char *dir, struct err *e) {
-    const char *path = s3_path(w->l, w->a, w->bucket, w->id);
-    int errnum = local_file_fault(w->l) ? EIO : rename(w->temp, path) ? errno : 0;
-    if (errnum) return failed("rename", w->temp, errnum, e);
-    w->temp = path;
-    return local_file_fault(w->l) ? failed("sync", dir, EIO, e) : sync_dir(w->l, dir, e);
+    return errnum ? failed("sync", w->path, errnum, e) : 0;
 }
 
 int s3_write_end(struct s3_writer *w, struct err *e) {
-    const char *root = arena_printf(w->a, "%s/s3", w->l->dir).p;
-    const char *home = arena_printf(w->a, "%s/%.*s", root, STR_ARG(w->bucket)).p;
     const char *dir = shard(w->l, w->a, w->bucket, w->id);
-    if (!sync_temp(w, e) && !make_dir(w->l, home, root, e) && !make_dir(w->l, dir, home, e) &&
-        !move_to_place(w, dir, e))
-        return 0;
-    s3_write_drop(w);
-    return -1;
+    int rc = sync_file(w, e);
+    if (!rc) rc = local_file_fault(w->l) ? failed("sync", dir, EIO, e) : sync_dir(w->l, dir, e);
+    if (rc) s3_write_drop(w);
+    return rc;
 }
 
 /* A file that stays behind is found at the next opening. */
@@ -131,11 +135,11 @@ int s3_prepare(struct local *l, struct db *db, struct err *e) {
     struct str *files = NULL;
     size_t n = 0, removed = 0;
     const char *root = arena_printf(&a, "%s/s3", l->dir).p;
-    int rc = fs_mkdirs(arena_printf(&a, "%s/tmp", root).p, e);
+    int rc = fs_mkdirs(root, e);
     if (!rc) rc = fs_list(&a, root, "", &files, &n, e);
     if (!rc && n) rc = known_ids(db, &a, &ids, e);
     for (size_t i = 0; !rc && i < n; i++) {
-        if (map_get(&ids, basename_of(files[i])) && !str_starts(files[i], STR("tmp/"))) continue;
+        if (map_get(&ids, basename_of(files[i]))) continue;
         unlink(arena_printf(&a, "%s/%.*s", root, STR_ARG(files[i])).p);
         removed++;
     }

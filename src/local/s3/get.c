@@ -148,6 +148,17 @@ static int read_slice(struct aws_call *c, const struct s3_object *o, struct slic
     return part_slice(o, number, s, e);
 }
 
+/* RFC 9110, 15.4.5: what a 200 would have had of these. */
+static void describe_unmodified(struct local_tx *tx, struct aws_call *c, struct str bucket, const struct s3_object *o) {
+    static const char *const names[] = {"CacheControl", "Expires"};
+    json_set(&c->arena, &c->result, "ETag", json_make_str(o->etag));
+    json_set(&c->arena, &c->result, "LastModified", s3_time(&c->arena, o->modified_ms));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (json_get(&o->headers, names[i]))
+            json_set(&c->arena, &c->result, names[i], *json_get(&o->headers, names[i]));
+    describe_version(tx, c, bucket, o);
+}
+
 static int locate(struct local_tx *tx, struct aws_call *c, struct str *bucket, struct s3_object *o, struct slice *s) {
     struct str key;
     struct err *e = &c->err;
@@ -160,7 +171,7 @@ static int locate(struct local_tx *tx, struct aws_call *c, struct str *bucket, s
     if (s3_bucket_of(tx, c, bucket, e) || s3_key_of(c, &key, e) || s3_locate(tx, c, *bucket, key, o, e)) return -1;
     static const struct conditions names = {"IfMatch", "IfNoneMatch", "IfModifiedSince", "IfUnmodifiedSince"};
     if (!check_conditions(&c->params, &names, o, e)) return read_slice(c, o, s, e);
-    json_set(&c->arena, &c->result, "ETag", json_make_str(o->etag));
+    if (e->code == ERR_S3_NOT_MODIFIED) describe_unmodified(tx, c, *bucket, o);
     return -1;
 }
 

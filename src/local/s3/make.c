@@ -285,7 +285,7 @@ static void close_source(struct s3_make *m) {
 static void row_done(struct local_op *op) {
     struct s3_make *m = op->ud;
     m->call->err = op->err;
-    if (op->err.code) s3_file_remove(m->file.temp);
+    if (op->err.code) s3_file_remove(m->file.path);
     aws_complete(m->call);
 }
 

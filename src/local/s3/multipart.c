@@ -194,9 +194,10 @@ static int walk_parts(struct local_tx *tx, struct aws_call *c, struct str upload
     db_bind_i64(s, 2, p->marker);
     while ((rc = db_step(s, e)) == 1) {
         struct s3_part part;
-        p->more = p->parts.n >= p->max;
-        rc = p->more ? 0 : read_part(s, &c->arena, &part, e);
-        if (p->more || rc) break;
+        bool full = p->parts.n >= p->max;
+        p->more = full && p->max;
+        rc = full ? 0 : read_part(s, &c->arena, &part, e);
+        if (full || rc) break;
         add_part(&c->arena, &p->parts, &part);
         p->last = part.number;
     }

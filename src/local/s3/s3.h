@@ -153,13 +153,13 @@ int s3_upload_forget(struct local_tx *tx, struct arena *a, struct str bucket, st
 /* -- files -----------------------------------------------------------------------------------------------------------
  */
 const char *s3_path(const struct local *l, struct arena *a, struct str bucket, struct str id);
-/* An object's file in the making: begin, add..., then end (durable, in its place) or drop. A failing add or end has
- * dropped it. Any thread. */
+/* An object's file in the making: begin, add..., then end (durable) or drop. A failing add or end has dropped it. Any
+ * thread. */
 struct s3_writer {
     struct local *l;
     struct arena *a;
     struct str bucket, id;
-    const char *temp;
+    const char *path;
     int fd;
 };
 int s3_write_begin(struct s3_writer *w, struct err *e); /* w->l, a, bucket, id are set */

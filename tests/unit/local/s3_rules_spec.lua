@@ -176,6 +176,15 @@ describe("S3's rules", function()
     assert.same({ "", "1" }, { h["x-amz-meta-empty"], h["x-amz-meta-a"] })
   end)
 
+  it("on what is not modified tell what caches keep of it", function()
+    local _, put = ok(200, "PUT", "/bkt/k", "x", { ["Cache-Control"] = "max-age=60", Expires = "Fri, 01 Jun 2035 12:00:00 GMT", ["Content-Type"] = "a/b" })
+    local status, h, body = s.ask("GET", "/bkt/k", "", { ["If-None-Match"] = put.etag })
+    assert.same({ 304, "", put.etag, "max-age=60", "Fri, 01 Jun 2035 12:00:00 GMT" }, { status, body, h.etag, h["cache-control"], h.expires })
+    assert.matches("GMT$", h["last-modified"])
+    _, h = refused(412, "PreconditionFailed", "GET", "/bkt/k", "", { ["If-Match"] = '"0"' })
+    assert.is_nil(h.etag)
+  end)
+
   it("on deletion tell of each object", function()
     local body = "<Delete><Object><Key>none</Key></Object><Object><Key>k</Key><VersionId>no version</VersionId></Object></Delete>"
     local answer = ok(200, "POST", "/bkt?delete", body, { ["Content-MD5"] = helper.md5(body) })

@@ -319,6 +319,7 @@ describe("S3 on the cloud port", function()
       end
       assert.equal("1 2", all(ok(200, "GET", "/bkt/big?max-parts=2&uploadId=" .. id), "PartNumber"))
       assert.equal("3", all(ok(200, "GET", "/bkt/big?part-number-marker=2&uploadId=" .. id), "PartNumber"))
+      assert.equal("false", all(ok(200, "GET", "/bkt/big?max-parts=0&uploadId=" .. id), "IsTruncated"))
       assert.equal(id, all(ok(200, "GET", "/bkt?uploads"), "UploadId"))
       refused(404, "NoSuchKey", "GET", "/bkt/big")
       local xml = { "<CompleteMultipartUpload>" }
