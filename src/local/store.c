@@ -178,7 +178,8 @@ static int open_store(struct local *l, struct err *e) {
     int rc = -1;
     if (store_inspect(path, &fresh, &looked, e)) goto out;
     if (make_store(l, path, fresh, &db, e)) goto out;
-    if (s3_prepare(l, db, e) || snapshot_prepare(l, e)) goto out;
+    if ((fresh || !s3_is_clean(l)) && s3_prepare(l, db, e)) goto out;
+    if (snapshot_prepare(l, e)) goto out;
     if (writer_open(l, db, &l->writer, e)) goto out;
     db = NULL;
     rc = 0;
@@ -234,9 +235,11 @@ out:
 void local_close(struct local *l) {
     struct err e = {0};
     if (!l) return;
-    if (l->writer) writer_close(l->writer);
+    bool was_open = l->writer != NULL;
+    if (was_open) writer_close(l->writer);
     snapshot_close(l);
     if (l->own_pool) pool_close(l->pool);
+    if (was_open) s3_keep_clean(l);
     if (l->in_memory && l->dir && fs_remove_tree(l->dir, &e))
         log_event(l->log, LOG_WARN, "store: private directory stays behind", "ss", "dir", l->dir, "error", e.msg);
     if (l->lock_fd >= 0) close(l->lock_fd);

@@ -39,6 +39,10 @@ extern const struct s3_header { const char *member, *header; } s3_headers[S3_HEA
 /* -- at open, and the doors for conn.c and writer.c ------------------------------------------------------------------
  */
 int s3_prepare(struct local *l, struct db *db, struct err *e);
+/* Whether no file was made or removed since s3_keep_clean, the last step of a clean end: s3_prepare, which looks at
+ * each file, is not needed then. */
+bool s3_is_clean(const struct local *l);
+void s3_keep_clean(const struct local *l);
 /* Operations that make a file before they write a row; started by s3_put_start. */
 bool s3_makes_file(enum aws_op op);
 enum aws_started s3_put_start(struct local_conn *conn, struct aws_call *c);
