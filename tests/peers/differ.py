@@ -25,13 +25,15 @@ class Explained:
     def __init__(self):
         self.rows = []
 
-    def __call__(self, reason, where, ours=".", peer="."):
-        self.rows.append((re.compile(where), re.compile(ours, re.S), re.compile(peer, re.S), reason))
+    def __call__(self, reason, where, ours=".", peer=".", parts=False):
+        """parts: what the two servers hold is not the same any more."""
+        self.rows.append((re.compile(where, re.S), re.compile(ours, re.S), re.compile(peer, re.S), (reason, parts)))
 
     def reason(self, where, ours, peer):
-        for pattern, one, two, reason in self.rows:
+        """(reason, parts) or None"""
+        for pattern, one, two, found in self.rows:
             if pattern.search(where) and one.search(ours) and two.search(peer):
-                return reason
+                return found
         return None
 
 

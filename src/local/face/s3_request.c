@@ -170,7 +170,7 @@ static int check_header(struct rest *f, struct json *metadata, struct aws_call *
     if (!str_ieq(str_take(name, 6), STR("x-amz-"))) return 0;
     if (find_field(f, name, false) || is_harmless(name) || is_granted(name, value)) return 0;
     if (str_ieq(str_take(name, 11), STR("x-amz-meta-")) && s3_bit(c->op) & CONTENT) {
-        json_set_str(&c->arena, metadata, str_from(name, 11), json_make_str(value.p ? value : STR("")));
+        json_set_str(&c->arena, metadata, str_from(name, 11), json_make_str(value.p ? str_trim(value) : STR("")));
         return 0;
     }
     if (str_ieq(name, STR("x-amz-expected-bucket-owner")) || str_ieq(name, STR("x-amz-source-expected-bucket-owner")))

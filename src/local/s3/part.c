@@ -154,6 +154,19 @@ static int check_sizes(const struct s3_part *parts, size_t n, struct err *e) {
     return 0;
 }
 
+/* Sums of the parts' sums are told part by part once more. */
+static int check_told(const struct json *list, const struct s3_part *parts, const struct s3_upload *u, struct err *e) {
+    int algorithm;
+    if (s3_make_algorithm(u->algorithm, &algorithm, e)) return -1;
+    for (uint32_t i = 0; str_is(u->type, "COMPOSITE") && i < list->n; i++)
+        if (!json_get_s(&list->items[i], s3_checksums[algorithm].member).n)
+            return err_set(e, ERR_S3_BAD_REQUEST,
+                           "The upload was created using a %.*s checksum. The complete request must include the "
+                           "checksum for each part. It was missing for part %lld in the request.",
+                           STR_ARG(u->algorithm), (long long)parts[i].number);
+    return 0;
+}
+
 static int read_list(struct s3_make *m, struct local_tx *tx, struct s3_part *parts, const struct json *list,
                      struct err *e) {
     if (check_order(list, e)) return -1;
@@ -278,7 +291,7 @@ static int check_complete(struct s3_make *m, struct local_tx *tx, struct err *e)
     if (!json_is(list, JSON_ARR) || !list->n || list->n > S3_PARTS_MAX)
         return s3_malformed("MultipartUpload has 1 to 10000 Parts", e);
     struct s3_part *parts = ARENA_ARRAY(&m->call->arena, struct s3_part, list->n);
-    if (read_upload(m, &u, e) || read_list(m, tx, parts, list, e)) return -1;
+    if (read_upload(m, &u, e) || read_list(m, tx, parts, list, e) || check_told(list, parts, &u, e)) return -1;
     m->parts = parts;
     m->n_parts = list->n;
     make_etag(m);

@@ -30,7 +30,11 @@ local function part(id, n, bytes, more)
 end
 local function complete_params(id, parts, more)
   local p = { Bucket = "bkt", Key = "k", UploadId = id, MultipartUpload = { Parts = {} } }
-  for i, one in ipairs(parts) do p.MultipartUpload.Parts[i] = { PartNumber = i, ETag = one.ETag } end
+  for i, one in ipairs(parts) do
+    local row = { PartNumber = i }
+    for k, v in pairs(one) do row[k] = v end
+    p.MultipartUpload.Parts[i] = row
+  end
   for k, v in pairs(more or {}) do p[k] = v end
   return p
 end
@@ -63,6 +67,10 @@ describe("uploads in parts", function()
       local id = create { ChecksumAlgorithm = algorithm, ChecksumType = type }
       local parts = { part(id, 1, a, { ChecksumAlgorithm = algorithm }), part(id, 2, b, { ChecksumAlgorithm = algorithm }) }
       assert.is_string(parts[1][member])
+      if type == "COMPOSITE" then
+        local untold = { parts[1], { ETag = parts[2].ETag } }
+        assert.matches("missing for part 2 ", fails("InvalidRequest", "CompleteMultipartUpload", complete_params(id, untold)))
+      end
       local done = assert(call("CompleteMultipartUpload", complete_params(id, parts)))
       assert.equal(type, done.ChecksumType)
       if type == "FULL_OBJECT" then

@@ -170,7 +170,9 @@ describe("S3's rules", function()
     end)
   end)
 
-  it("on metadata keep a value that is empty", function()
+  it("on metadata keep a value that is empty, and no space around one", function()
+    ok(200, "PUT", "/bkt/spaced", "x", { ["x-amz-meta-a"] = " v  w " })
+    assert.equal("v  w", (select(2, ok(200, "HEAD", "/bkt/spaced")))["x-amz-meta-a"])
     ok(200, "PUT", "/bkt/k", "x", { ["x-amz-meta-empty"] = "", ["x-amz-meta-a"] = "1" })
     local _, h = ok(200, "GET", "/bkt/k")
     assert.same({ "", "1" }, { h["x-amz-meta-empty"], h["x-amz-meta-a"] })
@@ -192,6 +194,16 @@ describe("S3's rules", function()
     for _, bad in ipairs { "<Delete><Object></Object></Delete>", "<Delete><Object><Key></Key></Object></Delete>" } do
       refused(400, "MalformedXML", "POST", "/bkt?delete", bad, { ["Content-MD5"] = helper.md5(bad) })
     end
+  end)
+
+  it("let nobody in without a signature, and store nothing of theirs", function()
+    ok(200, "PUT", "/bkt/k", "x")
+    for _, request in ipairs { { "GET", "/bkt/k" }, { "HEAD", "/bkt/k" }, { "PUT", "/bkt/new" }, { "DELETE", "/bkt/k" }, { "GET", "/bkt" }, { "GET", "/k", "bkt.s3.localhost:4566" } } do
+      local status, _, body = s.e:face { method = request[1], target = request[2], headers = { Host = request[3] or "shop.test:4566" } }
+      assert.equal(403, status)
+      assert.equal(request[1] == "HEAD" and "" or "AccessDenied", all(body, "Code"))
+    end
+    assert.equal("k", all(ok(200, "GET", "/bkt?list-type=2"), "Key"))
   end)
 
   it("say by its name what there is not", function()
