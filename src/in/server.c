@@ -131,7 +131,7 @@ static void check_answer(struct conn *c) {
 static enum MHD_Result send_answer(struct conn *c) {
     check_answer(c);
     server_count(c->server, c->res.status);
-    bool close = c->res.close || c->server->stopping;
+    bool close = c->res.close || c->last || c->server->stopping;
     struct MHD_Response *m = make_response(&c->res);
     if (!m) return MHD_NO;
     add_headers(m, &c->res.head);
@@ -240,6 +240,30 @@ static size_t keep_escaped(void *ud, struct MHD_Connection *m, char *s) {
     return strlen(s);
 }
 
+static enum MHD_Result run(struct conn *c) {
+    struct server *s = c->server;
+    c->consumed += c->body.n;
+    c->inexact = c->inexact || c->chunked;
+    c->req.body = buf_view(&c->body);
+    c->in_handle = true;
+    void *ticket = s->cfg.handler.handle(s->cfg.handler.ud, &c->req, on_reply, c);
+    c->in_handle = false;
+    if (c->replied) return send_answer(c);
+    c->ticket = ticket;
+    c->suspended = true;
+    server_enter(c, CONN_RUN);
+    MHD_suspend_connection(c->mhd);
+    return MHD_YES;
+}
+
+/* libmicrohttpd 0.9.75 takes what follows "Expect: 100-continue" for a body even when there is none, and closes the
+ * connection: such a request is answered before that, and is the last one. */
+static enum MHD_Result run_early(struct conn *c) {
+    c->last = true;
+    server_linger(c);
+    return run(c);
+}
+
 static enum MHD_Result begin(struct conn *c, const char *method, const char *version) {
     struct http_request *r = &c->req;
     r->start_ns = now_mono_ns();
@@ -258,6 +282,7 @@ static enum MHD_Result begin(struct conn *c, const char *method, const char *ver
     if (c->head_bytes > c->server->cfg.limits.head_bytes) return refuse(c, &head_large);
     if (!server_check_head(r, c->server->cfg.limits.body_bytes, &length, &why)) return refuse(c, &why);
     c->chunked = length == LENGTH_CHUNKED;
+    if (!length && http_header(r, "Expect").p) return run_early(c);
     if (length > 0) buf_reserve(&c->body, (size_t)length < KEEP_BODY ? (size_t)length : KEEP_BODY);
     return MHD_YES;
 }
@@ -270,22 +295,6 @@ static enum MHD_Result more_body(struct conn *c, const char *p, size_t *n) {
     server_send_raw(c, &body_large);
     server_linger(c);
     return MHD_NO;
-}
-
-static enum MHD_Result run(struct conn *c) {
-    struct server *s = c->server;
-    c->consumed += c->body.n;
-    c->inexact = c->inexact || c->chunked;
-    c->req.body = buf_view(&c->body);
-    c->in_handle = true;
-    void *ticket = s->cfg.handler.handle(s->cfg.handler.ud, &c->req, on_reply, c);
-    c->in_handle = false;
-    if (c->replied) return send_answer(c);
-    c->ticket = ticket;
-    c->suspended = true;
-    server_enter(c, CONN_RUN);
-    MHD_suspend_connection(c->mhd);
-    return MHD_YES;
 }
 
 static enum MHD_Result resumed(struct conn *c) {
@@ -314,7 +323,7 @@ static void reset(struct conn *c) {
         http_response_free(&c->res);
     }
     list_del(&c->ready);
-    c->replied = c->suspended = c->chunked = false;
+    c->replied = c->suspended = c->chunked = c->last = false;
     c->ticket = NULL;
     c->req = (struct http_request){0};
     arena_reset(&c->arena);

@@ -36,7 +36,7 @@ struct conn {
     struct http_header *headers; /* kept from request to request */
     size_t cap_headers, head_bytes;
     struct buf body;
-    bool chunked, in_handle, replied, suspended, gone;
+    bool chunked, in_handle, replied, suspended, gone, last;
     char request_id[37], trace_id[33];
     struct http_response res; /* when replied */
     void *ticket;

@@ -137,6 +137,19 @@ describe("server", function()
       assert.matches("ok:hi$", (read(fd, "ok:hi")))
     end)
 
+    it("that expect 100-continue without a body are answered, and are the last", function()
+      open(ok)
+      for _, length in ipairs { "", "Content-Length: 0\r\n" } do
+        for _, method in ipairs { "POST", "PUT", "GET" } do
+          local answer, ended = ask(method .. " / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" .. length ..
+            "\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+          assert.matches("^HTTP/1.1 200 .*Connection: close\r\n.*ok:$", answer)
+          assert.equal("closed", ended)
+        end
+      end
+      for _, request in ipairs(seen) do assert.equal("/", request.path) end
+    end)
+
     it("that expect 100-continue for too much are refused instead", function()
       open(ok, { body_bytes = 10 })
       local answer, ended = ask("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 11\r\n\r\n")
