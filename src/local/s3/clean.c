@@ -36,6 +36,7 @@ bool s3_is_clean(const struct local *l) {
     struct err e = {0};
     bool same = !fs_read(list_path(l, &a), &text, &e) && text.n;
     for (struct str rest = buf_view(&text); same && rest.n;) same = still_true(l, str_cut(&rest, '\n'));
+    unlink(list_path(l, &a)); /* should this process die between a commit and the removal of a file: no time tells */
     buf_free(&text);
     arena_free(&a);
     return same;

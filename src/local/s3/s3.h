@@ -40,7 +40,7 @@ extern const struct s3_header { const char *member, *header; } s3_headers[S3_HEA
  */
 int s3_prepare(struct local *l, struct db *db, struct err *e);
 /* Whether no file was made or removed since s3_keep_clean, the last step of a clean end: s3_prepare, which looks at
- * each file, is not needed then. */
+ * each file, is not needed then. True once for each end. */
 bool s3_is_clean(const struct local *l);
 void s3_keep_clean(const struct local *l);
 /* Operations that make a file before they write a row; started by s3_put_start. */

@@ -1,5 +1,6 @@
 local t = require "t.local"
 local json = require "cjson"
+local killing = require "faults.killing"
 
 describe("Files of objects, when a store is opened,", function()
   local dir
@@ -34,6 +35,15 @@ describe("Files of objects, when a store is opened,", function()
     sh("touch -r %s %s/time && touch %s/left && touch -r %s/time %s", where, dir, where, dir, where)
     reopen()
     assert.is_true(exists(where .. "/left"))
+  end)
+
+  it("are looked at after kill -9, whatever the times of directories say", function()
+    make()
+    killing.run("idle_driver", dir, "", 1) -- a row may be gone, and its file about to go
+    local where = shard()
+    sh("touch -r %s %s/time && touch %s/left && touch -r %s/time %s", where, dir, where, dir, where)
+    reopen()
+    assert.is_false(exists(where .. "/left"))
   end)
 
   it("go when no object has them and the store did not end since, and the others stay", function()

@@ -134,7 +134,7 @@ describe("a data directory", function()
   end)
 
   it("in memory that a killed process left goes at the next start; that of a living one, and a user's own, stay", function()
-    local left = killing.run("memory_driver", "", "", 1)[1]
+    local left = killing.run("idle_driver", "", "", 1)[1]
     assert.equal("directory", lfs.attributes(left, "mode"))
     local living = assert(t.open { memory = true })
     assert.is_nil(lfs.attributes(left, "mode"))
