@@ -32,7 +32,7 @@ STATIC = VALIDATION + (
     r"(Invalid \w+Expression|Value provided in|ExpressionAttribute\w+ (contains|must|can)|Two document|Can not use both|ConditionalOperator"
     r"|Select|Cannot specify|Must specify|ALL_PROJECTED|Secondary index|One or more parameter values (were|are)|Either the|Filter Expression"
     r"|The parameter cannot be|The BETWEEN|Supplied|Nesting|Key attributes must|Return values|Query|KeyCondition|Attempt|Conditions can"
-    r"|The document path|The provided expression|Transaction request|1 validation|Consistent read|Provided list|A value provided|The provided key|The number of conditions|Updates on index|Type mismatch|DynamoDB only)")
+    r"|The document path|The provided expression|Transaction request|\d+ validation|Consistent read|Provided list|A value provided|The provided key|The number of conditions|Updates on index|Type mismatch|DynamoDB only)")
 KEYS = (r"(The number of conditions on the keys is invalid|One or more parameter values were invalid: Type mismatch for key$|Invalid attribute "
         r"value type|One of the required keys was not given a value|Hash primary key values must be under 2048"
         r"|The provided key element does not match|One or more parameter values are not valid. The AttributeValue for a key)")
@@ -52,9 +52,9 @@ explained("two overlapping paths among several: another pair is named", VALIDATI
 explained("several faults in one expression: another is named", VALIDATION + r"Invalid (\w+)Expression: (?!Syntax)",
           VALIDATION + r"Invalid (\w+)Expression: (?!Syntax)")
 explained("several faults in one request: another is named", STATIC, STATIC)
-explained("parameters out of range: DynamoDB Local has words of its own", VALIDATION + "1 validation error detected",
+explained("parameters out of range: DynamoDB Local has words of its own", VALIDATION + r"\d+ validation errors? detected",
           VALIDATION + "(Limit must be|Select must be|Segment|The Segment|TotalSegments|Value)")
-explained("parameters out of range are found before other faults", VALIDATION + "1 validation error detected", STATIC)
+explained("parameters out of range are found before other faults", VALIDATION + r"\d+ validation errors? detected", STATIC)
 explained("a segment that is none: found before other faults, DynamoDB Local has words of its own",
           VALIDATION + "The Segment parameter is zero-based", STATIC)
 explained("ReturnValues that the operation has not: DynamoDB Local has words of its own",
