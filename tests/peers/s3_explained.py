@@ -120,3 +120,8 @@ def minio(explained):
     explained("MinIO has other delete markers, which go into other pages (Guide DeletingObjectVersions)", r"list_object_versions body\.(Version|DeleteMarker|Next|IsTruncated)")
     explained("a part without its checksum: InvalidRequest (%s)" % INTEGRITY, "complete_multipart_upload outcome", "^400 InvalidRequest", "^400 InvalidPart")
     explained("a bucket is looked for first", "outcome", "^404 NoSuchBucket", "^501")
+    explained("a part needs no checksum when that of the whole is wanted, or none (API API_UploadPart)", "upload_part outcome", OK, "^400 InvalidArgument", True)
+    explained("the version of what is older than versioning is null (Guide versioning-workflows)", "header x-amz-version-id", "^null$", NONE)
+    explained("MinIO's markers have a cache's name in them, and go on elsewhere", "list_objects body.*page after")
+    explained("dates may be as the API's documents have them (ISO 8601)", "dates outcome .*T12:00:00Z", "^412|^304", "^20")
+    explained("If-Match comes before If-Modified-Since (RFC 9110, 13.2.2)", "outcome .*'IfMatch'.*IfModifiedSince", "^412", "^304")
