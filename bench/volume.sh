@@ -2,7 +2,7 @@
 # How calls to one data directory cost as it grows: 10^4, 10^5, 10^6, 10^7 items, a tenth as many messages (a tenth of those in
 # flight), a hundredth as many objects; how fast it opens; what housekeeping and large deletions do to writes meanwhile.
 # usage: bench/volume.sh [LEVEL...]    the powers of ten (4 5 6 7), ascending
-# environment: MS (1000) of a measurement, CLIENTS ("1 16"), OPENINGS (7), NICE (5) of filling, VALGRIND (1: count instructions),
+# environment: MS (1000) of a measurement, CLIENTS ("1 16"), OPENINGS (7), WORK, NICE (5) of filling, VALGRIND (1: count instructions),
 # DATA: an existing directory that is kept; its file "volume" says how many items it has. LAST (1): the deletions at the end
 # The largest needs 6 GB of disk and, on an idle machine, ten minutes.
 # shellcheck source=bench/common.sh
@@ -13,7 +13,7 @@ ms=${MS:-1000}
 clients=${CLIENTS:-1 16}
 openings=${OPENINGS:-7}
 more=() # arguments of the server
-works="vget vquery vindex vupdate vput vturn vdescribe vattributes vlist"
+works=${WORK:-vget vquery vindex vupdate vput vturn vdescribe vattributes vlist}
 
 build_volume() {
   local dir=${PERIGEE_BENCH_BUILD:-build/release}
@@ -84,6 +84,7 @@ measure_opening() { # LEVEL
   wal[$1]=$(du -m "$data/store.db-wal" | cut -f 1)
   open_store
   killed[$1]=$first_ms
+  cat "$data/store.db" >/dev/null # calls find it in the page cache again
 }
 
 measure_calls() { # LEVEL
@@ -105,8 +106,9 @@ count_instructions() { # LEVEL
     function=${w#*:}
     rm -f "$work"/callgrind.*
     open_store valgrind -q --tool=callgrind --callgrind-out-file="$work/callgrind.%p" "--toggle-collect=$function*"
-    answers=$(one "${w%:*}" 1 2000 | field answers)
+    answers=$(one "${w%:*}" 1 2000 | field answers) || answers=
     stop_server
+    [ -n "$answers" ] || continue
     [ "$function" = sqs_receive ] && answers=$((answers / 3))
     instructions[$1.${w%:*}]=$(awk -v n="$answers" '/^summary:|^totals:/ { t = $2 } END { printf "%d", t / n }' "$work"/callgrind.*)
   done
