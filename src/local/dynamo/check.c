@@ -1,5 +1,6 @@
 /* Parameters that shape.c has seen. */
 #include "local/dynamo/shape.h"
+#include <string.h>
 
 struct str clip(struct str s) {
     if (s.n <= 200) return s;
@@ -8,29 +9,19 @@ struct str clip(struct str s) {
     return str_take(s, n);
 }
 
-static bool is_on_items(enum aws_op op) {
-    switch (op) {
-    case AWS_DYNAMODB_PutItem:
-    case AWS_DYNAMODB_GetItem:
-    case AWS_DYNAMODB_UpdateItem:
-    case AWS_DYNAMODB_DeleteItem:
-    case AWS_DYNAMODB_Query:
-    case AWS_DYNAMODB_Scan:
-    case AWS_DYNAMODB_BatchGetItem:
-    case AWS_DYNAMODB_BatchWriteItem:
-    case AWS_DYNAMODB_TransactWriteItems:
-    case AWS_DYNAMODB_TransactGetItems:
-        return true;
-    default:
-        return false;
-    }
+/* Those, and no others, consume capacity. */
+static bool is_on_items(const struct shape *s) {
+    const struct shape_member *m = s->members;
+    while (m->name && strcmp(m->name, "ReturnConsumedCapacity") != 0) m++;
+    return m->name;
 }
 
 int ddb_params(struct local_tx *tx, struct aws_call *c) {
     struct ddb_state *st = tx->service[AWS_DYNAMODB];
-    st->terse = c->params.open && is_on_items(c->op);
+    const struct shape *s = shape_of(c->op);
+    st->terse = c->params.open && is_on_items(s);
     struct str message = STR_NONE;
-    if (!shape_check(&c->arena, &c->params, shape_of(c->op), c->row->action, &message, &c->err)) return 0;
+    if (!shape_check(&c->arena, &c->params, s, c->row->action, &message, &c->err)) return 0;
     c->result = json_make_obj();
     if (message.p) json_set(&c->arena, &c->result, "message", json_make_str(message));
     return -1;
