@@ -145,7 +145,7 @@ static void write_expr(struct writer *w, const struct expr *x) {
 static bool write_ready(struct writer *w, struct expr_names *ret) {
     struct err e = {0};
     if (w->b.over) return false;
-    must(!expr_names(w->a, &w->params, NULL, ret, &e));
+    must(!expr_names(w->a, &w->params, ret, &e));
     return true;
 }
 
@@ -177,7 +177,7 @@ static void check_order(struct arena *a, const struct expr *x, const struct av *
 static bool read_condition(struct input *in, const char *what, struct expr **ret) {
     struct expr_names names;
     struct err e = {0};
-    if (expr_names(in->a, &in->params, NULL, &names, &e) || expr_condition(in->a, &names, what, in->text, ret, &e)) {
+    if (expr_names(in->a, &in->params, &names, &e) || expr_condition(in->a, &names, what, in->text, ret, &e)) {
         check_err(&e);
         return false;
     }
@@ -301,7 +301,7 @@ static void try_update(struct input *in) {
     struct update u, again;
     struct av next, twice;
     struct err e = {0};
-    if (expr_names(in->a, &in->params, NULL, &names, &e) || expr_update(in->a, &names, in->text, &u, &e)) {
+    if (expr_names(in->a, &in->params, &names, &e) || expr_update(in->a, &names, in->text, &u, &e)) {
         check_err(&e);
         return;
     }
@@ -341,7 +341,7 @@ static void try_projection(struct input *in) {
     struct expr_names names;
     struct projection p;
     struct err e = {0};
-    if (expr_names(in->a, &in->params, NULL, &names, &e) || expr_projection(in->a, &names, in->text, &p, &e)) {
+    if (expr_names(in->a, &in->params, &names, &e) || expr_projection(in->a, &names, in->text, &p, &e)) {
         check_err(&e);
         return;
     }
