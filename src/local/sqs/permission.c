@@ -35,10 +35,10 @@ static bool is_action(struct str s) {
     return false;
 }
 
-/* A list of strings with at least one. */
+/* A list of strings. */
 static int read_list(const struct json *p, const char *name, const struct json **ret, struct err *e) {
     *ret = json_get(p, name);
-    if (!*ret || json_is(*ret, JSON_NULL) || (json_is(*ret, JSON_ARR) && !(*ret)->n))
+    if (!*ret || json_is(*ret, JSON_NULL))
         return err_set(e, ERR_SQS_MISSING, "The request must contain the parameter %s.", name);
     if (!json_is(*ret, JSON_ARR))
         return err_set(e, ERR_SQS_PARAMETER, "parameter %s is %s, not an array", name, json_type_name((*ret)->type));
@@ -52,6 +52,8 @@ static int read_list(const struct json *p, const char *name, const struct json *
 static int read_grant(const struct json *p, const struct json **ret_accounts, const struct json **ret_actions,
                       struct err *e) {
     if (read_list(p, "AWSAccountIds", ret_accounts, e) || read_list(p, "Actions", ret_actions, e)) return -1;
+    if (!(*ret_accounts)->n) return bad(STR("[]"), "PrincipalId", "Unable to verify.", e);
+    if (!(*ret_actions)->n) return err_set(e, ERR_SQS_MISSING, "The request must contain the parameter Actions.");
     for (uint32_t i = 0; i < (*ret_accounts)->n; i++)
         if (!is_account((*ret_accounts)->items[i].s))
             return bad((*ret_accounts)->items[i].s, "PrincipalId", "Unable to verify.", e);

@@ -91,6 +91,7 @@ static int read_redrive(struct local_tx *tx, struct arena *a, struct str text, s
     int rc = sqs_lookup_arn(tx, a, json_get_s(&doc, "deadLetterTargetArn"), &dlq, e);
     if (rc < 0) return -1;
     if (!rc) return bad_redrive(text, "Dead letter target does not exist.", e);
+    if (dlq.id == q->id) return bad_redrive(text, "A queue cannot be its own dead-letter queue.", e);
     if (!dlq.fifo != !q->fifo)
         return bad_redrive(text, "Dead-letter queue must be same type of queue as the source.", e);
     if (!may_bury(tx, a, &dlq, q))
@@ -298,6 +299,7 @@ int sqs_get_attributes(struct local_tx *tx, struct aws_call *c) {
     struct sqs_queue q;
     struct arena *a = &c->arena;
     struct json all = json_make_obj(), out = json_make_obj();
+    bool every = false;
     const struct json *names = json_get(&c->params, "AttributeNames");
     struct err *e = &c->err;
     if (params_only(&c->params, "QueueUrl AttributeNames", "GetQueueAttributes", ERR_SQS_PARAMETER, e)) return -1;
@@ -306,11 +308,11 @@ int sqs_get_attributes(struct local_tx *tx, struct aws_call *c) {
     for (uint32_t i = 0; json_is(names, JSON_ARR) && i < names->n; i++) {
         struct str name = json_str(&names->items[i]);
         const struct json *v = json_get_str(&all, name);
-        if (str_is(name, "All")) out = all;
-        if (str_is(name, "All")) break;
-        if (!v && !is_name(name)) return unknown(name, e);
+        every |= str_is(name, "All");
+        if (!v && !is_name(name) && !str_is(name, "All")) return unknown(name, e);
         if (v && !json_get_str(&out, name)) json_set_str(a, &out, name, *v);
     }
+    if (every) out = all;
     if (out.n) json_set(a, &c->result, "Attributes", out);
     return 0;
 }

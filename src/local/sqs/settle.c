@@ -6,7 +6,7 @@ static int read_handle(struct local_tx *tx, struct aws_call *c, const struct sqs
                        struct sqs_handle *ret, struct err *e) {
     struct str text;
     if (params_str(entry, "ReceiptHandle", ERR_SQS_PARAMETER, &text, e)) return -1;
-    if (!text.n) return err_set(e, ERR_SQS_MISSING, "The request must contain the parameter ReceiptHandle.");
+    if (!text.p) return err_set(e, ERR_SQS_MISSING, "The request must contain the parameter ReceiptHandle.");
     return sqs_handle_open(tx, &c->arena, q->id, text, ret, e);
 }
 

@@ -140,6 +140,9 @@ describe("queues", function()
         p[name] = nil
         assert.matches(name, s.fails("MissingParameter", "AddPermission", p))
       end
+      local ok, why = s.e:call("sqs", "AddPermission", '{"QueueUrl":"q","Label":"x","AWSAccountIds":[],"Actions":["*"]}')
+      assert.is_nil(ok)
+      assert.matches("Unable to verify", why)
       s.fails("OverLimit", "AddPermission", permit("x", { "*", "*", "*", "*", "*", "*", "*", "*" }))
       assert.matches("can't find label", s.fails("InvalidParameterValue", "RemovePermission", { QueueUrl = "q", Label = "none" }))
       s.fails("MissingParameter", "RemovePermission", { QueueUrl = "q" })
@@ -170,6 +173,11 @@ describe("queues", function()
       s.receive("q", { MaxNumberOfMessages = 1 })
       assert.equal("newer", s.bodies "q")
       assert.equal("older", s.bodies "dead")
+    end)
+
+    it("are others than those whose dead letters they take", function()
+      s.queue("q")
+      assert.matches("its own", s.fails("InvalidParameterValue", "SetQueueAttributes", { QueueUrl = "q", Attributes = { RedrivePolicy = policy "q" } }))
     end)
 
     it("say who may use them", function()
@@ -289,6 +297,18 @@ describe("queues", function()
     assert.is_nil(sent.SequenceNumber)
     local m = s.receive("q")[1]
     assert.same({ "tenant" }, { m.Attributes.MessageGroupId, m.Attributes.SequenceNumber })
+  end)
+
+  it("know the names of their attributes, also beside All", function()
+    s.queue "q"
+    assert.is_string(s.attributes("q", "DelaySeconds", "All").QueueArn)
+    s.fails("InvalidAttributeName", "GetQueueAttributes", { QueueUrl = "q", AttributeNames = { "All", "Nope" } })
+  end)
+
+  it("tell a handle that is missing from one that is none", function()
+    s.queue "q"
+    s.fails("MissingParameter", "DeleteMessage", { QueueUrl = "q" })
+    s.fails("ReceiptHandleIsInvalid", "DeleteMessage", { QueueUrl = "q", ReceiptHandle = "" })
   end)
 
   it("follow a change of their settings at once", function()
