@@ -173,8 +173,6 @@ sqs() {
   want '' sqs tag-queue --queue-url "$q" --tags team=tea,x=y
   want '' sqs untag-queue --queue-url "$q" --tag-keys x
   want 'tea' sqs list-queue-tags --queue-url "$q" --query Tags.team
-  want '' sqs add-permission --queue-url "$q" --label l --aws-account-ids 111122223333 --actions SendMessage
-  want '' sqs remove-permission --queue-url "$q" --label l
   want '' sqs purge-queue --queue-url "$q"
 
   want '*/orders.fifo' sqs create-queue --queue-name orders.fifo --attributes FifoQueue=true,ContentBasedDeduplication=true

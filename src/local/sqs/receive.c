@@ -89,7 +89,8 @@ static int bury(struct local_tx *tx, struct arena *a, const struct receiving *r,
 static int sort_out(struct local_tx *tx, struct arena *a, const struct receiving *r, const struct sqs_message *m,
                     struct err *e) {
     bool old = m->sent_at + r->q.retention * 1000 <= tx->now_ms;
-    if (!old && !(r->q.dlq && m->receives > r->q.max_receives)) return 1;
+    bool dead = r->q.dlq && r->q.dlq != r->q.id && m->receives > r->q.max_receives;
+    if (!old && !dead) return 1;
     if (old ? drop(tx, m->id, e) : bury(tx, a, r, m, e)) return -1;
     return regroup(tx, m, r->q.id, old ? 0 : r->q.dlq, e);
 }
