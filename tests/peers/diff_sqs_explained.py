@@ -42,9 +42,12 @@ def both(explained):
               "InvalidParameterValue: .*can only include alphanumeric and punctuation", ".")
     explained("names, types and values of attributes" + GUIDE % "sqs-message-metadata", "send_message$", "InvalidParameterValue: (Message attribute|.*message attribute)", ".")
     explained("the parameters of a call are looked at before its handle" + COMMON, "change_message_visibility$", "InvalidParameterValue", "ReceiptHandleIsInvalid")
-    explained("a batch has at most ten entries" + API % "ChangeMessageVisibilityBatch", "_batch", "TooManyEntriesInBatchRequest", "ok")
+    explained("a batch has at most ten entries" + API % "ChangeMessageVisibilityBatch", "_batch", "TooManyEntriesInBatchRequest", ".")
     explained("attributes count with the size of a message" + GUIDE % "quotas-messages", "send_message", "InvalidParameterValue: .*must be shorter than", "ok")
-    explained("a handle is required" + API % "ChangeMessageVisibility", "change_message_visibility", "MissingParameter: .*ReceiptHandle", "ok")
+    explained("what is required is required" + COMMON, ".", "MissingParameter", "ok")
+    explained("which fault of a batch is told" + COMMON, "_batch", "QueueDoesNotExist", "(Missing|Invalid)")
+    explained("a deduplication id is remembered for five minutes, also when its message is deleted" + GUIDE % "using-messagededuplicationid-property", "send_message$",
+              'ok .*"numbered": true', 'ok .*"numbered": true')
     explained("only the attributes that are asked for" + API % "ReceiveMessage", "receive_message", 'ok .*"attributes": null', 'ok .*"attributes": \\{"')
     explained("a queue that is made again with what it was made with is the same" + API % "CreateQueue", "create_queue", "ok", "QueueNameExists")
 
@@ -54,6 +57,9 @@ def moto(explained):
     explained("sequence numbers are answered by FIFO queues with content-based deduplication, too" + API % "SendMessage", "send_message", 'ok .*"numbered": true', 'ok .*"numbered": false')
     explained("a deduplication id counts for the whole queue, in a batch, too" + GUIDE % "using-messagededuplicationid-property", "send_message",
               'ok .*"numbered": true', 'ok .*"numbered": true')
+    explained("the visibility of what is in flight can be changed by its handle" + API % "ChangeMessageVisibility", "change_message_visibility$", "ok", "ReceiptHandleIsInvalid")
+    explained("what was permitted can be taken back" + API % "RemovePermission", "remove_permission", "ok", "InvalidParameterValue")
+    explained("queues are listed in no promised order" + API % "ListQueues", "list_queues", "ok", "ok")
     explained("a source that is not there" + API % "StartMessageMoveTask", "start_message_move_task", "ResourceNotFoundException", ".")
     explained("an empty map of tags is one" + API % "TagQueue", "tag_queue", "ok", "MissingParameter")
     explained("numbers of messages are approximate; tests/unit/local/sqs_model_spec.lua has them exactly" + API % "GetQueueAttributes", "get_queue_attributes",
