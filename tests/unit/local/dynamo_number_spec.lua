@@ -188,7 +188,7 @@ describe("Items", function()
       ['{"a":{"N":1}}'] = "JSON number where a string",
       ['{"a":{"S":1}}'] = "JSON number where a string",
       ['{"a":"x"}'] = "JSON string where a map",
-      ['{"a":{"B":"?"}}'] = "can not be converted to a Blob",
+      ['{"a":{"B":"?"}}'] = "Invalid last non-pad Base64 character dectected",
       ['{"a":{"NULL":false}}'] = "Null attribute value types must have the value of true",
       ['{"a":{"SS":[]}}'] = "An string set  may not be empty",
       ['{"a":{"NS":[]}}'] = "An number set  may not be empty",
