@@ -23,7 +23,8 @@ enum {
     GROUP_MAX = 2048,      /* operations a transaction: bounds the time to the first acknowledgement */
     WAITER_TICK_MS = 50,   /* how often parked operations are held against the (movable) wall clock */
     SWEEP_MS = 1000,       /* wall clock between housekeeping runs */
-    SWEEP_ROWS = 500,      /* rows a service may delete in one */
+    SWEEP_ROWS = 200,      /* rows a service may delete in one: bounds how long others wait for it */
+    SWEEP_REST = 3,        /* times as long as one took, others come first when much is to be deleted */
     IDLE_MS = 100,         /* quiet for so long: the time for a checkpoint */
     REST_MS = 1000,        /* quiet for so long: memory is given back */
     IDLE_PAGES = 256,      /* below that the WAL is left alone */
@@ -45,7 +46,8 @@ struct writer {
     struct list *group; /* where local_touch puts what it wakes */
     struct list conns;  /* with finished tasks */
     int64_t swept_ms;
-    uint64_t worked_ms; /* monotonic; 0: resting */
+    uint64_t sweep_from_ns; /* monotonic: unless idle, not before */
+    uint64_t worked_ms;     /* monotonic; 0: resting */
     bool sweep_again, services_lost;
 };
 
@@ -317,10 +319,16 @@ static int sweep_services(struct writer *w, struct s3_bin *bin, bool *ret_more, 
     return rc;
 }
 
-static void sweep(struct writer *w) {
+static bool sweep_is_due(const struct writer *w, bool idle, int64_t now_ms) {
+    if (w->sweep_again) return idle || now_mono_ns() >= w->sweep_from_ns;
+    return now_ms - w->swept_ms >= SWEEP_MS || now_ms < w->swept_ms;
+}
+
+static void sweep(struct writer *w, bool idle) {
     struct err e = {0};
     int64_t now = clock_ms(w->local->clock);
-    if (!w->sweep_again && now - w->swept_ms < SWEEP_MS && now >= w->swept_ms) return;
+    if (!sweep_is_due(w, idle, now)) return;
+    uint64_t start = now_mono_ns();
     w->swept_ms = now;
     w->sweep_again = false;
     struct list woken;
@@ -338,6 +346,8 @@ static void sweep(struct writer *w) {
         log_event(w->local->log, LOG_WARN, "store: housekeeping failed, will try again", "s", "error", e.msg);
     }
     arm_faults(w, true);
+    uint64_t end = now_mono_ns();
+    w->sweep_from_ns = end + (end - start) * SWEEP_REST;
     if (!list_empty(&woken)) commit_all(w, &woken);
 }
 
@@ -353,7 +363,7 @@ static void rest(struct writer *w) {
  */
 
 static int wait_ms(const struct writer *w) {
-    if (w->sweep_again) return 0;
+    if (w->sweep_again) return 1;
     if (!list_empty(&w->waiters)) return WAITER_TICK_MS;
     return db_wal_pages(w->db) >= IDLE_PAGES ? IDLE_MS : SWEEP_MS;
 }
@@ -404,7 +414,7 @@ static void *writer_main(void *ud) {
         take_due_waiters(w, &group, stopping);
         if (!list_empty(&group)) commit_all(w, &group);
         if (stopping) break;
-        sweep(w);
+        sweep(w, idle);
         checkpoint(w, idle);
         rest(w);
     }
