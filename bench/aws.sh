@@ -20,14 +20,6 @@ for part in $parts; do
   esac
 done
 
-build_aws() {
-  local dir=${PERIGEE_BENCH_BUILD:-build/release}
-  say "building $dir"
-  [ -f "$dir/build.ninja" ] || cmake --preset release >&2
-  cmake --build "$dir" --target perigee_sign perigee_aws_stub perigee_aws_calls >&2
-  bin=$dir/bench
-}
-
 find_python() {
   local p
   for p in "${PERIGEE_PEERS_PYTHON:-}" build/peers/venv/bin/python python3; do
@@ -142,7 +134,8 @@ s3() {
     "$(median <"$work/s3.put_mib_s")" "$(median <"$work/s3.get_mib_s")" "$(sort -n "$work/s3.rss_mib" | tail -n 1)"
 }
 
-build_aws
+build_targets perigee_sign perigee_aws_stub perigee_aws_calls
+bin=$built/bench
 mkdir -p build
 work=$(mktemp -d "$PWD/build/bench.XXXXXX")
 trap 'stop_stub; rm -rf "$work"' EXIT

@@ -15,14 +15,6 @@ peers=build/peers
 wanted=${*:-dynalite s3rver moto dynamodb elasticmq minio}
 declare -A pid port
 
-build_cloud() {
-  local dir=${PERIGEE_BENCH_BUILD:-build/release}
-  say "building $dir"
-  [ -f "$dir/build.ninja" ] || cmake --preset release >&2
-  cmake --build "$dir" --target perigee perigee_cloud_load perigee_first_answer >&2
-  perigee=$dir/perigee load=$dir/bench/perigee_cloud_load first_answer=$dir/bench/perigee_first_answer
-}
-
 # What a server is asked for; each keeps its data below $work: on the disk when it can.
 works_of() {
   case $1 in
@@ -148,7 +140,8 @@ figure() { if [ -s "$work/$1" ]; then median <"$work/$1"; else echo -; fi; }
 
 rss_of() { awk -v field="^$2:" '$0 ~ field { printf "%.1f\n", $2 / 1024 }' "/proc/${pid[$1]}/status"; } # SERVER VmRSS|VmHWM
 
-build_cloud
+build_targets perigee perigee_cloud_load perigee_first_answer
+perigee=$built/perigee load=$built/bench/perigee_cloud_load first_answer=$built/bench/perigee_first_answer
 mkdir -p build
 work=$(mktemp -d "$root/build/bench.XXXXXX")
 trap 'end_all; rm -rf "$work"' EXIT

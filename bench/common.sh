@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# Shared by orders.sh and receipts.sh (sourced). Everything listens on loopback, lives below build/bench.XXXXXX on the same disk as the
+# Shared by the benchmarks (sourced). Everything listens on loopback, lives below build/bench.XXXXXX on the same disk as the
 # project, and ends with the script.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -8,18 +8,17 @@ server_pid=
 
 say() { printf '== %s\n' "$*" >&2; }
 
-# PERIGEE_BENCH_BUILD: a build directory that is there already, instead of build/release.
+# build_targets TARGET...: in $built, which is PERIGEE_BENCH_BUILD or build/release.
+build_targets() {
+  built=${PERIGEE_BENCH_BUILD:-build/release}
+  say "building $built"
+  [ -f "$built/build.ninja" ] || cmake --preset release >&2
+  cmake --build "$built" --target "$@" >&2
+}
+
 build() {
-  local dir=${PERIGEE_BENCH_BUILD:-}
-  if [ -z "$dir" ]; then
-    dir=$root/build/release
-    say "building build/release"
-    [ -f build/release/build.ninja ] || cmake --preset release >&2
-    cmake --build build/release --target perigee perigee_load perigee_bare >&2
-  fi
-  perigee=$dir/perigee
-  load=$(find "$dir" -name perigee_load -type f | head -n 1)
-  bare=$(find "$dir" -name perigee_bare -type f | head -n 1)
+  build_targets perigee perigee_load perigee_bare
+  perigee=$root/$built/perigee load=$root/$built/bench/perigee_load bare=$root/$built/bench/perigee_bare
 }
 
 stop_server() {

@@ -15,14 +15,6 @@ openings=${OPENINGS:-7}
 more=() # arguments of the server
 works=${WORK:-vget vquery vindex vupdate vput vturn vdescribe vattributes vlist}
 
-build_volume() {
-  local dir=${PERIGEE_BENCH_BUILD:-build/release}
-  say "building $dir"
-  [ -f "$dir/build.ninja" ] || cmake --preset release >&2
-  cmake --build "$dir" --target perigee perigee_cloud_load perigee_volume_fill >&2
-  perigee=$dir/perigee cloud_load=$dir/bench/perigee_cloud_load fill=$dir/bench/perigee_volume_fill
-}
-
 now_us() { printf '%s' "${EPOCHREALTIME/./}"; }
 
 # open_store [COMMAND...]: starts the server, below COMMAND; server_pid, port, and first_ms: from its start to its first answer.
@@ -159,7 +151,8 @@ report() {
 }
 
 declare -A warm cold killed wal rss size figure instructions
-build_volume
+build_targets perigee perigee_cloud_load perigee_volume_fill
+perigee=$built/perigee cloud_load=$built/bench/perigee_cloud_load fill=$built/bench/perigee_volume_fill
 mkdir -p build
 work=$(mktemp -d "$root/build/bench.XXXXXX")
 trap cleanup EXIT

@@ -6,23 +6,23 @@ The same calls go to both: writes with conditions and updates, reads, queries in
 parameters, and malformed ones. Results and error codes must be equal, messages too, but for the differences listed in
 EXPLAINED. The last line is JSON: {"calls", "explained": {reason: n}, "differences": [...]}; status 1 when there are any.
 """
-import argparse
 import decimal
 import json
 import random
 import re
-import sys
 
 import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-# (operation, our "Code: message", peer's): regular expressions, and why that difference is right or does not matter.
-EXPLAINED = []
+import differ
+
+EXPLAINED = differ.Explained()
 
 
 def explained(reason, ours, peer, op="."):
-    EXPLAINED.append((re.compile(op), re.compile(ours, re.S), re.compile(peer, re.S), reason))
+    """ours, peer: "Code: message", or "ok"."""
+    EXPLAINED(reason, op, ours, peer)
 
 
 CONTEXT = decimal.Context(prec=40, Emin=-999, Emax=999)
@@ -581,10 +581,8 @@ def compare(op, params, ours, peer):
             if "CancellationReasons" in a:
                 a["CancellationReasons"] = without_messages(a["CancellationReasons"])
         return None if text(a1) == text(a2) else ("error members", None)
-    for pattern, one, two, reason in EXPLAINED:
-        if pattern.search(op) and one.search(e1 or "ok") and two.search(e2 or "ok"):
-            return "explained", reason
-    return "error", None
+    found = EXPLAINED.reason(op, e1 or "ok", e2 or "ok")
+    return ("explained", found[0]) if found else ("error", None)
 
 
 def only_removes(op, params):
@@ -616,18 +614,12 @@ def heal(ours, peer, tables):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("ours")
-    parser.add_argument("peer")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--count", type=int, default=500)
-    parser.add_argument("--show", type=int, default=20)
-    args = parser.parse_args()
+    args = differ.arguments(__doc__)
     ours, peer = connect(args.ours), connect(args.peer)
     suffix = "-%d-%d" % (args.seed, random.SystemRandom().randrange(10 ** 9))
     tables = create(ours, suffix)
     create(peer, suffix)
-    gen, differences, reasons = Gen(args.seed), [], {}
+    gen, report = Gen(args.seed), differ.Report(args.show)
     for i in range(args.count):
         op, params = gen.next(tables)
         one, two = answer_of(ours, op, params), answer_of(peer, op, params)
@@ -641,20 +633,19 @@ def main():
         if (one[0] is None) != (two[0] is None) and op not in ("query", "scan") or found[0] != "explained":
             heal(ours, peer, tables)
         if found[0] == "explained":
-            reasons[found[1]] = reasons.get(found[1], 0) + 1
+            report.explained(found[1])
             continue
-        differences.append({"call": i, "op": op, "kind": found[0], "params": canonical(params),
-                            "ours": one[0] or canonical(one[1]), "peer": two[0] or canonical(two[1]),
-                            "more": [canonical(one[1]), canonical(two[1])] if found[0] == "error members" else None})
-    for d in differences[:args.show]:
-        print(json.dumps(d, sort_keys=True, default=str))
+        report.differs(call=i, op=op, kind=found[0], params=canonical(params), ours=one[0] or canonical(one[1]),
+                       peer=two[0] or canonical(two[1]),
+                       more=[canonical(one[1]), canonical(two[1])] if found[0] == "error members" else None)
     for t in tables:
         for client in (ours, peer):
             client.delete_table(TableName=t["name"])
     # Those reasons fit many messages: more of them than random faults make would hide something.
-    vague = sum(n for reason, n in reasons.items() if "another is named" in reason)
-    print(json.dumps({"calls": args.count, "explained": reasons, "differences": len(differences), "vague": vague}))
-    sys.exit(1 if differences or vague > max(10, args.count // 15) else 0)
+    vague = sum(n for reason, n in report.reasons.items() if "another is named" in reason)
+    if vague > max(10, args.count // 15):
+        report.differs(kind="explained too often with words that fit many messages", times=vague)
+    report.end(args.count)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,18 @@ local types = {
   missing = "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException",
 }
 
+-- Of actions that take a table's name and nothing else.
+local OF_A_TABLE = {
+  validation = {
+    '{}', "The parameter 'TableName' is required but was not present in the request",
+    '{"TableName":"ab"}', 'TableName must be at least 3 characters long and at most 255 characters long',
+    '{"TableName":"ab;"}', "1 validation error detected: Value 'ab;' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+  },
+  missing = {
+    '{"TableName":"nope"}', 'Requested resource not found: Table: nope not found',
+  },
+}
+
 -- action -> kind -> body, message, body, message, ...
 local cases = {
   PutItem = {
@@ -275,36 +287,9 @@ local cases = {
       '{"TableName":"abc","ProvisionedThroughput":{"ReadCapacityUnits":1000000000001,"WriteCapacityUnits":1}}', 'Given value 1000000000001 for ReadCapacityUnits is out of bounds',
     },
   },
-  DeleteTable = {
-    validation = {
-      '{}', "The parameter 'TableName' is required but was not present in the request",
-      '{"TableName":"ab"}', 'TableName must be at least 3 characters long and at most 255 characters long',
-      '{"TableName":"ab;"}', "1 validation error detected: Value 'ab;' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
-    },
-    missing = {
-      '{"TableName":"nope"}', 'Requested resource not found: Table: nope not found',
-    },
-  },
-  DescribeTable = {
-    validation = {
-      '{}', "The parameter 'TableName' is required but was not present in the request",
-      '{"TableName":"ab"}', 'TableName must be at least 3 characters long and at most 255 characters long',
-      '{"TableName":"ab;"}', "1 validation error detected: Value 'ab;' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
-    },
-    missing = {
-      '{"TableName":"nope"}', 'Requested resource not found: Table: nope not found',
-    },
-  },
-  DescribeTimeToLive = {
-    validation = {
-      '{}', "The parameter 'TableName' is required but was not present in the request",
-      '{"TableName":"ab"}', 'TableName must be at least 3 characters long and at most 255 characters long',
-      '{"TableName":"ab;"}', "1 validation error detected: Value 'ab;' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
-    },
-    missing = {
-      '{"TableName":"nope"}', 'Requested resource not found: Table: nope not found',
-    },
-  },
+  DeleteTable = OF_A_TABLE,
+  DescribeTable = OF_A_TABLE,
+  DescribeTimeToLive = OF_A_TABLE,
   ListTables = {
     validation = {
       '{"Limit":0,"ExclusiveStartTableName":"a;"}', "3 validation errors detected: Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1; Value 'a;' at 'exclusiveStartTableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+; Value 'a;' at 'exclusiveStartTableName' failed to satisfy constraint: Member must have length greater than or equal to 3",

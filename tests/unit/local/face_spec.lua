@@ -25,6 +25,17 @@ describe("the cloud port", function()
     return e:face(p)
   end
 
+  local function code(...) return (select(3, ask(...)):match "<Code>(.-)</Code>") end
+  local function open_with_keys(lines, now)
+    e:close()
+    local keys = os.tmpname()
+    local f <close> = assert(io.open(keys, "w"))
+    f:write(lines)
+    f:flush()
+    e = assert(t.open { memory = true, now = now, keys = keys })
+    os.remove(keys)
+  end
+
   it("signs for the caller's host with its own port, else for loopback", function()
     assert.matches("^http://shop.test:4566/bkt/r/Jos%%C3%%A9%%201.pdf%?", link("GET"))
     assert.matches("^http://127.0.0.1:4566/", (e:presign { method = "GET", bucket = "b", key = "k", host = "" }))
@@ -162,12 +173,12 @@ describe("the cloud port", function()
   end)
 
   it("says of a malformed Authorization header what AWS says", function()
-    local function refused(code, message, authorization, more)
+    local function refused(name, message, authorization, more)
       local p = more or {}
       p.headers = authorization and { Authorization = authorization, ["X-Amz-Date"] = "20231114T221320Z" } or {}
       local status, _, body = ask("GET", "http://h/bkt/k", p)
-      assert.equal(code == "AccessDenied" and 403 or 400, status)
-      assert.equal(code, body:match "<Code>(.-)</Code>")
+      assert.equal(name == "AccessDenied" and 403 or 400, status)
+      assert.equal(name, body:match "<Code>(.-)</Code>")
       assert.equal(message, (body:match("<Message>(.-)</Message>"):gsub("&quot;", '"'):gsub("&lt;", "<"):gsub("&gt;", ">")))
     end
     local malformed, prefix = "AuthorizationHeaderMalformed", "The authorization header is malformed; "
@@ -186,17 +197,10 @@ describe("the cloud port", function()
   end)
 
   it("takes links of Signature Version 2, the documented one too, and refuses it in headers", function()
-    e:close()
-    local keys = os.tmpname()
-    local f <close> = assert(io.open(keys, "w"))
-    f:write "AKIAIOSFODNN7EXAMPLE wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n"
-    f:flush()
-    e = assert(t.open { memory = true, now = 1175139600000, keys = keys })
-    os.remove(keys)
+    open_with_keys("AKIAIOSFODNN7EXAMPLE wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n", 1175139600000)
     assert(e:call("s3", "CreateBucket", '{"Bucket":"johnsmith"}'))
     assert(e:call("s3", "PutObject", '{"Bucket":"johnsmith","Key":"photos/puppy.jpg"}', "puppy"))
     local query = "/photos/puppy.jpg?AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Expires=1175139620&Signature=NpgCjnDzrM%2BWFzoENXmpNDUsSn8%3D"
-    local function code(...) return (select(3, ask(...)):match "<Code>(.-)</Code>") end
     assert.equal("puppy", (select(3, ask("GET", "http://h/johnsmith" .. query))))
     assert.equal("puppy", (select(3, ask("GET", "http://h" .. query, { headers = { Host = "johnsmith.s3.localhost:4566" } }))))
     assert.equal("SignatureDoesNotMatch", code("PUT", "http://h/johnsmith" .. query))
@@ -211,7 +215,6 @@ describe("the cloud port", function()
   end)
 
   it("judges a header by the time its request began, a link by its own, and both by host and port", function()
-    local function code(...) return (select(3, ask(...)):match "<Code>(.-)</Code>") end
     local now, object = os.time() * 1000, "http://h/bkt/r/Jos%C3%A9%201.pdf"
     assert.equal("RequestTimeTooSkewed", code("GET", object, { sign = "s3", at = now - 16 * 60000 }))
     assert.equal("RequestTimeTooSkewed", code("GET", object, { sign = "s3", at = now + 16 * 60000 }))
@@ -230,13 +233,7 @@ describe("the cloud port", function()
   end)
 
   it("knows keys whose names hold '+' and '/'", function()
-    e:close()
-    local keys = os.tmpname()
-    local f <close> = assert(io.open(keys, "w"))
-    f:write "AK+ID/x=1 se/cr+et=\n"
-    f:flush()
-    e = assert(t.open { memory = true, keys = keys })
-    os.remove(keys)
+    open_with_keys("AK+ID/x=1 se/cr+et=\n")
     assert.equal(200, (ask("PUT", "http://h/bkt", { sign = "s3", access_key = "AK+ID/x=1", secret_key = "se/cr+et=" })))
     assert.equal(403, (ask("PUT", "http://h/bkt", { sign = "s3", access_key = "AK+ID/x=1", secret_key = "se/cr+et" })))
     assert.equal(403, (ask("PUT", "http://h/bkt", { sign = "s3", access_key = "AK+ID/x", secret_key = "se/cr+et=" })))

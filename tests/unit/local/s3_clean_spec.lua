@@ -29,21 +29,26 @@ describe("Files of objects, when a store is opened,", function()
   local function exists(path) return os.execute("test -e '" .. path .. "'") == true end
   local function reopen() assert(t.open { dir = dir }):close() end
 
+  -- A file that no object has, and its directory's time as if it had always been there.
+  local function stray()
+    local file = shard() .. "/left"
+    sh("touch -r %s %s/time && touch %s && touch -r %s/time %s", shard(), dir, file, dir, shard())
+    return file
+  end
+
   it("are not looked at when nothing changed since a clean end", function()
     make()
-    local where = shard()
-    sh("touch -r %s %s/time && touch %s/left && touch -r %s/time %s", where, dir, where, dir, where)
+    local file = stray()
     reopen()
-    assert.is_true(exists(where .. "/left"))
+    assert.is_true(exists(file))
   end)
 
   it("are looked at after kill -9, whatever the times of directories say", function()
     make()
     killing.run("idle_driver", dir, "", 1) -- a row may be gone, and its file about to go
-    local where = shard()
-    sh("touch -r %s %s/time && touch %s/left && touch -r %s/time %s", where, dir, where, dir, where)
+    local file = stray()
     reopen()
-    assert.is_false(exists(where .. "/left"))
+    assert.is_false(exists(file))
   end)
 
   it("go when no object has them and the store did not end since, and the others stay", function()
