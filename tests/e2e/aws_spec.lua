@@ -66,8 +66,8 @@ local function on(names, endpoints, links_unchecked)
     local log = first:stop()
     assert.is_true(os.time() - began < 15, log)
     local second = start()
-    for i = 1, 10 do
-      support.eventually(60, "a receipt of stop-" .. i, function() return second:get("/receipt/stop-" .. i).status == 200 end)
+    for i = 1, 10 do -- what was handed out to a poll at that moment comes back after its visibility of 60 s
+      support.eventually(120, "a receipt of stop-" .. i, function() return second:get("/receipt/stop-" .. i).status == 200 end)
     end
     assert.is_nil((log .. second:stop()):find(peers.SECRET, 1, true))
   end)

@@ -50,11 +50,12 @@ def both(explained):
               'ok .*"numbered": true', 'ok .*"numbered": true')
     explained("only the attributes that are asked for" + API % "ReceiveMessage", "receive_message", 'ok .*"attributes": null', 'ok .*"attributes": \\{"')
     explained("a queue that is made again with what it was made with is the same" + API % "CreateQueue", "create_queue", "ok", "QueueNameExists")
+    explained("a message of a FIFO queue is answered with its sequence number, one that is a duplicate too" + API % "SendMessage", "send_message",
+              'ok .*"numbered": true', 'ok .*"numbered": false')
 
 
 def moto(explained):
     both(explained)
-    explained("sequence numbers are answered by FIFO queues with content-based deduplication, too" + API % "SendMessage", "send_message", 'ok .*"numbered": true', 'ok .*"numbered": false')
     explained("a deduplication id counts for the whole queue, in a batch, too" + GUIDE % "using-messagededuplicationid-property", "send_message",
               'ok .*"numbered": true', 'ok .*"numbered": true')
     explained("the visibility of what is in flight can be changed by its handle" + API % "ChangeMessageVisibility", "change_message_visibility$", "ok", "ReceiptHandleIsInvalid")

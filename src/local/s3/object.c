@@ -213,10 +213,12 @@ static int give_way(struct local_tx *tx, const struct s3_bucket *b, struct str k
     return b->suspended ? drop_null_version(tx, bin->a, b->name, key, bin, e) : 0;
 }
 
+/* Begins with a letter: command lines take "-..." for an option. */
 static struct str new_version(struct arena *a) {
     uint8_t random[VERSION_BYTES];
     struct buf b = BUF_MAX(64);
     crypto_random(random, sizeof random);
+    random[0] &= 0x7f;
     crypto_base64url(&b, str_n((char *)random, sizeof random));
     struct str s = arena_str(a, buf_view(&b));
     buf_free(&b);

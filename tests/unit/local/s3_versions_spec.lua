@@ -49,6 +49,11 @@ describe("versions of S3 objects", function()
     assert.same({ "", 0 }, { history(), files() })
   end)
 
+  it("have ids that begin with a letter: a command line takes '-...' for an option", function()
+    versioning "Enabled"
+    for _ = 1, 400 do assert.matches("^%a[%w_-]+$", put("k", "")) end
+  end)
+
   it("stay behind what is put, and behind a delete marker", function()
     put("k", "0")
     versioning "Enabled"
