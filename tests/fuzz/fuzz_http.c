@@ -256,7 +256,7 @@ static void check_answers(const struct client *c, size_t n_strict) {
         if (is_signed && n < n_strict) must(!blames_signature(&a));
         n++;
     }
-    must(!cut || c->reset);
+    must(!cut || c->reset || a.status < 200); /* told to continue, the client never sent the rest */
     must(n >= wire.n || c->reset);
     must(c->ended || !a.close || n == wire.n + 1 || n == wire.n);
     if (!a.close && !c->reset) must(wire.n >= n_strict);
