@@ -44,6 +44,7 @@ def both(explained):
 
 
 def moto(explained):
+    explained("parts have numbers from 1 (API API_GetObject: partNumber)", r"outcome .*'PartNumber': (0|-\d+)[,}]", "^400 InvalidArgument", "^20")
     explained("moto fails inside", "outcome", ".", r"^500 |^40\d$|not XML")
     explained("moto repeats what was sent in header fields", "header x-amz-(sdk-checksum-algorithm|content-sha256|tagging-count|checksum)", NONE)
     explained("moto verifies no checksums (%s)" % INTEGRITY, "outcome .*(Checksum|checksum|ContentMD5|Content-MD5)", "^400 (BadDigest|InvalidDigest|InvalidRequest)", "^200$")
@@ -99,8 +100,10 @@ def minio(explained):
     explained("MinIO removes keys of one list side by side", r"delete_objects body\.(Deleted|Error)")
     explained("MinIO encodes ~ (RFC 3986, 2.3: unreserved)", r"list\w* body.*(Key|Marker|Prefix)", "~", "%7E")
     explained("MinIO tells prefixes of what has delete markers only, and counts them (Guide DeleteMarker)", r"list_object\w* body\.(CommonPrefixes|Contents|IsTruncated|Next|KeyCount).*'Delimiter'")
+    explained("MinIO looks for no bucket where StartAfter is behind all that has the prefix (API API_ListObjectsV2: NoSuchBucket)",
+              "list_objects_v2 outcome .*StartAfter", "^404 NoSuchBucket", "^200")
     explained("MinIO finds parts that there are not", "outcome .*PartNumber", "^40[04]|^416", "^20")
-    explained("MinIO lists nothing of what is not there", "list\w* outcome .*'MaxKeys': 0", "^404 NoSuchBucket", OK)
+    explained("MinIO lists nothing of what is not there", r"list\w* outcome .*'MaxKeys': 0", "^404 NoSuchBucket", OK)
     explained("a list of 0 is empty (API API_ListObjectsV2: MaxKeys)", r"list\w* body.*'MaxKeys': 0", ".")
     explained("MinIO's versions named null do not go into markers", r"list_object_versions body\.(Next)?VersionIdMarker", "null", NONE)
     explained("checksums go with all bytes of a range (Guide checking-object-integrity)", "get_object header x-amz-checksum.*Range", ".", NONE)
