@@ -180,6 +180,7 @@ bool aws_s3_has(enum s3_shape shape, struct str member);
  * also texts that XML cannot hold (answers have U+FFFD), and dates may be given in any way. */
 int aws_s3_write_request(struct arena *a, struct buf *b, enum s3_shape shape, const struct json *obj, struct err *e);
 int aws_s3_write_answer(struct buf *b, enum s3_shape shape, const struct json *obj, struct err *e);
+int aws_s3_malformed(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* MalformedXML; -1 */
 struct xml;
 /* The members of `root`, typed, dates as the engine writes them. A request must be as the table says: MalformedXML. Of
  * an answer, elements that are not known are left out; -1: one that is required is missing, or a key wrongly encoded.

@@ -3,6 +3,8 @@
 #include "base/now.h"
 #include "base/url.h"
 #include "base/xml.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 enum kind { TEXT, INT, BOOL, DATE, ISO, KEY, OWN, STRUCT, LIST, TEXTS, WRAPPED, UNSERVED };
@@ -223,7 +225,7 @@ static const struct element *find_member(enum s3_shape shape, struct str name) {
 }
 
 bool aws_s3_has(enum s3_shape shape, struct str member) {
-    return find_member(shape, member);
+    return shape != S3_OF_NONE && find_member(shape, member);
 }
 
 static int refuse_unknown(struct writer *w, enum s3_shape shape, const struct json *obj) {
@@ -280,13 +282,21 @@ struct reader {
 
 static int read_shape(struct reader *r, enum s3_shape shape, const struct xml *x, struct json *ret);
 
+int aws_s3_malformed(struct err *e, const char *fmt, ...) {
+    char why[300];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    return err_set(e, ERR_S3_XML,
+                   "The XML you provided was not well-formed or did not validate against our published schema: %s",
+                   why);
+}
+
 static int malformed(struct reader *r, const char *what, struct str name) {
     name = str_take(name, 80);
     if (!r->strict) return err_set(r->e, ERR_BAD_ANSWER, "%.*s %s", STR_ARG(name), what);
-    return err_set(r->e, ERR_S3_XML,
-                   "The XML you provided was not well-formed or did not validate against our published schema: "
-                   "%.*s %s",
-                   STR_ARG(name), what);
+    return aws_s3_malformed(r->e, "%.*s %s", STR_ARG(name), what);
 }
 
 static bool int_value(struct arena *a, struct str text, struct json *ret) {

@@ -285,10 +285,6 @@ int64_t db_changes(struct db *d) {
     return sqlite3_changes64(d->h);
 }
 
-int64_t db_last_rowid(struct db *d) {
-    return sqlite3_last_insert_rowid(d->h);
-}
-
 uint64_t db_writes(const struct db *d) {
     return d->writes;
 }

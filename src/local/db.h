@@ -41,7 +41,6 @@ void db_done(struct db_stmt *s); /* harmless with NULL */
 /* Steps of SQLite's virtual machine that finished statements took: how work grows with tables. Any thread. */
 uint64_t db_work(struct db *d);
 int64_t db_changes(struct db *d);
-int64_t db_last_rowid(struct db *d);
 
 int db_begin(struct db *d, struct err *e); /* BEGIN IMMEDIATE for a writer, BEGIN for a reader */
 int db_commit(struct db *d, struct err *e);

@@ -64,7 +64,7 @@ static const char *in(struct arena *a, const char *dir, const char *name) {
 
 static int move_dir(const struct local *l, struct arena *a, const char *from, const char *to, struct err *e) {
     if (rename(from, to)) return err_sys(e, ERR_IO, errno, "cannot rename %s to %s", from, to);
-    return l->in_memory ? 0 : fs_sync_dir(root_of(l, a), e) || fs_sync_dir(l->dir, e) ? -1 : 0;
+    return store_sync_dir(l, root_of(l, a), e) || store_sync_dir(l, l->dir, e) ? -1 : 0;
 }
 
 static int names_in(struct arena *a, const char *root, struct json *ret, struct err *e) {

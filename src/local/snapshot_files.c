@@ -74,10 +74,6 @@ static int same_file(struct local *l, const char *from, const char *to, struct e
     return failed("link", to, errno, e);
 }
 
-static int sync_dir(const struct local *l, const char *path, struct err *e) {
-    return l->in_memory ? 0 : fs_sync_dir(path, e);
-}
-
 /* == all of them ====================================================================================================
  */
 
@@ -89,7 +85,7 @@ int snapshot_files_keep(struct local *l, const struct snapshot_ids *ids, const c
         rc = same_file(l, s3_path(l, &a, *bucket, id), arena_printf(&a, "%s/%.*s", dir, STR_ARG(id)).p, e);
         arena_free(&a);
     }
-    return rc < 0 ? -1 : sync_dir(l, dir, e);
+    return rc < 0 ? -1 : store_sync_dir(l, dir, e);
 }
 
 /* Made and synced once each. */
@@ -99,7 +95,7 @@ static int shard_of(struct local *l, struct arena *a, struct map *shards, const 
     const char *dir = arena_cstr(a, shard);
     if (fs_mkdirs(dir, e)) return -1;
     map_put(shards, str_c(dir), (void *)dir);
-    return sync_dir(l, arena_cstr(a, home), e) || sync_dir(l, arena_cstr(a, root), e) ? -1 : 0;
+    return store_sync_dir(l, arena_cstr(a, home), e) || store_sync_dir(l, arena_cstr(a, root), e) ? -1 : 0;
 }
 
 static int bring(struct local *l, const struct snapshot_ids *now, const struct snapshot_ids *then, const char *dir,
@@ -112,7 +108,7 @@ static int bring(struct local *l, const struct snapshot_ids *now, const struct s
         if (same_file(l, arena_printf(a, "%s/%.*s", dir, STR_ARG(id)).p, path, e) < 0) return -1;
     }
     for (size_t i = 0; i < shards->n; i++)
-        if (sync_dir(l, shards->slots[i].key.p, e)) return -1;
+        if (store_sync_dir(l, shards->slots[i].key.p, e)) return -1;
     return 0;
 }
 

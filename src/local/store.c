@@ -119,6 +119,10 @@ static char *copy(const char *s, const char *otherwise) {
     return p;
 }
 
+int store_sync_dir(const struct local *l, const char *path, struct err *e) {
+    return l->in_memory ? 0 : fs_sync_dir(path, e);
+}
+
 static int take_dir(struct local *l, const char *dir, struct err *e) {
     l->in_memory = !dir;
     if (!dir) return store_private_dir(l, e);

@@ -112,6 +112,8 @@ void local_after_commit(struct local_tx *tx, void (*fn)(void *ud), void *ud);
 /* meta table: small values by name. 1: found; 0: not; -1. */
 int meta_get(struct db *db, struct arena *a, const char *name, struct str *ret, struct err *e);
 int meta_set(struct db *db, const char *name, struct str value, struct err *e);
+/* fs_sync_dir, where there is a disk. */
+int store_sync_dir(const struct local *l, const char *path, struct err *e);
 /* l->dir: new, private, in memory where there is such a file system. Removes what dead processes left of theirs: those
  * whose lock file holds STORE_MARK and is not locked. */
 int store_private_dir(struct local *l, struct err *e);

@@ -315,8 +315,8 @@ size_t sign_names_bound(const struct http_header *headers, size_t n) {
     return bytes;
 }
 
-size_t sign_canonical_bound(const struct sign_request *r) {
-    size_t bytes = r->method.n + 3 * r->path.n + r->payload_hash.n + 16;
+size_t sign_canonical_bound(const struct sign_request *r, size_t query) {
+    size_t bytes = 2 * query + r->method.n + 3 * r->path.n + r->payload_hash.n + 16;
     for (size_t i = 0; i < r->n_headers; i++) bytes += 2 * r->headers[i].name.n + r->headers[i].value.n + 3;
     return bytes;
 }

@@ -43,8 +43,8 @@ char *sign_put_encoded(char *p, struct str text); /* RFC 3986: all but unreserve
 char *sign_put_canonical(char *p, const struct sign_request *r, struct str query, const struct sign_sorted *headers,
                          struct str names);
 size_t sign_names_bound(const struct http_header *headers, size_t n);
-/* Of everything but the query, which has its bound once where it is made canonical, and once in here. */
-size_t sign_canonical_bound(const struct sign_request *r);
+/* Room for sign_put_canonical and for the query made canonical before it; query: bytes that one may take. */
+size_t sign_canonical_bound(const struct sign_request *r, size_t query);
 
 /* now_amz; the date is kept in the cache (may be NULL) from one call to the next. */
 void sign_time(struct sign_key_cache *cache, int64_t unix_ms, char out[17]);

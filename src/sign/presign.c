@@ -113,7 +113,7 @@ static void presign(const struct sign_credentials *c, const struct sign_scope *s
     struct crypto_hmac own;
     char time[17], hex[65];
     size_t query_max = query_bound(c, s, r, l->extra_query);
-    char *p = sign_room_take(&room, 2 * sign_scope_bound(s) + SIGN_TEXT_MORE + query_max * 2 + sign_canonical_bound(r) +
+    char *p = sign_room_take(&room, 2 * sign_scope_bound(s) + SIGN_TEXT_MORE + sign_canonical_bound(r, query_max) +
                                         sign_names_bound(r->headers, r->n_headers));
     sign_time(cache, s->unix_ms, time);
     sign_sort_headers(r->headers, r->n_headers, true, &sorted);

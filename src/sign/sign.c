@@ -167,8 +167,8 @@ void sign_string_to_sign(const struct sign_scope *s, struct str canonical_reques
 void sign_canonical_request(const struct sign_request *r, struct buf *out, struct buf *signed_headers) {
     struct sign_room room;
     struct sign_sorted sorted;
-    char *p = sign_room_take(&room, sign_canonical_bound(r) + sign_names_bound(r->headers, r->n_headers) +
-                                        2 * sign_query_bound(r->raw_query));
+    char *p = sign_room_take(&room, sign_canonical_bound(r, sign_query_bound(r->raw_query)) +
+                                        sign_names_bound(r->headers, r->n_headers));
     sign_sort_headers(r->headers, r->n_headers, false, &sorted);
     char *query = sign_put_names(p, &sorted), *text = sign_put_query(query, r->raw_query);
     struct str names = str_n(p, (size_t)(query - p));
@@ -193,7 +193,7 @@ void sign_credential(const struct sign_credentials *c, const struct sign_scope *
 static size_t authorization_bound(const struct sign_credentials *c, const struct sign_scope *s,
                                   const struct sign_request *r) {
     return 3 * sign_scope_bound(s) + SIGN_TEXT_MORE + 2 * sign_names_bound(r->headers, r->n_headers) +
-           2 * sign_query_bound(r->raw_query) + sign_canonical_bound(r) + c->access_key.n + 160;
+           sign_canonical_bound(r, sign_query_bound(r->raw_query)) + c->access_key.n + 160;
 }
 
 static void add_authorization(struct buf *out, char *p, struct str access_key, struct str scope, struct str names,

@@ -116,6 +116,9 @@ int sign_post_form(const struct sign_credentials *c, const struct sign_scope *s,
 /* Looks up the secret of an access key; STR_NONE when unknown. */
 typedef struct str sign_secret_fn(void *ud, struct str access_key);
 
+/* S3's error for a credential that is none, or not for here; of a link, or of a header. -1 */
+int sign_malformed(bool presigned, struct err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 struct sign_verified {
     struct str access_key, region, service;
     bool presigned;

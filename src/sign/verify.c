@@ -3,6 +3,7 @@
 #include "base/now.h"
 #include "base/url.h"
 #include "sign/canonical.h"
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,16 @@ static int read_query(const struct http_request *r, struct claim *c, struct err 
 
 /* ---- header ---- */
 
+int sign_malformed(bool presigned, struct err *e, const char *fmt, ...) {
+    char why[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    return err_set(e, presigned ? ERR_S3_QUERY_AUTH : ERR_S3_AUTH_HEADER, "%s%s",
+                   presigned ? "Error parsing the X-Amz-Credential parameter; " : HEADER, why);
+}
+
 static int read_header(struct str authorization, const struct http_request *r, struct claim *c, struct err *e) {
     struct str rest = str_trim(authorization), algorithm = str_cut(&rest, ' ');
     if (!str_is(algorithm, SIGN_ALGORITHM)) return err_set(e, ERR_S3_ARGUMENT, "Unsupported Authorization Type");
@@ -110,8 +121,8 @@ static int read_header(struct str authorization, const struct http_request *r, s
         if (known) *slot = value;
     }
     if (!known || !c->credential.n || !c->signed_headers.n || !c->signature.n)
-        return err_set(e, ERR_S3_AUTH_HEADER,
-                       HEADER "the authorization header requires three components: Credential, SignedHeaders, and "
+        return sign_malformed(false, e,
+                              "the authorization header requires three components: Credential, SignedHeaders, and "
                               "Signature.");
     c->date = http_header(r, "x-amz-date");
     c->query = r->raw_query;
@@ -119,13 +130,6 @@ static int read_header(struct str authorization, const struct http_request *r, s
 }
 
 /* ---- checks ---- */
-
-static int malformed(const struct claim *c, struct err *e, const char *fmt, struct str what) {
-    char why[400];
-    snprintf(why, sizeof why, fmt, STR_ARG(str_take(what, 128)));
-    return err_set(e, c->presigned ? ERR_S3_QUERY_AUTH : ERR_S3_AUTH_HEADER, "%s%s",
-                   c->presigned ? "Error parsing the X-Amz-Credential parameter; " : HEADER, why);
-}
 
 static bool is_day(struct str s) {
     for (size_t i = 0; i < s.n; i++)
@@ -140,22 +144,22 @@ static int split_credential(struct claim *c, struct err *e) {
         size_t at = rest.n;
         while (at && rest.p[at - 1] != '/') at--;
         if (!at)
-            return malformed(
-                c, e,
-                "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".%.*s",
-                STR(""));
+            return sign_malformed(
+                c->presigned, e,
+                "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".");
         parts[i] = str_from(rest, at);
         rest = str_take(rest, at - 1);
     }
     if (!rest.n)
-        return malformed(c, e, "a non-empty Access Key (AKID) must be provided in the credential.%.*s", STR(""));
+        return sign_malformed(c->presigned, e, "a non-empty Access Key (AKID) must be provided in the credential.");
     if (!is_day(parts[0]))
-        return malformed(c, e,
-                         "incorrect date format \"%.*s\". This date in the credential must be in the format "
-                         "\"yyyyMMdd\".",
-                         parts[0]);
+        return sign_malformed(c->presigned, e,
+                              "incorrect date format \"%.*s\". This date in the credential must be in the format "
+                              "\"yyyyMMdd\".",
+                              STR_ARG(str_take(parts[0], 128)));
     if (!str_is(parts[3], "aws4_request"))
-        return malformed(c, e, "incorrect terminal \"%.*s\". This endpoint uses \"aws4_request\".", parts[3]);
+        return sign_malformed(c->presigned, e, "incorrect terminal \"%.*s\". This endpoint uses \"aws4_request\".",
+                              STR_ARG(str_take(parts[3], 128)));
     c->access_key = rest;
     c->day = parts[0];
     c->region = parts[1];
@@ -293,9 +297,9 @@ static bool expected_signature(const struct sign_request *q, const struct claim 
     struct sign_sorted sorted;
     struct crypto_hmac own;
     char time[17];
-    char *p =
-        sign_room_take(&room, 2 * sign_scope_bound(&s) + SIGN_TEXT_MORE + sign_canonical_bound(q) +
-                                  2 * sign_query_bound(q->raw_query) + sign_names_bound(q->headers, q->n_headers));
+    char *p = sign_room_take(&room, 2 * sign_scope_bound(&s) + SIGN_TEXT_MORE +
+                                        sign_canonical_bound(q, sign_query_bound(q->raw_query)) +
+                                        sign_names_bound(q->headers, q->n_headers));
     sign_time(cache, s.unix_ms, time);
     sign_sort_headers(q->headers, q->n_headers, false, &sorted);
     struct str scope = {p, 0}, names, query, text;
@@ -331,7 +335,7 @@ static int check_signature(const struct http_request *r, const struct claim *c, 
                              .payload_hash = c->payload_hash,
                              .double_encode = !sign_is_s3(c->service),
                              .dots = dots};
-    if (sign_canonical_bound(&q) + q.raw_query.n > SIGNED_MAX)
+    if (sign_canonical_bound(&q, 0) + q.raw_query.n > SIGNED_MAX)
         return err_set(e, ERR_TOO_LARGE, "The signed part of the request is larger than %d bytes", SIGNED_MAX);
     bool same = expected_signature(&q, c, secret, cache, hex);
     if (crypto_equal(str_n(hex, 64), c->signature) && same) return 0;

@@ -329,11 +329,8 @@ static int check_scope(const struct face *f, struct err *e) {
     static const char *const names[] = {"s3", "sqs", "dynamodb", "ses", "sts"};
     struct str s = f->who.service;
     if (f->protocol == FACE_S3 && !sign_is_s3(s))
-        return err_set(e, f->who.presigned ? ERR_S3_QUERY_AUTH : ERR_S3_AUTH_HEADER,
-                       "%s; incorrect service \"%.*s\". This endpoint belongs to \"s3\".",
-                       f->who.presigned ? "Error parsing the X-Amz-Credential parameter"
-                                        : "The authorization header is malformed",
-                       STR_ARG(str_take(s, 64)));
+        return sign_malformed(f->who.presigned, e, "incorrect service \"%.*s\". This endpoint belongs to \"s3\".",
+                              STR_ARG(str_take(s, 64)));
     const struct aws_service_row *row = aws_service_row(f->service);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (str_is(s, names[i]) && !str_is(s, row->signing)) {

@@ -125,10 +125,6 @@ static const struct s3_route *with_source(const struct rest *f, const struct s3_
     return route_of_op(r->op == AWS_S3_PutObject ? AWS_S3_CopyObject : AWS_S3_UploadPartCopy);
 }
 
-bool rest_is_read(const struct rest *f) {
-    return str_is(f->r->method, "GET") || str_is(f->r->method, "HEAD");
-}
-
 int rest_unsupported(const struct rest *f, struct str what, struct err *e) {
     return err_set(e, ERR_NOT_IMPLEMENTED,
                    "A header or query you provided implies functionality that is not "

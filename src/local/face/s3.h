@@ -42,7 +42,6 @@ uint64_t s3_bit(enum aws_op op);
 int rest_request(struct rest *f, struct aws_call *c, struct err *e);
 /* ERR_NOT_IMPLEMENTED, naming what. */
 int rest_unsupported(const struct rest *f, struct str what, struct err *e);
-bool rest_is_read(const struct rest *f); /* GET and HEAD */
 
 /* done() of the call. */
 void rest_done(struct aws_call *c, void *ud);

@@ -84,12 +84,16 @@ static void plain_headers(struct http_response *res, const struct json *r) {
     if (json_is(json_get(r, "DeleteMarker"), JSON_TRUE)) face_set(res, "x-amz-delete-marker", STR("true"));
 }
 
-/* Where there is no document, or it has no place for them. */
-static void sum_headers(struct http_response *res, const struct json *r) {
-    face_set(res, "ETag", json_get_s(r, "ETag"));
-    face_set(res, "x-amz-checksum-algorithm", json_get_s(r, "ChecksumAlgorithm"));
-    face_set(res, "x-amz-checksum-type", json_get_s(r, "ChecksumType"));
-    for (int i = 0; i < S3_CHECKSUMS; i++) face_set(res, s3_checksums[i].header, json_get_s(r, s3_checksums[i].member));
+/* Unless the document has a place for it. */
+static void sum_header(struct rest *f, struct http_response *res, const struct json *r, const struct s3_header *h) {
+    if (!aws_s3_has(f->route->gives, str_c(h->member))) face_set(res, h->header, json_get_s(r, h->member));
+}
+
+static void sum_headers(struct rest *f, struct http_response *res, const struct json *r) {
+    static const struct s3_header more[] = {
+        {"ETag", "ETag"}, {"ChecksumAlgorithm", "x-amz-checksum-algorithm"}, {"ChecksumType", "x-amz-checksum-type"}};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) sum_header(f, res, r, &more[i]);
+    for (int i = 0; i < S3_CHECKSUMS; i++) sum_header(f, res, r, &s3_checksums[i]);
 }
 
 static void object_headers(struct rest *f, struct http_response *res, struct aws_call *c) {
@@ -222,7 +226,7 @@ void rest_done(struct aws_call *c, void *ud) {
     }
     http_response_init(&res, json_get(&c->result, "ContentRange") ? 206 : f->route->status);
     plain_headers(&res, &c->result);
-    if (!f->route->gives || c->op == AWS_S3_CreateMultipartUpload) sum_headers(&res, &c->result);
+    sum_headers(f, &res, &c->result);
     if (f->route->gives && write_document(f, c, &res, &c->err)) {
         http_response_free(&res);
         refused(f, c);

@@ -66,10 +66,7 @@ static int read_objects(struct aws_call *c, const struct json **ret, bool *ret_q
     bool valid = json_is(*ret, JSON_ARR) && (*ret)->n && (*ret)->n <= DELETE_MAX;
     for (uint32_t i = 0; valid && i < (*ret)->n; i++) valid = json_get_s(&(*ret)->items[i], "Key").n;
     if (valid) return 0;
-    return err_set(e, ERR_S3_XML,
-                   "The XML you provided was not well-formed or did not validate against our published schema: Delete "
-                   "has 1 to %d Objects, each with a Key",
-                   DELETE_MAX);
+    return aws_s3_malformed(e, "Delete has 1 to %d Objects, each with a Key", DELETE_MAX);
 }
 
 static int delete_one(struct local_tx *tx, struct aws_call *c, const struct s3_bucket *b, const struct json *object,

@@ -22,16 +22,8 @@ static int failed(const char *what, const char *path, int errnum, struct err *e)
     return err_sys(e, full ? ERR_DISK_FULL : ERR_IO, errnum, "cannot %s %s", what, path);
 }
 
-static int sync_dir(struct local *l, const char *path, struct err *e) {
-    if (l->in_memory) return 0;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) ? failed("sync", path, errno, e) : 0;
-    if (fd >= 0) close(fd);
-    return rc;
-}
-
 static int make_dir(struct local *l, const char *path, const char *parent, struct err *e) {
-    if (!mkdir(path, 0755)) return sync_dir(l, parent, e);
+    if (!mkdir(path, 0755)) return store_sync_dir(l, parent, e);
     return errno == EEXIST ? 0 : failed("make", path, errno, e);
 }
 
@@ -94,7 +86,7 @@ static int sync_file(struct s3_writer *w, struct err *e) {
 int s3_write_end(struct s3_writer *w, struct err *e) {
     const char *dir = shard(w->l, w->a, w->bucket, w->id);
     int rc = sync_file(w, e);
-    if (!rc) rc = local_file_fault(w->l) ? failed("sync", dir, EIO, e) : sync_dir(w->l, dir, e);
+    if (!rc) rc = local_file_fault(w->l) ? failed("sync", dir, EIO, e) : store_sync_dir(w->l, dir, e);
     if (rc) s3_write_drop(w);
     return rc;
 }

@@ -34,12 +34,6 @@ static struct str shown(struct listing *l, struct str s) {
     return out;
 }
 
-static struct str rolled_up(const struct listing *l, struct str key) {
-    if (!l->delimiter.n) return STR_NONE;
-    ptrdiff_t at = str_find(key, l->delimiter, l->prefix.n);
-    return at < 0 ? STR_NONE : str_take(key, (size_t)at + l->delimiter.n);
-}
-
 /* == requests =======================================================================================================
  */
 
@@ -121,7 +115,8 @@ static int read_v1(struct local_tx *tx, struct aws_call *c, struct listing *l) {
     if (read_common(tx, c, l) || params_str(&c->params, "Marker", ERR_S3_ARGUMENT, &l->after, &c->err)) return -1;
     own(tx, l);
     start_after(l);
-    struct str common = l->beyond && str_starts(l->after, l->prefix) ? rolled_up(l, l->after) : STR_NONE;
+    struct str common =
+        l->beyond && str_starts(l->after, l->prefix) ? s3_common_prefix(l->after, l->prefix, l->delimiter) : STR_NONE;
     if (!common.n) return 0;
     l->from = successor(l->a, common);
     l->beyond = false;
@@ -163,7 +158,7 @@ static int walk(struct local_tx *tx, struct listing *l, struct err *e) {
             rc = 0;
             break;
         }
-        struct str common = rolled_up(l, key);
+        struct str common = s3_common_prefix(key, l->prefix, l->delimiter);
         if (!common.n) {
             key = arena_str(l->a, key);
             add_object(l, key, s);

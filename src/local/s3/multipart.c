@@ -267,13 +267,8 @@ static void add_upload(struct local_tx *tx, struct arena *a, struct upload_page 
 }
 
 /* The common prefix that u goes into, or empty. */
-static struct str common_of(const struct upload_page *p, const struct s3_upload *u) {
-    ptrdiff_t at = p->delimiter.n ? str_find(u->key, p->delimiter, p->prefix.n) : -1;
-    return at < 0 ? STR_NONE : str_take(u->key, (size_t)at + p->delimiter.n);
-}
-
 static void add_row(struct local_tx *tx, struct arena *a, struct upload_page *p, const struct s3_upload *u) {
-    struct str common = common_of(p, u), known = STR_NONE;
+    struct str common = s3_common_prefix(u->key, p->prefix, p->delimiter), known = STR_NONE;
     struct json row = json_make_obj();
     if (p->prefixes.n) known = json_get_s(&p->prefixes.items[p->prefixes.n - 1], "Prefix");
     bool same = common.n && (str_eq(shown(a, p, common), known) || str_starts(p->key, common));

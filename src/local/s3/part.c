@@ -136,7 +136,7 @@ static int check_order(const struct json *list, struct err *e) {
     int64_t number, before = 0;
     for (uint32_t i = 0; i < list->n; i++, before = number) {
         if (params_int(&list->items[i], "PartNumber", 1, S3_PARTS_MAX, 0, ERR_S3_XML, &number, e)) return -1;
-        if (!number) return s3_malformed("a Part has no PartNumber", e);
+        if (!number) return aws_s3_malformed(e, "a Part has no PartNumber");
         if (number <= before)
             return err_set(e, ERR_S3_PART_ORDER,
                            "The list of parts was not in ascending order. Parts must be ordered by part number.");
@@ -289,7 +289,7 @@ static int check_complete(struct s3_make *m, struct local_tx *tx, struct err *e)
     if (u.done.n) return json_parse(&m->call->arena, u.done, NULL, &m->call->result, e) ? -1 : 1;
     if (params_only(given, "Parts", "MultipartUpload", ERR_S3_ARGUMENT, e)) return -1;
     if (!json_is(list, JSON_ARR) || !list->n || list->n > S3_PARTS_MAX)
-        return s3_malformed("MultipartUpload has 1 to 10000 Parts", e);
+        return aws_s3_malformed(e, "MultipartUpload has 1 to 10000 Parts");
     struct s3_part *parts = ARENA_ARRAY(&m->call->arena, struct s3_part, list->n);
     if (read_upload(m, &u, e) || read_list(m, tx, parts, list, e) || check_told(list, parts, &u, e)) return -1;
     m->parts = parts;

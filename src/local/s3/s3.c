@@ -93,10 +93,9 @@ bool s3_etag_listed(struct str list, struct str etag) {
     return false;
 }
 
-int s3_malformed(const char *what, struct err *e) {
-    return err_set(e, ERR_S3_XML,
-                   "The XML you provided was not well-formed or did not validate against our published schema: %s",
-                   what);
+struct str s3_common_prefix(struct str key, struct str prefix, struct str delimiter) {
+    ptrdiff_t at = delimiter.n ? str_find(key, delimiter, prefix.n) : -1;
+    return at < 0 ? STR_NONE : str_take(key, (size_t)at + delimiter.n);
 }
 
 void s3_tell_checksums(struct arena *a, struct json *row, struct str text) {

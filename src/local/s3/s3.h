@@ -94,7 +94,8 @@ int s3_locate(struct local_tx *tx, struct aws_call *c, struct str bucket, struct
 struct str s3_shown_version(struct str version);
 /* Whether the list in an If-Match or If-None-Match value ("*", etags, quoted or not) names this one. */
 bool s3_etag_listed(struct str list, struct str etag);
-int s3_malformed(const char *what, struct err *e); /* MalformedXML; -1 */
+/* What a listing tells instead of the keys that begin so: up to the first delimiter after the prefix; or STR_NONE. */
+struct str s3_common_prefix(struct str key, struct str prefix, struct str delimiter);
 /* ChecksumAlgorithm and ChecksumType of a listing's row, of an object's checksums as they are stored. */
 void s3_tell_checksums(struct arena *a, struct json *row, struct str text);
 struct str s3_json_text(struct arena *a, const struct json *v);

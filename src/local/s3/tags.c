@@ -25,7 +25,7 @@ static bool is_allowed(struct str s) {
 static int check_tag(const struct json *set, uint32_t i, struct err *e) {
     struct str key = json_get_s(&set->items[i], "Key"), value = json_get_s(&set->items[i], "Value");
     if (params_only(&set->items[i], "Key Value", "a tag", ERR_S3_XML, e)) return -1;
-    if (!key.p || !value.p) return s3_malformed("a tag has no Key or no Value", e);
+    if (!key.p || !value.p) return aws_s3_malformed(e, "a tag has no Key or no Value");
     if (!key.n || characters(key) > TAG_KEY_MAX || str_starts(key, STR("aws:")) || !is_allowed(key))
         return err_set(e, ERR_S3_TAG, "The TagKey you have provided is invalid: %.*s", STR_ARG(str_take(key, 128)));
     if (characters(value) > TAG_VALUE_MAX || !is_allowed(value))
@@ -39,7 +39,7 @@ static int check_tag(const struct json *set, uint32_t i, struct err *e) {
 }
 
 static int tags_text(struct arena *a, const struct json *set, struct str *ret, struct err *e) {
-    if (!json_is(set, JSON_ARR)) return s3_malformed("there is no TagSet", e);
+    if (!json_is(set, JSON_ARR)) return aws_s3_malformed(e, "there is no TagSet");
     if (set->n > TAGS_MAX) return err_set(e, ERR_S3_TAGS, "Object tags cannot be greater than %d", TAGS_MAX);
     for (uint32_t i = 0; i < set->n; i++)
         if (check_tag(set, i, e)) return -1;

@@ -83,8 +83,7 @@ static bool was_told(struct history *h, struct str key, struct str version) {
 /* false: the page is full. */
 static bool take(struct history *h, struct db_stmt *s) {
     struct str key = db_bytes(s, 0), version = s3_shown_version(db_bytes(s, 3));
-    ptrdiff_t at = h->delimiter.n ? str_find(key, h->delimiter, h->prefix.n) : -1;
-    struct str common = at < 0 ? STR_NONE : str_take(key, (size_t)at + h->delimiter.n);
+    struct str common = s3_common_prefix(key, h->prefix, h->delimiter);
     if (was_told(h, key, version) || (common.n && (str_eq(common, h->common) || str_starts(h->key, common))))
         return true;
     h->more = h->versions.n + h->markers.n + h->prefixes.n >= h->max;

@@ -1,8 +1,8 @@
 /* sqs (private to local/): standard and FIFO queues. queue.c: queues; settings.c: their attributes; tags.c;
- * permission.c; count.c; attempt.c;
- * send.c, receive.c, take.c, settle.c: messages; state.c: what a connection keeps; fifo.c: groups and deduplication;
- * move.c: message move tasks; attributes.c: message attributes and their MD5; handle.c: receipt handles; batch.c: what
- * the batch forms share. */
+ * permission.c: their policy; send.c, receive.c, take.c, settle.c: messages; attempt.c: receives that are repeated;
+ * count.c: how many there are; state.c: what a connection keeps; fifo.c: groups and deduplication; move.c: message move
+ * tasks; attributes.c: message attributes and their MD5; handle.c: receipt handles; batch.c: what the batch forms
+ * share. */
 #ifndef PERIGEE_LOCAL_SQS_H
 #define PERIGEE_LOCAL_SQS_H
 #include "base/crypto.h"
