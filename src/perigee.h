@@ -78,6 +78,15 @@ int perigee_run_schedule(struct perigee *p, const char *name, struct err *e);
 /* Loads changed sources now. *ret_version: of the code in use. */
 int perigee_reload(struct perigee *p, const char **ret_version, struct err *e);
 
+/* AWS Lambda: serves the Runtime API at AWS_LAMBDA_RUNTIME_API with the handler that _HANDLER names, from
+ * LAMBDA_TASK_ROOT; everything is read from the environment (docs/lambda.md). Returns the exit code, never 0 unless a
+ * SIGTERM ended it. */
+int perigee_lambda(void);
+
+/* Runs `function` once with an event document, as `perigee serve` would on the same template and engine. 0 and the
+ * answer in *ret; 1: the function failed, *ret is the error document; -1: it could not be run. */
+int perigee_invoke(const struct perigee_config *c, const char *function, struct str event, struct buf *ret,
+                   struct err *e);
 /* Validates template, schemas and handlers without opening a store: 0, or -1 with every problem as a line in `out`. */
 int perigee_check(const struct perigee_config *c, struct buf *out, struct err *e);
 /* Runs one Lua file (or, path NULL, the chunk `text`) with every binding, on an engine of its own. Returns its exit

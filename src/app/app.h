@@ -142,6 +142,20 @@ const struct app_table *app_table(const struct app *a, struct str name);
 const char *app_url_suffix(const char *partition);
 const struct function *app_function(const struct app *a, struct str name);
 
+/* -- the manifest: what a packaged function must know of its template, without YAML (perigee.json beside the bootstrap)
+ * --
+ * {"version":1, "handlers":{"orders.create":{"functions":["CreateOrder"], "routes":[["POST","/orders"]],
+ * "report_failures":true, "stream":false}, ...}} */
+void app_manifest_write(const struct app *a, struct buf *b);
+struct app_manifest {
+    struct app *app; /* one function, its routes; no resources. Freed with app_free */
+    bool report_failures, stream;
+};
+/* The part of one handler ("orders.create"). text empty: there is no manifest; then no routes, no reports. `env` and
+ * `limits` of the function are the caller's to fill. e names what is wrong in the file. */
+int app_manifest_read(struct str text, struct str handler, struct str code_dir, struct app_manifest *ret,
+                      struct err *e);
+
 /* Schedules: the next time strictly after `after_ms` that the expression names (UTC), or -1 and e for a bad one.
  * rate(n unit) counts from `start_ms` (0: all hosts agree); cron has AWS's six fields with ? L W #. */
 int64_t app_schedule_next(struct str expression, int64_t start_ms, int64_t after_ms, struct err *e);

@@ -50,4 +50,22 @@ const char *http_reason(int status);
  * contract says so. Takes res->body, res->head and res->file over. */
 typedef void http_reply_fn(void *ud, struct http_response *res);
 
+/* An answer that is sent while its handler still runs: given with a request by a transport that can do it. All calls on
+ * the loop's thread; none after the reply, which ends the stream (with an error: the peer is told that the rest is
+ * missing). Whoever writes stops at HTTP_STREAM_HIGH bytes and goes on when drained is called. */
+enum { HTTP_STREAM_HIGH = 256 * 1024 };
+struct http_stream_ops {
+    /* Status and head; once, before the first write. Takes head->head over; head->body is empty. */
+    void (*begin)(void *stream, struct http_response *head);
+    /* Copies the bytes; returns how many wait for the peer. */
+    size_t (*write)(void *stream, struct str bytes);
+};
+struct http_stream {
+    const struct http_stream_ops *ops;
+    void *stream;
+    /* Set by who writes; called when no byte waits any more. */
+    void (*drained)(void *ud);
+    void *ud;
+};
+
 #endif

@@ -108,4 +108,60 @@ int clock_feed_open(const struct clock_feed_config *c, struct clock_feed **ret, 
 void clock_feed_stop(struct clock_feed *f, void (*done)(void *ud), void *ud);
 void clock_feed_close(struct clock_feed *f); /* after done(), or before it: as above */
 
+/* -- lambda: the Runtime API client (AWS Lambda custom runtimes, 2018-06-01)
+ * Keeps `concurrency` polls of /next in flight, each on a connection of its own; every event is one route_invoke. The
+ * rules of retry and exit: docs/lambda.md. Starts nothing but sockets: no thread, no library. */
+struct lambda_config {
+    struct loop *loop;
+    const char *api; /* "host:port" of AWS_LAMBDA_RUNTIME_API; host numeric or a name */
+    struct route *route;
+    struct script *script;
+    const struct function *function;
+    const struct log *log;
+    uint32_t concurrency; /* AWS_LAMBDA_MAX_CONCURRENCY; 0: 1 */
+    bool report_failures, stream;
+    bool sigterm;            /* registers an internal extension, so that Lambda sends SIGTERM */
+    bool own_trace_variable; /* sets _X_AMZN_TRACE_ID for each event (concurrency 1) */
+};
+struct lambda;
+int lambda_open(const struct lambda_config *c, struct lambda **ret, struct err *e);
+/* Runs until told to stop (SIGTERM: running invocations end first) or until the Runtime API cannot be used any more:
+ * then -1 and e says why; the process must exit with 1. */
+int lambda_run(struct lambda *l, struct err *e);
+void lambda_close(struct lambda *l);
+/* Before lambda_open: reports that the function cannot be initialised (POST /runtime/init/error); waits for the answer.
+ * error_type: "Runtime.NoSuchHandler", "Runtime.ImportModuleError", ... */
+void lambda_init_error(const char *api, const char *error_type, const struct err *why, struct str traceback,
+                       const struct log *log);
+
+/* -- runtime_api: the other side: a Runtime API server that runs a bootstrap
+ * -------------------------------------------- What `perigee runtime-api` and the tests use: spawns the program with
+ * Lambda's environment, hands invocations to it, restarts it when it dies, kills it at the time-out. */
+struct runtime_api_config {
+    struct loop *loop;
+    const struct log *log;
+    int listen_fd;           /* of the Runtime API; not closed */
+    const char *const *argv; /* the program; NULL: none is spawned, somebody else connects */
+    const char *const *env;  /* "NAME=value", NULL-ended: the whole environment */
+    const char *directory;   /* LAMBDA_TASK_ROOT */
+    const char *function_name, *arn;
+    uint32_t timeout_ms, init_ms; /* 0: 3 s, 10 s */
+    uint32_t concurrency;         /* 0: 1 */
+};
+struct runtime_api;
+struct runtime_event {
+    struct str payload, content_type, client_context, identity, tenant_id, trace; /* alive until done */
+    /* Streamed answers: parts as they come; NULL: the whole in done. */
+    void (*part)(void *ud, struct str content_type, struct str bytes);
+    /* error NULL: success. `error`: "Unhandled"; body is then the error document. */
+    void (*done)(void *ud, const char *error, struct str content_type, struct str body);
+    void *ud;
+};
+int runtime_api_open(const struct runtime_api_config *c, struct runtime_api **ret, struct err *e);
+/* Queues one invocation; *ret_id is its request id. */
+void runtime_api_invoke(struct runtime_api *r, const struct runtime_event *event, char ret_id[37]);
+/* SIGTERM (when an extension is registered), then SIGKILL; then done. */
+void runtime_api_stop(struct runtime_api *r, void (*done)(void *ud), void *ud);
+void runtime_api_close(struct runtime_api *r);
+
 #endif

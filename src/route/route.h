@@ -41,4 +41,85 @@ void route_message(struct route *r, const struct function *f, const struct scrip
 void route_event(struct route *r, const struct function *f, struct json event, struct str request_id,
                  void (*done)(void *ud, const struct err *e), void *ud);
 
+/* == AWS event documents <-> what handlers see
+ * ========================================================================= Pure (event_*.c): documents in an arena, no
+ * state. Source of the shapes: Lambda developer guide and API Gateway developer guide, named beside each function. */
+enum event_kind {
+    EVENT_OTHER,   /* any JSON: given to the handler as it is */
+    EVENT_REST_V1, /* API Gateway REST, proxy integration */
+    EVENT_HTTP_V1, /* HTTP API, payload format 1.0 */
+    EVENT_HTTP_V2, /* HTTP API, payload format 2.0 */
+    EVENT_URL,     /* function URL */
+    EVENT_ALB,
+    EVENT_SQS,
+    EVENT_BRIDGE, /* EventBridge: rules and schedules */
+    EVENT_KINDS
+};
+enum event_kind event_kind_of(const struct json *document);
+const char *
+event_kind_name(enum event_kind k); /* "apigw-rest", "apigw-http-1", "apigw-http", "url", "alb", "sqs", "schedule" */
+bool event_is_http(enum event_kind k);
+struct event_http {
+    enum event_kind kind;
+    struct http_request request; /* request.arena is the document's */
+    struct str path;             /* decoded, without the stage */
+    const struct script_param *params;
+    size_t n_params;
+    bool params_known; /* the document has path parameters of its own (API Gateway); else the route table finds them */
+    bool multi_value;  /* ALB: the target group sends, and wants, multi-value headers */
+};
+/* e names the member: "requestContext.http.method: missing". */
+int event_read_http(struct arena *a, const struct json *document, struct event_http *ret, struct err *e);
+/* The answer document of that kind. Text is sent as it is, other bytes as base64. ERR_TOO_LARGE over `max` bytes. */
+int event_write_answer(struct buf *b, const struct event_http *in, const struct http_response *res, size_t max,
+                       struct err *e);
+/* What API Gateway & co. do with an answer document: the response that the HTTP client gets; 502 for a malformed one.
+ */
+void event_read_answer(struct arena *a, enum event_kind kind, const struct json *answer, struct http_response *ret);
+struct event_route {    /* of a document that is made: what the gateway knows */
+    struct str pattern; /* "/orders/{id}" */
+    const struct script_param *params;
+    size_t n_params;
+    struct str region, account, partition, stage, api_id;
+    int64_t unix_ms;
+};
+int event_make_http(struct arena *a, enum event_kind kind, const struct http_request *req, const struct event_route *r,
+                    struct json *ret, struct err *e);
+struct event_messages {
+    const struct script_message *messages;
+    size_t n;
+    bool fifo;
+};
+int event_read_sqs(struct arena *a, const struct json *document, struct event_messages *ret, struct err *e);
+/* The correlation id of a message: its attribute, else the member of its JSON body; a view, may be empty. */
+struct str event_correlation(struct arena *a, const struct script_message *m);
+
+/* == one invocation: any event document -> the function -> the answer document ========================================
+ * Who calls it: in/lambda (the runtime), perigee invoke. HTTP documents run as requests (a handler that raises is
+ * answered 500 in the document, as over HTTP), SQS batches message by message (all at once; of a FIFO queue one after
+ * the other, stopping at the first failure), everything else as an event. */
+struct route_invocation {
+    const struct function *function;
+    struct str request_id, trace_id;
+    struct str payload;   /* the event's bytes; alive until done */
+    struct arena *arena;  /* lives as long */
+    uint32_t timeout_ms;  /* 0: the function's */
+    size_t answer_max;    /* bytes; 0: 6 MiB */
+    bool report_failures; /* of an SQS batch: batchItemFailures; false: one failure fails the batch */
+    const struct script_invocation *invocation;
+    struct http_stream *stream; /* NULL: gathered */
+};
+struct route_outcome {
+    struct err err; /* ERR_NONE: body is the answer. Else the invocation failed */
+    struct str error_type, traceback;
+    struct buf body; /* JSON; taken over */
+    bool streamed;
+    enum event_kind kind;
+};
+struct route_run;
+/* done is called exactly once, possibly before this returns (then NULL), unless cancelled. */
+struct route_run *route_invoke(struct route *r, const struct route_invocation *in,
+                               void (*done)(void *ud, struct route_outcome *o), void *ud);
+void route_invoke_cancel(struct route_run *run);
+
 #endif

@@ -154,6 +154,9 @@ static void send_reply(struct job *j) {
     if (j->err.code == ERR_SCRIPT || j->err.code == ERR_LIMIT || j->err.code == ERR_TIMEOUT)
         r.traceback = buf_view(&j->trace);
     r.http = with_http ? &j->response : NULL;
+    r.streamed = false;
+    r.value = json_make_null();
+    r.error_type = STR_NONE;
     if (!j->silent) j->reply(j->ud, &r);
     if (!with_http || j->silent) http_response_free(&j->response);
     memset(&j->response, 0, sizeof j->response);

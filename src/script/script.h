@@ -99,10 +99,26 @@ struct script_message {         /* one queue message */
     struct str correlation_id; /* from the body's correlation_id or an attribute; may be empty */
 };
 
+/* What only AWS Lambda says of an invocation; context.* in Lua. Members may be empty. */
+struct script_invocation {
+    struct str arn, client_context, identity, tenant_id;      /* the two in the middle: JSON texts */
+    struct str function_version, log_group, log_stream, xray; /* xray: the trace header as received */
+    int64_t deadline_unix_ms;
+};
+
 struct script_job {
     enum script_kind kind;
     const struct function *function;
     struct str request_id, trace_id;
+    uint32_t timeout_ms;                        /* 0: the function's Timeout */
+    const struct script_invocation *invocation; /* NULL: not on Lambda */
+    /* The AWS document that this came as: request.event. NULL: make_document makes it when a handler asks (HTTP only).
+     */
+    const struct json *document;
+    int (*make_document)(void *ud, struct arena *a, struct json *ret, struct err *e);
+    void *make_ud;
+    /* SCRIPT_HTTP: where a handler's stream goes; NULL: it is gathered and is the answer's body. */
+    struct http_stream *stream;
     /* SCRIPT_HTTP */
     struct http_request *http;
     struct str path; /* decoded */
@@ -118,8 +134,11 @@ struct script_reply {
     struct err
         err; /* ERR_NONE: the handler returned. Else what stopped it (SCRIPT, LIMIT, TIMEOUT, CANCELLED, UNAVAILABLE) */
     struct str traceback;       /* with source lines, when err.code is SCRIPT or LIMIT; valid during the call */
-    struct http_response *http; /* SCRIPT_HTTP without err: take its body, head, file over */
-    const char *version;        /* of the code that ran */
+    struct http_response *http; /* SCRIPT_HTTP without err: take its body, head, file over; NULL when it was streamed */
+    bool streamed;              /* the stream has begun: the reply is its end */
+    struct json value; /* SCRIPT_EVENT without err: what the handler returned (null: nothing); valid during the call */
+    struct str error_type; /* of an error table that was raised: its code; else empty */
+    const char *version;   /* of the code that ran */
 };
 typedef void script_reply_fn(void *ud, struct script_reply *r);
 
@@ -133,6 +152,9 @@ int script_start(struct script *s, const struct script_job *job, script_reply_fn
 /* The client is gone or the host stops: the job is cancelled, reply is NOT called. AWS calls in flight are abandoned
  * (writes still happen). */
 void script_cancel(struct script *s, struct script_handle *h);
+
+/* Between invocations, when nobody waits for the answer: collects garbage if enough has come together. */
+void script_rest(struct script *s);
 
 /* Called by a host thread every few ms: interrupts a job that has run a whole slice. Any thread. */
 void script_watch_tick(struct script *s);
