@@ -10,6 +10,7 @@
  *   host_fetch.c     the HTTP client, opened at first need; the directory of temporary files
  *   host_inspect.c   what the doctor looks at
  *   host_embed.c     embedded use: requests, drain, schedules on the caller's thread
+ *   host_lambda.c    the host as a Lambda runtime, without template and engine
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
 #define PERIGEE_HOST_H
