@@ -2,7 +2,8 @@
  * are programs on the same machine, yet nothing they send may harm. server.c is the one for everybody else.
  *
  * A parser is fed bytes as they come and reports head, body and end of one message after the other. It owns what it
- * keeps; the views it gives live until the next http1_feed. */
+ * keeps: method, target and headers live until the feed after HTTP1_END (or http1_free); `part` points into what was
+ * fed. Feed until HTTP1_MORE, also with no bytes: a message without a body ends without a further one. */
 #ifndef PERIGEE_IN_HTTP1_H
 #define PERIGEE_IN_HTTP1_H
 #include "base/arena.h"
@@ -40,6 +41,7 @@ struct http1 {
     size_t cap_headers;
     uint64_t left;
     size_t used;
+    bool old, must_close; /* HTTP/1.0; Connection: close */
 };
 
 void http1_init(struct http1 *p, enum http1_kind kind);

@@ -353,8 +353,3 @@ int luaopen_t_server(lua_State *L) {
     luaL_newlib(L, functions);
     return 1;
 }
-
-int luaopen_t_feed(lua_State *L);
-
-extern const luaL_Reg test_modules[];
-const luaL_Reg test_modules[] = {{"t.server", luaopen_t_server}, {"t.feed", luaopen_t_feed}, {NULL, NULL}};
