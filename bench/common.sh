@@ -47,12 +47,17 @@ cleanup() {
   [ -z "${work:-}" ] || rm -rf "$work"
 }
 
-# A copy of the application in $work/app; `begin no-consumers` switches its queue feeds and schedules off.
-begin() {
+# An empty directory, $work, that goes with the script.
+begin_work() {
   mkdir -p build
   work=$(mktemp -d "$root/build/bench.XXXXXX")
   trap cleanup EXIT
   trap 'exit 130' INT TERM
+}
+
+# A copy of the application in $work/app; `begin no-consumers` switches its queue feeds and schedules off.
+begin() {
+  begin_work
   mkdir -p "$work/app"
   cp -r config handlers "$work/app/"
   if [ "${1:-}" = no-consumers ]; then

@@ -153,10 +153,7 @@ report() {
 declare -A warm cold killed wal rss size figure instructions
 build_targets perigee perigee_cloud_load perigee_volume_fill
 perigee=$built/perigee cloud_load=$built/bench/perigee_cloud_load fill=$built/bench/perigee_volume_fill
-mkdir -p build
-work=$(mktemp -d "$root/build/bench.XXXXXX")
-trap cleanup EXIT
-trap 'exit 130' INT TERM
+begin_work
 : >"$work/log"
 data=${DATA:-$work/data}
 made=$(cat "$data/volume" 2>/dev/null || echo 0)
