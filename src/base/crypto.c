@@ -2,8 +2,8 @@
  * times as long as the digest of a short text. */
 #define OPENSSL_API_COMPAT 0x10100000L
 #include "base/crypto.h"
+#include "base/lazy.h"
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/md5.h>
 #include <openssl/sha.h>
@@ -11,6 +11,30 @@
 #include <string.h>
 #include <sys/random.h>
 #include <zlib.h>
+
+LAZY_LIBRARY(libcrypto, "libcrypto.so.3", "a digest or signature");
+LAZY(libcrypto, int, SHA256_Init, (SHA256_CTX * c), (c))
+LAZY(libcrypto, int, SHA256_Update, (SHA256_CTX * c, const void *p, size_t n), (c, p, n))
+LAZY(libcrypto, int, SHA256_Final, (unsigned char *out, SHA256_CTX *c), (out, c))
+LAZY(libcrypto, int, MD5_Init, (MD5_CTX * c), (c))
+LAZY(libcrypto, int, MD5_Update, (MD5_CTX * c, const void *p, size_t n), (c, p, n))
+LAZY(libcrypto, int, MD5_Final, (unsigned char *out, MD5_CTX *c), (out, c))
+LAZY(libcrypto, const EVP_MD *, EVP_md5, (void), ())
+LAZY(libcrypto, const EVP_MD *, EVP_sha1, (void), ())
+LAZY(libcrypto, const EVP_MD *, EVP_sha256, (void), ())
+LAZY(libcrypto, const char *, EVP_MD_get0_name, (const EVP_MD *md), (md))
+LAZY(libcrypto, int, EVP_MD_get_size, (const EVP_MD *md), (md))
+LAZY(libcrypto, EVP_MD_CTX *, EVP_MD_CTX_new, (void), ())
+LAZY(libcrypto, void, EVP_MD_CTX_free, (EVP_MD_CTX * c), (c))
+LAZY(libcrypto, int, EVP_Digest,
+     (const void *p, size_t n, unsigned char *out, unsigned *ret_n, const EVP_MD *md, ENGINE *engine),
+     (p, n, out, ret_n, md, engine))
+LAZY(libcrypto, int, EVP_DigestInit_ex, (EVP_MD_CTX * c, const EVP_MD *md, ENGINE *engine), (c, md, engine))
+LAZY(libcrypto, int, EVP_DigestUpdate, (EVP_MD_CTX * c, const void *p, size_t n), (c, p, n))
+LAZY(libcrypto, int, EVP_DigestFinal_ex, (EVP_MD_CTX * c, unsigned char *out, unsigned *ret_n), (c, out, ret_n))
+
+LAZY_LIBRARY(libz, "libz.so.1", "a CRC-32");
+LAZY(libz, uLong, crc32_z, (uLong crc, const Bytef *p, z_size_t n), (crc, p, n))
 
 /* ==== digests ==== */
 
@@ -72,7 +96,7 @@ void crypto_hmac_key(struct crypto_hmac *h, struct str key) {
     sha256_state((SHA256_CTX *)h->inner, block);
     for (size_t i = 0; i < sizeof block; i++) block[i] ^= 0x36 ^ 0x5c;
     sha256_state((SHA256_CTX *)h->outer, block);
-    OPENSSL_cleanse(block, sizeof block);
+    explicit_bzero(block, sizeof block);
 }
 
 void crypto_hmac_sum(const struct crypto_hmac *h, struct str data, uint8_t out[32]) {
@@ -84,7 +108,7 @@ void crypto_hmac_sum(const struct crypto_hmac *h, struct str data, uint8_t out[3
 }
 
 void crypto_hmac_wipe(struct crypto_hmac *h) {
-    OPENSSL_cleanse(h, sizeof *h);
+    explicit_bzero(h, sizeof *h);
 }
 
 /* RFC 2104, for digests with blocks of 64 bytes. */
@@ -105,8 +129,8 @@ static void hmac(const EVP_MD *md, struct str key, struct str data, uint8_t *out
               EVP_DigestInit_ex(ctx, md, NULL) && EVP_DigestUpdate(ctx, outer, sizeof outer) &&
               EVP_DigestUpdate(ctx, sum, n) && EVP_DigestFinal_ex(ctx, out, NULL);
     EVP_MD_CTX_free(ctx);
-    OPENSSL_cleanse(inner, sizeof inner);
-    OPENSSL_cleanse(outer, sizeof outer);
+    explicit_bzero(inner, sizeof inner);
+    explicit_bzero(outer, sizeof outer);
     if (!ok) fatal("HMAC with %s failed", EVP_MD_get0_name(md));
 }
 
@@ -131,7 +155,9 @@ uint32_t crypto_crc32(struct str data) {
 }
 
 bool crypto_equal(struct str a, struct str b) {
-    return a.n == b.n && CRYPTO_memcmp(a.p, b.p, a.n) == 0;
+    volatile uint8_t differ = 0;
+    for (size_t i = 0; a.n == b.n && i < a.n; i++) differ |= (uint8_t)(a.p[i] ^ b.p[i]);
+    return a.n == b.n && !differ;
 }
 
 /* ==== random bytes and UUIDs ==== */
@@ -178,7 +204,7 @@ static void random_of_id(void *out, size_t n) {
     }
     left -= n;
     memcpy(out, ahead + left, n);
-    OPENSSL_cleanse(ahead + left, n);
+    explicit_bzero(ahead + left, n);
 }
 
 void crypto_uuid4(char out[37]) {

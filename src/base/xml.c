@@ -1,8 +1,25 @@
 #include "base/xml.h"
+#include "base/lazy.h"
 #include <expat.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+LAZY_LIBRARY(libexpat, "libexpat.so.1", "reading XML");
+LAZY(libexpat, XML_Parser, XML_ParserCreate, (const XML_Char *encoding), (encoding))
+LAZY(libexpat, void, XML_ParserFree, (XML_Parser p), (p))
+LAZY(libexpat, void, XML_SetUserData, (XML_Parser p, void *ud), (p, ud))
+LAZY(libexpat, void, XML_SetElementHandler, (XML_Parser p, XML_StartElementHandler start, XML_EndElementHandler end),
+     (p, start, end))
+LAZY(libexpat, void, XML_SetCharacterDataHandler, (XML_Parser p, XML_CharacterDataHandler fn), (p, fn))
+LAZY(libexpat, void, XML_SetStartDoctypeDeclHandler, (XML_Parser p, XML_StartDoctypeDeclHandler fn), (p, fn))
+LAZY(libexpat, enum XML_Status, XML_Parse, (XML_Parser p, const char *text, int n, int is_final),
+     (p, text, n, is_final))
+LAZY(libexpat, enum XML_Status, XML_StopParser, (XML_Parser p, XML_Bool resumable), (p, resumable))
+LAZY(libexpat, enum XML_Error, XML_GetErrorCode, (XML_Parser p), (p))
+LAZY(libexpat, const XML_LChar *, XML_ErrorString, (enum XML_Error code), (code))
+LAZY(libexpat, XML_Size, XML_GetCurrentLineNumber, (XML_Parser p), (p))
+LAZY(libexpat, XML_Size, XML_GetCurrentColumnNumber, (XML_Parser p), (p))
 
 enum { MAX_DEPTH = 64, MAX_ELEMENTS = 100000, MAX_TEXT = 1 << 30 };
 
@@ -110,6 +127,7 @@ static void XMLCALL on_doctype(void *ud, const XML_Char *name, const XML_Char *s
 
 int xml_parse(struct arena *a, struct str text, struct xml **ret, struct err *e) {
     if (text.n > MAX_TEXT) return err_set(e, ERR_TOO_LARGE, "an XML document of %zu bytes is too large", text.n);
+    if (lazy_load(&libexpat, e)) return -1;
     struct parsing *p = calloc(1, sizeof *p);
     if (!p || !(p->parser = XML_ParserCreate(NULL))) fatal("out of memory");
     p->a = a;

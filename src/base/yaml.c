@@ -1,7 +1,17 @@
 #include "base/yaml.h"
+#include "base/lazy.h"
 #include "base/map.h"
 #include <string.h>
 #include <yaml.h>
+
+LAZY_LIBRARY(libyaml, "libyaml-0.so.2", "reading YAML");
+LAZY(libyaml, int, yaml_parser_initialize, (yaml_parser_t * p), (p))
+LAZY(libyaml, void, yaml_parser_delete, (yaml_parser_t * p), (p))
+LAZY(libyaml, void, yaml_parser_set_input_string, (yaml_parser_t * p, const unsigned char *text, size_t n),
+     (p, text, n))
+LAZY(libyaml, void, yaml_parser_set_encoding, (yaml_parser_t * p, yaml_encoding_t encoding), (p, encoding))
+LAZY(libyaml, int, yaml_parser_parse, (yaml_parser_t * p, yaml_event_t *ev), (p, ev))
+LAZY(libyaml, void, yaml_event_delete, (yaml_event_t * ev), (ev))
 
 enum { DEPTH_MAX = 64, NODES_MAX = 200000 };
 
@@ -255,6 +265,7 @@ static int document(struct reader *r, struct yaml **ret) {
 int yaml_parse(struct arena *a, struct str text, const char *file, struct yaml **ret, struct err *e) {
     struct reader r = {.a = a, .file = file, .text = text, .e = e};
     struct yaml *root = NULL;
+    if (lazy_load(&libyaml, e)) return -1;
     if (!yaml_parser_initialize(&r.parser)) fatal("out of memory starting the YAML parser");
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.p ? text.p : ""), text.n);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
