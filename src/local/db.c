@@ -101,7 +101,9 @@ static void configure_library(void) {
 /* *ret is to be closed even when this fails. */
 static int connect_to(const char *path, int flags, struct db **ret, struct err *e) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    struct db *d = *ret = calloc(1, sizeof *d);
+    struct db *d = *ret = NULL;
+    if (db_load(e)) return -1;
+    d = *ret = calloc(1, sizeof *d);
     if (!d) fatal("out of memory");
     pthread_once(&once, configure_library);
     list_init(&d->busy);

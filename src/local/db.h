@@ -1,4 +1,4 @@
-/* db (private to local/): SQLite behind struct err. db.c is the only file that includes sqlite3.h.
+/* db (private to local/): SQLite behind struct err. db.c is the only file that includes sqlite3.h, beside db_load.c.
  * A connection belongs to one thread at a time. Errors map: SQLITE_FULL -> DISK_FULL, SQLITE_CORRUPT/NOTADB -> CORRUPT,
  * SQLITE_CONSTRAINT -> DB_CONSTRAINT result of db_step and db_run, others -> IO. */
 #ifndef PERIGEE_LOCAL_DB_H
@@ -9,6 +9,8 @@
 
 struct db;
 struct db_stmt;
+
+int db_load(struct err *e); /* the library; UNAVAILABLE */
 
 /* DB_ALONE: a file that nobody else opens, without a write-ahead log. */
 enum db_mode { DB_WRITER, DB_READER, DB_ALONE };
