@@ -25,4 +25,8 @@ void content_free(struct content *c);
  */
 int qr_path(struct str text, struct buf *out, int *ret_size, struct err *e);
 
+/* The libraries; UNAVAILABLE. */
+int pdf_load(struct err *e);
+int qr_load(struct err *e);
+
 #endif

@@ -28,6 +28,7 @@ static void add_row(struct buf *out, const unsigned char *row, int n, int y) {
 int qr_path(struct str text, struct buf *out, int *ret_size, struct err *e) {
     if (!text.n) return err_set(e, ERR_PDF, "a QR code needs a content");
     if (text.n > BYTES_MAX) return err_set(e, ERR_PDF, "a QR code holds at most %d bytes, not %zu", BYTES_MAX, text.n);
+    if (qr_load(e)) return -1;
     QRcode *q = QRcode_encodeData((int)text.n, (const unsigned char *)text.p, 0, QR_ECLEVEL_M);
     if (!q) return err_sys(e, ERR_PDF, errno, "the QR code cannot be made");
     for (int y = 0; y < q->width; y++) add_row(out, q->data + y * q->width, q->width, y);

@@ -145,6 +145,7 @@ static int save(HPDF_Doc pdf, const struct failure *f, struct buf *out, struct e
 static int write_file(const struct pdf_doc *doc, struct fonts *f, const struct content *c, struct buf *out,
                       struct err *e) {
     struct failure failure = {0};
+    if (pdf_load(e)) return -1;
     HPDF_Doc pdf = HPDF_NewEx(on_error, allocate, free, 0, &failure);
     if (!pdf) return err_set(e, ERR_PDF, "libharu failed with 0x%04lX", (unsigned long)failure.code);
     HPDF_SetCompressionMode(pdf, HPDF_COMP_ALL);
