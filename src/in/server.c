@@ -413,6 +413,7 @@ static int start_daemon(struct server *s, struct err *e) {
 }
 
 int server_open(const struct server_config *cfg, struct server **ret, struct err *e) {
+    if (server_load(e)) return -1;
     struct server *s = calloc(1, sizeof *s);
     if (!s) fatal("out of memory for an HTTP server");
     s->cfg = *cfg;

@@ -1,6 +1,6 @@
 /* server (private to in/): the insides of the HTTP server. server.c speaks with libmicrohttpd and owns the life of a
- * request; server_check.c judges heads (pure); server_sweep.c keeps the deadlines; server_accept.c takes connections
- * in.
+ * request, server_load.c loads it; server_check.c judges heads (pure); server_sweep.c keeps the deadlines;
+ * server_accept.c takes connections in.
  *
  * A connection is always in one of these lists of the server, in order of check_ms, so a deadline costs O(1):
  *   HEAD (accepted, no request yet) -> BODY -> RUN (suspended until the reply) -> SEND -> IDLE (keep-alive) -> BODY ...
@@ -13,6 +13,8 @@
 
 struct MHD_Connection;
 struct MHD_Daemon;
+
+int server_load(struct err *e); /* server_load.c: the library; UNAVAILABLE */
 
 enum conn_phase { CONN_HEAD, CONN_BODY, CONN_RUN, CONN_SEND, CONN_IDLE, CONN_ENDING, CONN_PHASES };
 
