@@ -135,14 +135,12 @@ int perigee_run_schedule(struct perigee *p, const char *name, struct err *e) {
     struct run r = {0};
     struct arena a = {0};
     char id[37];
-    struct json event = json_make_obj();
-    crypto_uuid7(clock_ms(p->clock), id);
-    if (s->input.n) {
-        if (json_parse(&a, s->input, NULL, &event, e)) return -1;
-    } else {
-        json_set(&a, &event, "source", json_make_c("aws.events"));
-        json_set(&a, &event, "id", json_make_c(id));
-    }
+    struct json event;
+    const struct aws_identity *own = &cloud_backend(&p->workers[0].conn)->id;
+    const struct event_origin origin = {own->region, own->account, own->partition, clock_ms(p->clock)};
+    crypto_uuid7(origin.unix_ms, id);
+    if (!s->input.n) event = event_make_schedule(&a, &origin, str_c(id), s->name);
+    if (s->input.n && json_parse(&a, s->input, NULL, &event, e)) return -1;
     route_event(p->workers[0].route, s->function, event, str_c(id), on_run_done, &r);
     while (!r.done) loop_once(p->workers[0].loop, -1);
     arena_free(&a);

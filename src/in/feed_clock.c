@@ -41,30 +41,12 @@ struct clock_feed {
 
 // ---- one run ----
 
-static struct str event_time(struct arena *a, int64_t ms) {
-    char iso[25];
-    now_iso(ms, iso);
-    return arena_printf(a, "%.19sZ", iso);
-}
-
 /* As EventBridge sends it; or the schedule's Input. */
 static int make_event(struct clock_run *r, int64_t due_ms, struct json *ret, struct err *e) {
-    const struct clock_feed_config *c = &r->feed->cfg;
-    struct arena *a = &r->arena;
-    if (r->schedule->input.n) return json_parse(a, r->schedule->input, NULL, ret, e);
-    struct str arn = arena_printf(a, "arn:%.*s:events:%.*s:%.*s:rule/%.*s", STR_ARG(c->id.partition),
-                                  STR_ARG(c->id.region), STR_ARG(c->id.account), STR_ARG(r->schedule->name));
-    struct json o = json_make_obj();
-    json_set(a, &o, "version", json_make_c("0"));
-    json_set(a, &o, "id", json_make_c(r->id));
-    json_set(a, &o, "detail-type", json_make_c("Scheduled Event"));
-    json_set(a, &o, "source", json_make_c("aws.events"));
-    json_set(a, &o, "account", json_make_str(c->id.account));
-    json_set(a, &o, "time", json_make_str(event_time(a, due_ms)));
-    json_set(a, &o, "region", json_make_str(c->id.region));
-    json_push(a, json_set(a, &o, "resources", json_make_arr()), json_make_str(arn));
-    json_set(a, &o, "detail", json_make_obj());
-    *ret = o;
+    const struct aws_identity *id = &r->feed->cfg.id;
+    const struct event_origin origin = {id->region, id->account, id->partition, due_ms};
+    if (r->schedule->input.n) return json_parse(&r->arena, r->schedule->input, NULL, ret, e);
+    *ret = event_make_schedule(&r->arena, &origin, str_c(r->id), r->schedule->name);
     return 0;
 }
 

@@ -82,6 +82,7 @@ struct event_route {    /* of a document that is made: what the gateway knows */
     size_t n_params;
     struct str region, account, partition, stage, api_id;
     int64_t unix_ms;
+    bool multi_value; /* ALB: multi-value headers and query parameters */
 };
 int event_make_http(struct arena *a, enum event_kind kind, const struct http_request *req, const struct event_route *r,
                     struct json *ret, struct err *e);
@@ -91,6 +92,31 @@ struct event_messages {
     bool fifo;
 };
 int event_read_sqs(struct arena *a, const struct json *document, struct event_messages *ret, struct err *e);
+/* Made documents of sources without a request (event_sample.c). */
+struct event_origin {
+    struct str region, account, partition;
+    int64_t unix_ms;
+};
+struct event_body {
+    struct str id, body;
+};
+struct event_batch { /* messages that are received for the first time */
+    struct str queue;
+    const struct event_body *messages;
+    size_t n;
+    bool fifo;
+    struct str group; /* with fifo */
+};
+struct json event_make_sqs(struct arena *a, const struct event_origin *o, const struct event_batch *b);
+/* resource: an ARN, or empty */
+struct json event_make_bridge(struct arena *a, const struct event_origin *o, struct str id, struct str source,
+                              struct str detail_type, struct str resource, struct json detail);
+struct json event_make_schedule(struct arena *a, const struct event_origin *o, struct str id, struct str rule);
+/* The route of the template that answers a request, with its parameters, as an API Gateway finds it. *ret_route NULL:
+ * none. -1: the path cannot be decoded. */
+int event_find_route(const struct app *app, struct arena *a, struct str method, struct str path,
+                     const struct app_route **ret_route, const struct script_param **ret_params, size_t *ret_n,
+                     struct err *e);
 /* The correlation id of a message: its attribute, else the member of its JSON body; a view, may be empty. */
 struct str event_correlation(struct arena *a, const struct script_message *m);
 

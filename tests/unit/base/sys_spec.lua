@@ -387,6 +387,32 @@ describe("conf", function()
         assert.same({ "--memory" }, { select(3, t.conf { "--", "--memory" }) })
     end)
 
+    it("takes options behind operands where they may be mixed", function()
+        local set, help, first, second = t.conf({ "Function", "--no-reload", "-", "--cloud-port", "7" }, true)
+        assert.same({ false, 7, false }, { set.reload, set.cloud_port, help })
+        assert.same({ "Function", "-" }, { first, second })
+        assert.same({ "a", "--memory" }, { select(3, t.conf({ "a", "--", "--memory" }, true)) })
+        assert.is_true(select(2, t.conf({ "a", "--help" }, true)))
+        assert.same({ nil, "unknown option --prot", "ConfigurationError" }, { t.conf({ "a", "--prot" }, true) })
+    end)
+
+    it("gathers a list, up to its end", function()
+        assert.same({ "a: 1", "b: 2" }, { table.unpack((t.conf { "--header", "a: 1", "--header=b: 2" })) })
+        local args = {}
+        for i = 1, 65 do args[i] = "--header=x" end
+        assert.same({ nil, "--header is given more than 64 times", "ConfigurationError" }, { t.conf(args) })
+    end)
+
+    it("reads no variable of what is a flag only", function()
+        t.setenv("PERIGEE_EVENT", "x")
+        t.setenv("PERIGEE_HEADER", "x")
+        assert.same({ nil, 0 }, { t.conf({}).event, #t.conf {} })
+        assert.equal("e", t.conf({ "--event", "e" }).event)
+        t.setenv("PERIGEE_EVENT", nil)
+        t.setenv("PERIGEE_HEADER", nil)
+        assert.matches("\n  %-%-event FILE +the event\n", t.conf_help())
+    end)
+
     it("names the flag or the variable that is wrong", function()
         for message, args in pairs {
             ["unknown option --prot"] = { "--prot", "1" },

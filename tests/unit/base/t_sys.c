@@ -518,6 +518,8 @@ struct settings {
     const char *host;
     int64_t cloud_port;
     bool reload, memory;
+    struct conf_list header;
+    const char *event;
 };
 
 static const struct conf_option options[] = {
@@ -525,6 +527,8 @@ static const struct conf_option options[] = {
     {"cloud-port", CONF_INT, offsetof(struct settings, cloud_port), 0, 65535, "PORT", "port of the engine"},
     {"reload", CONF_BOOL, offsetof(struct settings, reload), 0, 0, NULL, "watch the handlers"},
     {"memory", CONF_BOOL, offsetof(struct settings, memory), 0, 0, NULL, "keep nothing on disk"},
+    {"header", CONF_LIST, offsetof(struct settings, header), 0, 0, "K:V", "a header, again and again"},
+    {"event", CONF_STRING | CONF_FLAG_ONLY, offsetof(struct settings, event), 0, 0, "FILE", "the event"},
     {0}};
 
 static int push_settings(lua_State *L, const struct settings *s) {
@@ -537,17 +541,26 @@ static int push_settings(lua_State *L, const struct settings *s) {
     lua_setfield(L, -2, "reload");
     lua_pushboolean(L, s->memory);
     lua_setfield(L, -2, "memory");
+    lua_pushstring(L, s->event);
+    lua_setfield(L, -2, "event");
+    for (size_t i = 0; i < s->header.n; i++) {
+        lua_pushstring(L, s->header.items[i]);
+        lua_seti(L, -2, (lua_Integer)i + 1);
+    }
     return 1;
 }
 
-static int l_conf(lua_State *L) { /* conf{args...} -> settings, help, positional... */
-    struct settings s = {"127.0.0.1", 4566, true, false};
+static int l_conf(lua_State *L) { /* conf({args...}, mixed) -> settings, help, positional... */
+    struct settings s = {.host = "127.0.0.1", .cloud_port = 4566, .reload = true};
+    int (*parse)(const struct conf_option *options, void *into, int argc, char **argv, int *ret_argc, bool *ret_help,
+                 struct err *e) = lua_toboolean(L, 2) ? conf_parse_mixed : conf_parse;
     struct err e = {0};
-    char *argv[16] = {"perigee"};
+    char *argv[160] = {"perigee"};
     int argc = 1;
     bool help = false;
-    for (; argc < 15 && lua_rawgeti(L, 1, argc) == LUA_TSTRING; argc++) argv[argc] = (char *)lua_tostring(L, -1);
-    if (conf_parse(options, &s, argc, argv, &argc, &help, &e)) return t_fail(L, &e);
+    luaL_checkstack(L, 160, "conf");
+    for (; argc < 159 && lua_rawgeti(L, 1, argc) == LUA_TSTRING; argc++) argv[argc] = (char *)lua_tostring(L, -1);
+    if (parse(options, &s, argc, argv, &argc, &help, &e)) return t_fail(L, &e);
     push_settings(L, &s);
     lua_pushboolean(L, help);
     for (int i = 1; i < argc; i++) lua_pushstring(L, argv[i]);
@@ -555,7 +568,7 @@ static int l_conf(lua_State *L) { /* conf{args...} -> settings, help, positional
 }
 
 static int l_conf_help(lua_State *L) {
-    const struct settings s = {"127.0.0.1", 4566, true, false};
+    const struct settings s = {.host = "127.0.0.1", .cloud_port = 4566, .reload = true};
     struct buf b = BUF_MAX(4096);
     conf_help(&b, options, &s);
     return t_push_buf(L, &b);
