@@ -128,6 +128,34 @@ function http.unavailable(message, retry_after)
   return http.error(503, "unavailable", message or "try again", nil, { ["Retry-After"] = retry_after or 1 })
 end
 
+-- ==== answers in parts ================================================================================================
+
+---@class perigee.StreamOptions
+---@field status integer? 200 by default
+---@field headers table<string, string|integer|(string|integer)[]>? Content-Type is text/plain unless it is here
+
+---An answer that leaves in parts while its handler still runs.
+---@class perigee.Stream
+---@field write fun(self: perigee.Stream, bytes: string): perigee.Stream sends; waits while the client is slow
+---@field close fun(self: perigee.Stream) nothing more will be written; returning from the handler does this as well
+
+local stream -- loaded at the first use, as core below
+
+---Answers with a stream: status and headers leave with the first write, the end when the handler returns (nothing).
+---@param context perigee.Context
+---@param options perigee.StreamOptions?
+---@return perigee.Stream
+function http.stream(context, options)
+  stream = stream or require "perigee.http.stream"
+  if options ~= nil and type(options) ~= "table" then error("the options of http.stream are a table", 2) end
+  for name in pairs(options or {}) do
+    if name ~= "status" and name ~= "headers" then
+      error(("unknown option '%s' (there are: status, headers)"):format(tostring(name)), 2)
+    end
+  end
+  return stream.open(context, options and options.status or 200, options and options.headers)
+end
+
 -- ==== outgoing requests ===============================================================================================
 
 ---@class perigee.Fetched

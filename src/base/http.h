@@ -18,11 +18,12 @@ struct http_request {
     size_t n_headers;
     struct str body;
     struct str remote_ip;
-    bool loopback;         /* the peer is 127.0.0.0/8 or ::1 */
-    struct str request_id; /* the caller's X-Request-Id when it is [A-Za-z0-9_.:-]{1,128}, else a UUIDv7 */
-    struct str trace_id;   /* W3C trace-id, 32 hex, from traceparent or made */
-    uint64_t start_ns;     /* monotonic, when the head was complete */
-    struct arena *arena;   /* lives until the answer was sent; for path parameters, decoded queries, ... */
+    bool loopback;              /* the peer is 127.0.0.0/8 or ::1 */
+    struct str request_id;      /* the caller's X-Request-Id when it is [A-Za-z0-9_.:-]{1,128}, else a UUIDv7 */
+    struct str trace_id;        /* W3C trace-id, 32 hex, from traceparent or made */
+    uint64_t start_ns;          /* monotonic, when the head was complete */
+    struct arena *arena;        /* lives until the answer was sent; for path parameters, decoded queries, ... */
+    struct http_stream *stream; /* where the answer can be sent in parts; NULL: nowhere, it is given whole */
 };
 
 /* First header of that name (ASCII case-insensitive), or STR_NONE. */
@@ -35,6 +36,7 @@ struct http_response {
     int file; /* when >= 0: the body is this file's [file_off, file_off + file_len); owned, closed by the sender */
     uint64_t file_off, file_len;
     bool close; /* close the connection afterwards */
+    bool cut;   /* as the end of a stream: the rest is missing, the peer is to notice */
 };
 
 void http_response_init(struct http_response *r, int status);
@@ -50,12 +52,15 @@ const char *http_reason(int status);
  * contract says so. Takes res->body, res->head and res->file over. */
 typedef void http_reply_fn(void *ud, struct http_response *res);
 
-/* An answer that is sent while its handler still runs: given with a request by a transport that can do it. All calls on
- * the loop's thread; none after the reply, which ends the stream (with an error: the peer is told that the rest is
- * missing). Whoever writes stops at HTTP_STREAM_HIGH bytes and goes on when drained is called. */
+/* An answer that is sent while its handler still runs: given with a request by a transport that can do it and be told
+ * to cancel. All calls on the loop's thread. The reply ends the stream (its response has no head and no body; `cut`
+ * tells whether the rest is missing); a reply without begin is an ordinary answer. No call after the reply or after the
+ * request was cancelled, in either direction. Whoever writes stops at HTTP_STREAM_HIGH bytes and goes on when drained
+ * is called; drained may come from inside the transport: it notes that and calls nothing of the stream. */
 enum { HTTP_STREAM_HIGH = 256 * 1024 };
 struct http_stream_ops {
-    /* Status and head; once, before the first write. Takes head->head over; head->body is empty. */
+    /* Status and head; once, before the first write, possibly inside the starting call. Takes head->head over;
+     * head->body is empty. The transport drops the bytes of an answer that has no body (to HEAD). */
     void (*begin)(void *stream, struct http_response *head);
     /* Copies the bytes; returns how many wait for the peer. */
     size_t (*write)(void *stream, struct str bytes);
@@ -63,7 +68,7 @@ struct http_stream_ops {
 struct http_stream {
     const struct http_stream_ops *ops;
     void *stream;
-    /* Set by who writes; called when no byte waits any more. */
+    /* Set by who writes, NULL before; called when no byte waits any more. */
     void (*drained)(void *ud);
     void *ud;
 };

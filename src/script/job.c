@@ -73,6 +73,7 @@ static struct job *take(struct script *s, struct err *e) {
         j->trace = BUF_MAX(TRACE_MAX);
         list_init(&j->node);
         list_init(&j->waits);
+        list_init(&j->stream.writers);
         loop_task_init(&j->task, run_again, j);
     }
     if (!j->co && anchor(j, e)) {
@@ -144,7 +145,7 @@ static void send_reply(struct job *j) {
     if (j->ret_replied) *j->ret_replied = true;
     if (j->err.code) metric_add(s->c.metrics, METRIC_JOB_ERRORS, 1);
     if (j->err.code == ERR_TIMEOUT) metric_add(s->c.metrics, METRIC_JOB_TIMEOUTS, 1);
-    bool with_http = j->in.kind == SCRIPT_HTTP && !j->err.code;
+    bool with_http = j->in.kind == SCRIPT_HTTP && !j->err.code && !j->stream.begun;
     struct script_reply r; /* its message is large: not cleared */
     r.err.code = ERR_NONE;
     r.err.msg[0] = 0;
@@ -154,7 +155,7 @@ static void send_reply(struct job *j) {
     if (j->err.code == ERR_SCRIPT || j->err.code == ERR_LIMIT || j->err.code == ERR_TIMEOUT)
         r.traceback = buf_view(&j->trace);
     r.http = with_http ? &j->response : NULL;
-    r.streamed = false;
+    r.streamed = j->stream.begun;
     r.value = json_make_null();
     r.error_type = STR_NONE;
     if (!j->silent) j->reply(j->ud, &r);
@@ -336,6 +337,7 @@ void job_open(struct script *s) {
 }
 
 void job_wake(struct job *j) {
+    j->wake_again = j->state == JOB_RUNNING;
     if (j->state != JOB_WAITING) return;
     move(j, JOB_READY);
     loop_defer(j->s->c.loop, &j->task);
@@ -386,6 +388,7 @@ static void job_run(struct job *j) {
     int n = 0;
     if (lua_status(j->co) == LUA_OK) lua_pushcfunction(j->co, j->in_after ? after_main : job_main);
     move(j, JOB_RUNNING);
+    j->wake_again = false;
     s->running = j;
     s->chain_ok = true;
     limits_resumed(j);
@@ -406,6 +409,7 @@ static void job_run(struct job *j) {
             queue(j);
         else
             move(j, JOB_WAITING);
+        if (j->state == JOB_WAITING && j->wake_again) job_wake(j);
     }
 }
 
@@ -431,6 +435,8 @@ static void prepare(struct job *j, const struct script_job *in, struct unit *u) 
     j->bytes = 0;
     j->bytes_max = s->c.trusted ? 0 : (int64_t)u->fn.memory_bytes;
     j->aws_calls = 0;
+    j->stream.open = j->stream.begun = j->stream.closed = false;
+    j->stream.waiting = 0;
     j->loading = 0;
     j->stop.code = j->err.code = ERR_NONE;
     j->deadline_ms = now_mono_ms() + timeout;

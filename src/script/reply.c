@@ -3,6 +3,8 @@
 #include "script/state.h"
 #include <string.h>
 
+#define TEXT "text/plain; charset=utf-8"
+
 static int bad(struct job *j, const char *fmt, const char *what) {
     struct str m = j->unit->fn.module, f = j->unit->fn.field;
     char text[1024];
@@ -97,7 +99,7 @@ static int set_body(lua_State *L, struct job *j, int idx, bool base64, const cha
     case LUA_TNIL:
         break;
     case LUA_TSTRING:
-        *ret_type = base64 ? "application/octet-stream" : "text/plain; charset=utf-8";
+        *ret_type = base64 ? "application/octet-stream" : TEXT;
         rc = body_text(L, j, idx, base64);
         break;
     default:
@@ -176,11 +178,31 @@ static int http_reply(lua_State *L, struct job *j, int first) {
     }
 }
 
+int reply_head(lua_State *L, struct job *j, int status, int headers, struct err *e) {
+    bool typed = false;
+    if (set_status(L, j, status) || set_headers(L, j, headers, &typed)) goto bad;
+    if (!typed && http_set(&j->response, STR("Content-Type"), STR(TEXT), &j->err)) goto bad;
+    if (!buf_check(&j->response.head, "the response's head", &j->err)) return 0;
+bad:
+    *e = j->err;
+    j->err.code = ERR_NONE;
+    buf_clear(&j->response.head);
+    return -1;
+}
+
+/* What was to be said has been said. */
+static void streamed(lua_State *L, struct job *j, int first) {
+    if (!lua_isnil(L, first) && !stream_is(L, first))
+        bad(j, "the handler returned a value, but http.stream is its answer: return nothing%s", "");
+}
+
 void reply_convert(lua_State *L, struct job *j, int first) {
     luaL_checkstack(L, 20, NULL);
     lua_settop(L, lua_gettop(L) < first + 2 ? first + 2 : lua_gettop(L)); /* status, body, headers */
     if (!lua_toboolean(L, first) && !lua_isnil(L, first + 1))
         from_error(L, j, first + 1);
+    else if (j->stream.open)
+        streamed(L, j, first);
     else if (j->in.kind == SCRIPT_HTTP)
         http_reply(L, j, first);
 }

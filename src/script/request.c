@@ -46,7 +46,7 @@ static void push_str(lua_State *L, struct str s) {
 }
 
 /* The job of the object at idx, which must be the one that runs. */
-static struct job *job_of(lua_State *L, int idx, const char *what) {
+struct job *request_job(lua_State *L, int idx, const char *what) {
     struct job *j = script_of(L)->running;
     if (lua_type(L, idx) != LUA_TTABLE)
         luaL_error(L, "%s expected, got %s (is it called with ':'?)", what, luaL_typename(L, idx));
@@ -175,25 +175,25 @@ static int push_body_json(lua_State *L, struct str body) {
 }
 
 static int request_json(lua_State *L) {
-    struct job *j = job_of(L, 1, "request");
+    struct job *j = request_job(L, 1, "request");
     return push_body_json(L, j->in.http->body);
 }
 
 static int message_json(lua_State *L) {
-    struct job *j = job_of(L, 1, "message");
+    struct job *j = request_job(L, 1, "message");
     return push_body_json(L, j->in.message->body);
 }
 
 /* ==== context ==== */
 
 static int context_remaining(lua_State *L) {
-    job_of(L, 1, "context");
+    request_job(L, 1, "context");
     lua_pushinteger(L, script_remaining_ms(L));
     return 1;
 }
 
 static int context_after(lua_State *L) {
-    struct job *j = job_of(L, 1, "context");
+    struct job *j = request_job(L, 1, "context");
     luaL_checktype(L, 2, LUA_TFUNCTION);
     if (j->in_after) return luaL_error(L, "context:after is not possible after the reply was sent");
     lua_rawgeti(L, LUA_REGISTRYINDEX, j->s->after_ref);
@@ -315,7 +315,7 @@ static int object_index(lua_State *L) {
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNUMBER) return 0;
     enum field f = (enum field)lua_tointeger(L, 3);
-    push_field(L, job_of(L, 1, names[kind]), f, kind);
+    push_field(L, request_job(L, 1, names[kind]), f, kind);
     lua_pushvalue(L, 2);
     lua_pushvalue(L, -2);
     lua_rawset(L, 1);

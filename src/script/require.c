@@ -132,6 +132,7 @@ void require_clibs(lua_State *L, struct script *s) {
         {"perigee.sigv4.core", script_open_sigv4},
         {"perigee.aws.core", script_open_aws},
         {"perigee.http.core", script_open_http},
+        {"perigee.http.stream", stream_open_module},
         {"perigee.file", script_open_file},
         {"perigee.parallel", coro_open_parallel},
         {NULL, NULL},

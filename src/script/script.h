@@ -135,7 +135,7 @@ struct script_reply {
         err; /* ERR_NONE: the handler returned. Else what stopped it (SCRIPT, LIMIT, TIMEOUT, CANCELLED, UNAVAILABLE) */
     struct str traceback;       /* with source lines, when err.code is SCRIPT or LIMIT; valid during the call */
     struct http_response *http; /* SCRIPT_HTTP without err: take its body, head, file over; NULL when it was streamed */
-    bool streamed;              /* the stream has begun: the reply is its end */
+    bool streamed;              /* the stream has begun: the reply is its end; with err the rest is missing */
     struct json value; /* SCRIPT_EVENT without err: what the handler returned (null: nothing); valid during the call */
     struct str error_type; /* of an error table that was raised: its code; else empty */
     const char *version;   /* of the code that ran */

@@ -61,6 +61,7 @@ struct job {
     void *ud;
     bool *ret_replied; /* script_start's */
     bool replied, silent, has_after, in_after, warned;
+    bool wake_again; /* a wait of the running job was woken: by itself */
     struct list waits; /* script_wait.node */
     struct loop_task task;
     struct loop_timer deadline;
@@ -76,6 +77,12 @@ struct job {
     struct err err;  /* how it ended */
     struct buf trace;
     struct http_response response;
+    struct job_stream { /* stream.c; the head is in response until the first write */
+        bool open, begun, closed;
+        int no_body;    /* the status that allows none, or 0 */
+        size_t waiting; /* bytes for the peer */
+        struct list writers;
+    } stream;
 };
 
 struct script {
@@ -184,9 +191,17 @@ void request_open(lua_State *L, struct script *s);
 int request_push(lua_State *L, struct job *j);
 /* Copies what is borrowed. */
 void request_keep(struct job *j);
+/* The job of the request, message or context at idx, which must be the one that runs: raises. */
+struct job *request_job(lua_State *L, int idx, const char *what);
 
 /* -- reply.c -- */
 /* The handler's results from index `first` on -> j->response, or j->err. */
 void reply_convert(lua_State *L, struct job *j, int first);
+/* Status and headers at these indices -> j->response. */
+int reply_head(lua_State *L, struct job *j, int status, int headers, struct err *e);
+
+/* -- stream.c -- */
+int stream_open_module(lua_State *L);  /* perigee.http.stream */
+bool stream_is(lua_State *L, int idx); /* an answer that http.stream gave */
 
 #endif

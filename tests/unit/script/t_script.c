@@ -15,6 +15,7 @@ struct outcome {
     struct err err;
     struct buf trace, head, body;
     int status, replies;
+    bool streamed;
     char version[17];
 };
 struct started {
@@ -25,6 +26,10 @@ struct started {
     struct script_job job;
     struct script_handle *handle;
     struct outcome out;
+    struct http_stream stream; /* a client that takes bytes when the spec lets it: app:drain */
+    struct buf sent;
+    size_t waiting;
+    int stream_status;
 };
 struct app {
     struct loop *loop;
@@ -149,6 +154,7 @@ static void free_started(struct started *x) {
     buf_free(&x->out.trace);
     buf_free(&x->out.head);
     buf_free(&x->out.body);
+    buf_free(&x->sent);
     arena_free(&x->arena);
     free(x);
 }
@@ -300,10 +306,53 @@ static int app_commit(lua_State *L) {
 
 /* ==== jobs ==== */
 
+static struct started *check_job(lua_State *L, struct app *a) {
+    lua_Integer i = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, i >= 1 && i <= a->n_started, 2, "no such job");
+    return a->started[i - 1];
+}
+
+static void stream_begin(void *ud, struct http_response *head) {
+    struct started *x = ud;
+    if (x->stream_status || x->out.done) fatal("a stream began twice, or after its end");
+    x->stream_status = head->status;
+    buf_str(&x->out.head, buf_view(&head->head));
+    buf_free(&head->head);
+}
+
+static size_t stream_write(void *ud, struct str bytes) {
+    struct started *x = ud;
+    if (!x->stream_status || x->out.done) fatal("written outside of a stream");
+    buf_str(&x->sent, bytes);
+    return x->waiting += bytes.n;
+}
+
+/* stream(job) -> status or nil, bytes so far, bytes that wait */
+static int app_stream(lua_State *L) {
+    struct app *a = check(L);
+    struct started *x = check_job(L, a);
+    if (x->stream_status)
+        lua_pushinteger(L, x->stream_status);
+    else
+        lua_pushnil(L);
+    lua_pushlstring(L, x->sent.n ? x->sent.p : "", x->sent.n);
+    lua_pushinteger(L, (lua_Integer)x->waiting);
+    return 3;
+}
+
+static int app_drain(lua_State *L) {
+    struct app *a = check(L);
+    struct started *x = check_job(L, a);
+    x->waiting = 0;
+    if (x->stream.drained && !x->out.done) x->stream.drained(x->stream.ud);
+    return 0;
+}
+
 static void replied(void *ud, struct script_reply *r) {
     struct started *x = ud;
     struct outcome *o = &x->out;
     o->replies++;
+    o->streamed = r->streamed;
     o->done = true;
     o->err = r->err;
     buf_str(&o->trace, r->traceback);
@@ -373,7 +422,7 @@ static int app_start(lua_State *L) {
     struct started *x = calloc(1, sizeof *x);
     a->started[a->n_started++] = x;
     x->app = a;
-    x->out.trace = x->out.head = x->out.body = BUF_MAX(1 << 26);
+    x->out.trace = x->out.head = x->out.body = x->sent = BUF_MAX(1 << 26);
     x->http.method = str_field(L, 2, "method", &x->arena);
     x->http.path = str_field(L, 2, "path", &x->arena);
     x->http.raw_query = str_field(L, 2, "query", &x->arena);
@@ -383,6 +432,11 @@ static int app_start(lua_State *L) {
     x->job.path = x->http.path;
     x->job.request_id = str_field(L, 2, "request_id", &x->arena);
     x->job.function = &a->functions[int_field(L, 2, "fn", 1) - 1];
+    static const struct http_stream_ops ops = {stream_begin, stream_write};
+    lua_getfield(L, 2, "stream");
+    if (lua_toboolean(L, -1)) x->job.stream = &x->stream;
+    lua_settop(L, 2);
+    x->stream = (struct http_stream){.ops = &ops, .stream = x};
     read_headers(L, x);
     read_params(L, x);
     read_message(L, x);
@@ -406,6 +460,8 @@ static int push_outcome(lua_State *L, struct started *x) {
     lua_setfield(L, -2, "replies");
     lua_pushboolean(L, o->replied_inside);
     lua_setfield(L, -2, "inside");
+    lua_pushboolean(L, o->streamed);
+    lua_setfield(L, -2, "streamed");
     set(L, "head", buf_view(&o->head));
     set(L, "body", buf_view(&o->body));
     set(L, "trace", buf_view(&o->trace));
@@ -414,12 +470,6 @@ static int push_outcome(lua_State *L, struct started *x) {
     set(L, "code", str_c(err_name(o->err.code)));
     set(L, "message", str_c(o->err.msg));
     return 1;
-}
-
-static struct started *check_job(lua_State *L, struct app *a) {
-    lua_Integer i = luaL_checkinteger(L, 2);
-    luaL_argcheck(L, i >= 1 && i <= a->n_started, 2, "no such job");
-    return a->started[i - 1];
 }
 
 static int app_result(lua_State *L) {
@@ -582,12 +632,26 @@ static int t_mkdtemp(lua_State *L) {
 }
 
 int luaopen_t_script(lua_State *L) {
-    static const luaL_Reg methods[] = {{"load", app_load},     {"commit", app_commit},   {"start", app_start},
-                                       {"result", app_result}, {"finish", app_finish},   {"cancel", app_cancel},
-                                       {"turn", app_turn},     {"release", app_release}, {"stats", app_stats},
-                                       {"log", app_log},       {"clock", app_clock},     {"run", app_run},
-                                       {"close", app_close},   {"dirs", app_dirs},       {"fail_after", app_fail_after},
-                                       {"time", app_time},     {"__gc", app_close},      {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"load", app_load},
+                                       {"commit", app_commit},
+                                       {"start", app_start},
+                                       {"result", app_result},
+                                       {"finish", app_finish},
+                                       {"cancel", app_cancel},
+                                       {"turn", app_turn},
+                                       {"release", app_release},
+                                       {"stats", app_stats},
+                                       {"log", app_log},
+                                       {"clock", app_clock},
+                                       {"run", app_run},
+                                       {"close", app_close},
+                                       {"dirs", app_dirs},
+                                       {"fail_after", app_fail_after},
+                                       {"time", app_time},
+                                       {"stream", app_stream},
+                                       {"drain", app_drain},
+                                       {"__gc", app_close},
+                                       {NULL, NULL}};
     static const luaL_Reg functions[] = {
         {"open", t_open}, {"write", t_write}, {"remove", t_remove}, {"mkdtemp", t_mkdtemp}, {NULL, NULL}};
     luaL_newmetatable(L, "t.app");
