@@ -18,7 +18,7 @@ local may_include = {
 -- Lua patterns of third-party headers and of the files that may name them.
 local third_party = {
     { "^openssl/", "^src/base/crypto%.c$" },
-    { "^zlib%.h$", "^src/base/crypto%.c$" },
+    { "^zlib%.h$", "^src/base/crypto%.c$", "^src/base/zip%.c$" },
     { "^expat%.h$", "^src/base/xml%.c$" },
     { "^yaml%.h$", "^src/base/yaml%.c$" },
     { "^uv%.h$", "^src/loop/" },
@@ -34,7 +34,7 @@ local third_party = {
 }
 
 local libc = {}
-for name in ([[assert byteswap complex ctype dirent endian errno error execinfo ftw fcntl float fnmatch getopt inttypes limits link locale malloc math netdb poll pthread
+for name in ([[assert byteswap complex ctype dirent elf endian errno error execinfo ftw fcntl float fnmatch getopt inttypes limits link locale malloc math netdb poll pthread
     regex sched semaphore setjmp signal spawn stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string
     strings uchar wctype pwd grp libgen sysexits syslog termios threads time ucontext unistd wchar]]):gmatch "%S+" do
     libc[name .. ".h"] = true

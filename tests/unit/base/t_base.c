@@ -52,6 +52,7 @@ int luaopen_t_base(lua_State *L) {
     luaL_setfuncs(L, t_text, 0);
     luaL_setfuncs(L, t_sys, 0);
     luaL_setfuncs(L, t_xml, 0);
+    luaL_setfuncs(L, t_package, 0);
     return 1;
 }
 

@@ -14,5 +14,5 @@ int t_fail(lua_State *L, const struct err *e); /* nil, message, AWS name; 3 */
 void t_field(lua_State *L, const char *name, struct str s);
 struct arena *t_arena(lua_State *L); /* collected with its userdata, which is on the stack */
 
-extern const luaL_Reg t_text[], t_sys[], t_xml[];
+extern const luaL_Reg t_text[], t_sys[], t_xml[], t_package[];
 #endif
