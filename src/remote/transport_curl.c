@@ -1,5 +1,6 @@
 /* transfer: the options of an easy handle. */
 #include "remote/transport_curl.h"
+#include "base/fs.h"
 #include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
@@ -28,10 +29,13 @@ static char *copy(const char *s) {
     return p;
 }
 
-/* One store for all connections is possible (CURLOPT_CA_CACHE_TIMEOUT(3)) only without a directory beside the file. */
+/* One store for all connections is possible (CURLOPT_CA_CACHE_TIMEOUT(3)) only without a directory beside the file. A
+ * directory is as c_rehash(1) leaves it: nothing is read before a certificate's issuer is looked for. */
 static void choose_ca(struct transfer_owner *o, const char *ca_bundle) {
     const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
-    if (ca_bundle)
+    if (ca_bundle && fs_is_dir(ca_bundle))
+        o->ca_path = copy(ca_bundle);
+    else if (ca_bundle)
         o->ca_bundle = copy(ca_bundle);
     else if (v->cainfo && access(v->cainfo, R_OK) == 0)
         o->ca_bundle = copy(v->cainfo);
