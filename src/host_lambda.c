@@ -136,6 +136,19 @@ static const char *code_dir(struct lambda_host *h) {
     return fs_is_dir(dir) ? dir : h->root;
 }
 
+/* What a package brings along, unless the function's variables say otherwise: public certificates, C modules. */
+static void set_defaults(struct lambda_host *h) {
+    const char *certs = arena_printf(&h->arena, "%s/certs", h->root).p;
+    if (fs_is_dir(certs)) setenv("AWS_CA_BUNDLE", certs, 0);
+    setenv("LUA_CPATH_5_4", arena_printf(&h->arena, "%s/lib/lua/?.so;;", h->root).p, 0);
+}
+
+/* Modules that go before the built-in ones; NULL: none. */
+static const char *lua_dir(struct lambda_host *h) {
+    const char *dir = arena_printf(&h->arena, "%s/lua", h->root).p;
+    return fs_is_dir(dir) ? dir : NULL;
+}
+
 static int read_manifest(struct lambda_host *h, struct err *e) {
     struct buf text = BUF_MAX(MANIFEST_MAX);
     const char *path = arena_printf(&h->arena, "%s/perigee.json", h->root).p;
@@ -170,13 +183,14 @@ static int open_script(struct lambda_host *h, struct err *e) {
         .log = &h->log,
         .metrics = &h->metrics,
         .limits = {.state_bytes = h->function.memory_bytes},
+        .lua_dir = lua_dir(h),
         .root_dir = h->root,
         .scratch_dir = variable("TMPDIR", "/tmp"),
     };
     h->error_type = "Runtime.InitError";
     if (script_open(&c, &h->script, e)) return -1;
     h->error_type = "Runtime.ImportModuleError";
-    if (script_sources_read(&h->function, 1, NULL, h->root, &h->sources, e)) return -1;
+    if (script_sources_read(&h->function, 1, c.lua_dir, h->root, &h->sources, e)) return -1;
     if (script_load(h->script, h->sources, &h->function, 1, &h->traceback, e)) {
         if (str_starts(str_c(e->msg), STR("Handler:"))) h->error_type = "Runtime.NoSuchHandler";
         return -1;
@@ -211,6 +225,7 @@ static void open_backend(struct lambda_host *h) {
 static int open_host(struct lambda_host *h, struct err *e) {
     h->error_type = "Runtime.InitError";
     if (loop_open(&h->loop, e) || pool_open(1, 0, &h->pool, e)) return -1;
+    set_defaults(h);
     open_backend(h);
     host_fetch_init(&h->fetch, h->loop);
     h->error_type = "Runtime.InvalidManifest";

@@ -12,6 +12,7 @@
  * opened. */
 #ifndef PERIGEE_H
 #define PERIGEE_H
+#include "base/conf.h"
 #include "base/err.h"
 #include "base/http.h"
 #include "base/log.h"
@@ -49,6 +50,8 @@ struct perigee_config {
     bool create;                                 /* declared resources that are missing */
     const char *scratch;                         /* where temporary files go; NULL: $TMPDIR, else /tmp */
     int64_t max_body_bytes, max_instructions, cpu_ms, stop_ms;
+    const char *env_file; /* values of declared variables: {"Function":{"NAME":"value"},"Parameters":{...}}; or NULL */
+    bool drain;           /* perigee_invoke: then runs the queues until they are empty */
     /* not flags */
     struct clock *clock;                 /* NULL: one of the host's own */
     const struct log *log;               /* NULL: JSON lines on stderr at log_level */
@@ -83,10 +86,53 @@ int perigee_reload(struct perigee *p, const char **ret_version, struct err *e);
  * SIGTERM ended it. */
 int perigee_lambda(void);
 
-/* Runs `function` once with an event document, as `perigee serve` would on the same template and engine. 0 and the
- * answer in *ret; 1: the function failed, *ret is the error document; -1: it could not be run. */
+/* Runs `function` (its name, or its handler as "orders.create") once with an event document, as `perigee serve` would
+ * on the same template and engine. 0 and the answer in *ret; 1: the function failed, *ret is the error document; -1: it
+ * was not run, or (with drain) what it queued was not worked off. */
 int perigee_invoke(const struct perigee_config *c, const char *function, struct str event, struct buf *ret,
                    struct err *e);
+/* A sample event. Members that are NULL, 0 or false are left to what the template's function says, or to a default;
+ * those that do not belong to the source are refused. */
+struct perigee_event {
+    const char *function; /* of the template: its route, queue or schedule */
+    /* HTTP */
+    const char *method, *path, *query, *body, *body_file, *source_ip;
+    struct conf_list headers; /* "Name: value" */
+    bool base64, multi_value;
+    /* sqs */
+    const char *queue, *group;
+    struct conf_list messages; /* bodies */
+    bool fifo;
+    /* schedule, eventbridge */
+    const char *schedule, *source, *detail_type, *detail;
+    bool now; /* the present time and ids that were never used; else always the same */
+};
+/* source: "apigw-rest", "apigw-http", "apigw-http-1", "url", "alb", "sqs", "schedule", "eventbridge". The document, one
+ * line, in *ret. */
+int perigee_event(const struct perigee_config *c, const char *source, const struct perigee_event *o, struct buf *ret,
+                  struct err *e);
+/* The application and the runtime for AWS Lambda in one package (docs/lambda.md, "Packaging"): the same files give the
+ * same bytes. What is wrong with the template or handlers, and what was written, is in `report`. */
+struct perigee_package {
+    const char *out;     /* the ZIP archive; NULL: none */
+    const char *dir;     /* a directory that is empty or not there; NULL: none */
+    const char *runtime; /* what the target lambda-runtime made; NULL: the one beside this program */
+    const char *add;     /* a directory whose files are added; NULL: none */
+};
+int perigee_package(const struct perigee_config *c, const struct perigee_package *o, struct buf *report, struct err *e);
+/* A local Lambda around any bootstrap: what argv[1..argc) names, or `exec` (docs/lambda.md, "A local Runtime API"). */
+struct perigee_runtime_api {
+    const char *exec, *handler, *task_root; /* the program; _HANDLER; LAMBDA_TASK_ROOT, NULL: the present directory */
+    const char *event;                      /* a file, "-": stdin: answered on stdout, then it ends; NULL: serves */
+    const char *env;                        /* JSON: {"NAME":"value"}, or {"Function":{...},"Parameters":{...}} */
+    const char *function_name, *region;
+    int64_t repeat, timeout_s, memory_mb, concurrency;
+    int64_t port;         /* of Invoke on 127.0.0.1; 0 picks one; -1: 9001 */
+    int64_t runtime_port; /* of the Runtime API; 0 picks one; -1 too, and a program is needed */
+};
+struct perigee_runtime_api perigee_runtime_api_defaults(void);
+/* Until the events are answered, SIGINT or SIGTERM. *ret_failed: the function did, once at least. */
+int perigee_runtime_api(const struct perigee_runtime_api *o, int argc, char **argv, bool *ret_failed, struct err *e);
 /* Validates template, schemas and handlers without opening a store: 0, or -1 with every problem as a line in `out`. */
 int perigee_check(const struct perigee_config *c, struct buf *out, struct err *e);
 /* Runs one Lua file (or, path NULL, the chunk `text`) with every binding, on an engine of its own. Returns its exit

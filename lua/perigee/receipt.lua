@@ -386,9 +386,11 @@ end
 
 -- ==== the receipt ===========================================================================================================
 
+-- A Lambda package brings its fonts along, side by side.
 local function defaults(names)
-  local out = {}
-  for i, name in ipairs(names) do out[i] = TRUETYPE .. name end
+  local out, task = {}, os.getenv "LAMBDA_TASK_ROOT"
+  for _, name in ipairs(task and names or {}) do out[#out + 1] = task .. "/fonts/" .. name:match "[^/]+$" end
+  for _, name in ipairs(names) do out[#out + 1] = TRUETYPE .. name end
   return table.concat(out, ":")
 end
 

@@ -36,7 +36,7 @@ void zip_free(struct zip *z) {
 /* Appends the deflated bytes to *out, or nothing when they are not fewer. */
 static void deflate_all(struct str data, struct buf *out) {
     z_stream s = {0};
-    if (deflateInit2(&s, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY) != Z_OK) fatal("zlib cannot be started");
+    if (deflateInit2(&s, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK) fatal("zlib cannot be started");
     uLong bound = deflateBound(&s, data.n);
     buf_reserve(out, bound);
     s.next_in = (Bytef *)(uintptr_t)data.p;
