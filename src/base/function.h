@@ -18,6 +18,7 @@ struct function {
     const struct function_env *env;
     size_t n_env;
     struct policy policy;
+    bool stream;  /* its function URL streams answers (FunctionUrlConfig.InvokeMode: RESPONSE_STREAM) */
     size_t index; /* dense, 0-based, in template order */
 };
 

@@ -267,14 +267,6 @@ static void give_back(struct feed_batch *b) {
 
 // ---- receiving ----
 
-static struct str correlation_of(struct arena *a, const struct script_message *m) {
-    struct str id = json_get_s(json_get(&m->attributes, "correlation_id"), "StringValue");
-    if (id.n || !m->body.n || m->body.p[0] != '{') return id;
-    struct json body;
-    if (json_parse(a, m->body, &(struct json_limits){.duplicate_keys = true}, &body, NULL)) return STR_NONE;
-    return json_get_s(&body, "correlation_id");
-}
-
 static int64_t attribute(const struct json *message, const char *name) {
     int64_t v = 0;
     str_i64(json_get_s(json_get(message, "Attributes"), name), &v);
@@ -293,7 +285,7 @@ static void add_message(struct feed_batch *b, const struct json *j) {
     m->m.receive_count = attribute(j, "ApproximateReceiveCount");
     m->m.sent_ms = attribute(j, "SentTimestamp");
     m->m.attributes = attributes ? json_copy(a, attributes) : json_make_obj();
-    m->m.correlation_id = correlation_of(a, &m->m);
+    m->m.correlation_id = event_correlation(a, &m->m);
     const struct json *system = json_get(j, "Attributes");
     if (json_get(system, "SequenceNumber")) m->group = arena_str(a, json_get_s(system, "MessageGroupId"));
 }

@@ -9,6 +9,7 @@
  * by it with a plain 4xx page and closed; the application is not asked. */
 #include "in/server.h"
 #include "base/crypto.h"
+#include "base/trace.h"
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,8 +219,8 @@ static struct str make_request_id(struct conn *c) {
 static void set_ids(struct conn *c) {
     struct http_request *r = &c->req;
     struct str id = http_header(r, "X-Request-Id"), parent = http_header(r, "traceparent");
-    r->request_id = server_request_id_ok(id) ? id : make_request_id(c);
-    r->trace_id = parent.p ? server_trace_id(parent) : STR_NONE;
+    r->request_id = trace_request_id_ok(id) ? id : make_request_id(c);
+    r->trace_id = parent.p ? trace_of_parent(parent) : STR_NONE;
     if (r->trace_id.n) return;
     uint64_t random[2] = {next_random(c->server), next_random(c->server) | 1};
     crypto_hex_to(c->trace_id, (const uint8_t *)random, sizeof random);

@@ -69,9 +69,6 @@ struct refusal {
 enum { LENGTH_CHUNKED = -1 };
 /* Judges a head (RFC 9110, RFC 9112 3.2, 6.3) and splits the target into path and query; *ret_length is the body's. */
 bool server_check_head(struct http_request *r, size_t body_max, int64_t *ret_length, struct refusal *ret);
-bool server_request_id_ok(struct str s);
-/* The trace-id of a traceparent (W3C Trace Context 3.2), or STR_NONE. */
-struct str server_trace_id(struct str traceparent);
 /* A whole answer for the wire, for connections on which libmicrohttpd cannot answer any more. */
 void server_write_raw(struct buf *b, const struct refusal *why, struct str request_id, int64_t now_ms);
 

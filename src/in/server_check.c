@@ -124,37 +124,6 @@ bool server_check_head(struct http_request *r, size_t body_max, int64_t *ret_len
     return !f.lengths || check_length(&f, body_max, ret_length, ret);
 }
 
-// ---- ids ----
-
-bool server_request_id_ok(struct str s) {
-    if (!s.n || s.n > 128) return false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-        if (!alnum && (!c || !strchr("_.:-", c))) return false;
-    }
-    return true;
-}
-
-static bool is_lower_hex(struct str s) {
-    bool any = false;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if ((c < '0' || c > '9') && (c < 'a' || c > 'f')) return false;
-        any = any || c != '0';
-    }
-    return any;
-}
-
-struct str server_trace_id(struct str t) {
-    if (t.n < 55 || t.p[2] != '-' || t.p[35] != '-' || t.p[52] != '-') return STR_NONE;
-    struct str version = str_take(t, 2), trace = str_n(t.p + 3, 32), parent = str_n(t.p + 36, 16);
-    bool known = str_is(version, "00");
-    if (known ? t.n != 55 : (!is_lower_hex(version) || str_is(version, "ff") || (t.n > 55 && t.p[55] != '-')))
-        return STR_NONE;
-    return is_lower_hex(trace) && is_lower_hex(parent) ? trace : STR_NONE;
-}
-
 // ---- raw answers ----
 
 void server_write_raw(struct buf *b, const struct refusal *why, struct str request_id, int64_t now_ms) {

@@ -24,6 +24,42 @@ void answer_error(struct http_response *res, const struct http_request *req, int
     write_error(res, req, code, str_c(message), STR_NONE);
 }
 
+static void set_json(struct http_response *res) {
+    http_set(res, STR("Content-Type"), STR("application/json; charset=utf-8"), NULL);
+}
+
+void answer_status(struct http_response *res, const char *status) {
+    http_response_init(res, 200);
+    buf_printf(&res->body, "{\"status\":\"%s\"}", status);
+    set_json(res);
+}
+
+static void options(const struct app_cors *cors, const struct http_request *req, struct str allow,
+                    struct http_response *res) {
+    http_response_init(res, 204);
+    if (cors_enabled(cors) && cors_is_preflight(req))
+        cors_preflight(cors, req, res);
+    else if (allow.n)
+        http_set(res, STR("Allow"), arena_printf(req->arena, "%.*s, OPTIONS", STR_ARG(allow)), NULL);
+}
+
+static void wrong_method(const struct http_request *req, struct str allow, struct http_response *res) {
+    struct str text =
+        arena_printf(req->arena, "%.*s is not possible here, but %.*s", STR_ARG(req->method), STR_ARG(allow));
+    answer_error(res, req, 405, "method_not_allowed", text.p);
+    http_set(res, STR("Allow"), allow, NULL);
+}
+
+void answer_unrouted(const struct app_cors *cors, const struct http_request *req, const struct route_match *m,
+                     struct http_response *res) {
+    if (str_is(req->method, "OPTIONS") && (m->target || str_is(req->path, "*")))
+        options(cors, req, m->allow, res);
+    else if (!m->target)
+        answer_error(res, req, 404, "not_found", "there is nothing at this path");
+    else
+        wrong_method(req, m->allow, res);
+}
+
 static int failure_status(enum err_code code) {
     if (code == ERR_TIMEOUT) return 504;
     return code == ERR_UNAVAILABLE || code == ERR_CANCELLED ? 503 : 500;
@@ -58,19 +94,23 @@ void answer_failure(struct http_response *res, const struct http_request *req, c
     if (status == 503) http_set(res, STR("Retry-After"), STR("1"), NULL);
 }
 
-static void log_request(const struct route_ticket *t, const struct http_response *res) {
+void answer_log_request(const struct route_ticket *t, const struct http_response *res) {
     const struct http_request *q = t->req;
     double ms = (double)((now_mono_ns() - t->start_ns) / 1000) / 1e3;
-    log_event(t->route->cfg.log, LOG_INFO, "request done", "SSifSSS", "method", q->method, "path", q->path, "status",
-              (int64_t)res->status, "duration_ms", ms, "request_id", q->request_id, "function",
-              t->function ? t->function->name : STR("-"), "trace_id", q->trace_id);
+    log_event(t->route->cfg.log, LOG_INFO, res->cut ? "request cut" : "request done", "SSifSSS", "method", q->method,
+              "path", q->path, "status", (int64_t)res->status, "duration_ms", ms, "request_id", q->request_id,
+              "function", t->function ? t->function->name : STR("-"), "trace_id", q->trace_id);
+}
+
+void answer_complete(const struct route_ticket *t, struct http_response *res) {
+    if (!head_has(res, STR("X-Request-Id"))) http_set(res, STR("X-Request-Id"), t->req->request_id, NULL);
+    answer_log_request(t, res);
 }
 
 void answer_send(struct route_ticket *t, struct http_response *res) {
     const struct app_cors *cors = &t->route->cfg.app->cors;
-    if (!head_has(res, STR("X-Request-Id"))) http_set(res, STR("X-Request-Id"), t->req->request_id, NULL);
     if (cors_enabled(cors)) cors_add(cors, t->req, res);
-    log_request(t, res);
+    answer_complete(t, res);
     t->replied = true;
     t->reply(t->ud, res);
 }

@@ -8,6 +8,8 @@
 struct route {
     struct route_config cfg;
     struct route_table table;
+    const struct function *own_of; /* the function of `own`, the table of its routes alone; NULL: not built yet */
+    struct route_table own;
     struct list live, spare; /* of struct route_ticket */
 };
 
@@ -22,15 +24,29 @@ struct route_ticket {
     /* HTTP */
     struct http_request *req;
     http_reply_fn *reply;
+    struct http_stream stream, *to; /* what the script writes to, and where it goes on */
+    int streamed;                   /* status of the head that has left; 0: none has */
+    bool cors;
+    const char *version;
     /* messages and events */
     struct script_message message;
     struct str request_id;
     char trace_id[33];
     void (*done)(void *ud, const struct err *e);
+    void (*done_reply)(void *ud, struct script_reply *reply); /* instead of done */
     void *ud;
 };
 struct route_ticket *ticket_new(struct route *r);
 void ticket_free(struct route_ticket *t);
+
+// ---- work.c ----
+
+typedef void work_done_fn(void *ud, struct script_reply *reply);
+/* Runs a job that is a message or an event: counted and logged. A trace id is made unless job->trace_id is one. NULL:
+ * done was called already. */
+struct route_ticket *work_start(struct route *r, struct script_job *job, work_done_fn *done, void *ud);
+void work_cancel(struct route_ticket *t); /* done will not be called */
+void work_trace_id(char ret[33]);         /* a random one */
 
 // ---- answer.c ----
 
@@ -40,11 +56,28 @@ void answer_error(struct http_response *res, const struct http_request *req, int
 /* What the caller sees of a handler that did not return; the traceback only when `show`. */
 void answer_failure(struct http_response *res, const struct http_request *req, const struct script_reply *why,
                     bool show);
-/* Ids, CORS, the log line; then the reply. */
+/* X-Request-Id and the log line. */
+void answer_complete(const struct route_ticket *t, struct http_response *res);
+/* CORS, answer_complete; then the reply. */
 void answer_send(struct route_ticket *t, struct http_response *res);
+/* {"status":"ok"} */
+void answer_status(struct http_response *res, const char *status);
+/* No function answers this: OPTIONS (also a preflight), 404, 405. */
+void answer_unrouted(const struct app_cors *cors, const struct http_request *req, const struct route_match *m,
+                     struct http_response *res);
 /* The traceback at error level. */
 void answer_log_failure(const struct route_ticket *t, struct str request_id, struct str trace_id,
                         const struct script_reply *why);
+
+/* The line "request done", or "request cut". */
+void answer_log_request(const struct route_ticket *t, const struct http_response *res);
+
+// ---- stream.c ----
+
+/* What the job of t, whose req is set, is given as its stream: NULL when `to` is. cors: the head gets the app's. */
+struct http_stream *stream_open(struct route_ticket *t, struct http_stream *to, bool cors);
+/* The reply to a job that has streamed: logs, and makes what ends the transport's stream. */
+void stream_end(struct route_ticket *t, const struct script_reply *reply, struct http_response *ret);
 
 // ---- cors.c ----
 

@@ -84,19 +84,13 @@ static void on_ready(void *ud, const struct err *e) {
         finish_error(t, 503, "not_ready", e->msg);
         return;
     }
+static void finish_status(struct route_ticket *t, const char *status) {
     struct http_response res;
-    http_response_init(&res, 200);
-    buf_c(&res.body, "{\"status\":\"ready\"}");
-    http_set(&res, STR("Content-Type"), STR("application/json; charset=utf-8"), NULL);
+    answer_status(&res, status);
     finish(t, &res);
 }
 
-static void health(struct route_ticket *t) {
-    struct http_response res;
-    http_response_init(&res, 200);
-    buf_c(&res.body, "{\"status\":\"ok\"}");
-    http_set(&res, STR("Content-Type"), STR("application/json; charset=utf-8"), NULL);
-    finish(t, &res);
+    finish_status(t, "ready");
 }
 
 static void metrics(struct route_ticket *t) {
@@ -110,7 +104,7 @@ static void metrics(struct route_ticket *t) {
 static void run_builtin(struct route_ticket *t, enum route_builtin which) {
     const struct route_config *cfg = &t->route->cfg;
     if (which == ROUTE_HEALTH)
-        health(t);
+        finish_status(t, "ok");
     else if (which == ROUTE_METRICS)
         metrics(t);
     else if (cfg->ready)
@@ -119,25 +113,9 @@ static void run_builtin(struct route_ticket *t, enum route_builtin which) {
         on_ready(t, NULL);
 }
 
-static void options(struct route_ticket *t, struct str allow) {
-    const struct app_cors *cors = &t->route->cfg.app->cors;
+static void unrouted(struct route_ticket *t, const struct route_match *m) {
     struct http_response res;
-    http_response_init(&res, 204);
-    if (cors_enabled(cors) && cors_is_preflight(t->req))
-        cors_preflight(cors, t->req, &res);
-    else if (allow.n) {
-        struct str all = arena_printf(t->req->arena, "%.*s, OPTIONS", STR_ARG(allow));
-        http_set(&res, STR("Allow"), all, NULL);
-    }
-    finish(t, &res);
-}
-
-static void wrong_method(struct route_ticket *t, struct str allow) {
-    struct http_response res;
-    struct str text =
-        arena_printf(t->req->arena, "%.*s is not possible here, but %.*s", STR_ARG(t->req->method), STR_ARG(allow));
-    answer_error(&res, t->req, 405, "method_not_allowed", text.p);
-    http_set(&res, STR("Allow"), allow, NULL);
+    answer_unrouted(&t->route->cfg.app->cors, t->req, m, &res);
     finish(t, &res);
 }
 
@@ -145,20 +123,13 @@ static void dispatch(struct route_ticket *t) {
     struct route_match m;
     struct err e;
     struct http_request *q = t->req;
-    bool is_options = str_is(q->method, "OPTIONS");
     if (table_match(&t->route->table, q->arena, q->method, q->path, &m, &e))
         finish_error(t, 400, "bad_request", e.msg);
-    else if (is_options && m.target && cors_enabled(&t->route->cfg.app->cors) && cors_is_preflight(q))
-        options(t, m.allow);
+    else if (m.target && cors_enabled(&t->route->cfg.app->cors) && cors_is_preflight(q))
+        unrouted(t, &m);
     else if (m.function)
         run_function(t, &m);
-    else if (is_options && (m.target || str_is(q->path, "*")))
-        options(t, m.allow);
-    else if (!m.target)
-        finish_error(t, 404, "not_found", "there is nothing at this path");
-    else if (m.allow.n)
-        wrong_method(t, m.allow);
-    else
+    else if (m.target && !m.allow.n)
         run_builtin(t, m.target->builtin);
 }
 
@@ -173,6 +144,8 @@ struct route_ticket *route_http(struct route *r, struct http_request *req, http_
 
 void route_cancel(struct route_ticket *t) {
     const struct http_request *q = t->req;
+    else
+        unrouted(t, &m);
     log_event(t->route->cfg.log, LOG_INFO, "request cancelled", "SSSSS", "method", q->method, "path", q->path,
               "request_id", q->request_id, "function", t->function ? t->function->name : STR("-"), "trace_id",
               q->trace_id);
@@ -214,3 +187,4 @@ void route_close(struct route *r) {
     table_free(&r->table);
     free(r);
 }
+    if (r->own_of) table_free(&r->own);

@@ -21,6 +21,7 @@ struct route_config {
     struct metrics *const *all_metrics; /* of all workers, for /metrics */
     size_t n_metrics;
     bool development;
+    bool fail_http; /* of invocations: an HTTP handler that raises fails the invocation, instead of being answered 500 */
     /* Readiness: calls done(ud, NULL or why not), now or later. */
     void (*ready)(void *ready_ud, void (*done)(void *ud, const struct err *e), void *ud);
     void *ready_ud;
@@ -62,7 +63,7 @@ bool event_is_http(enum event_kind k);
 struct event_http {
     enum event_kind kind;
     struct http_request request; /* request.arena is the document's */
-    struct str path;             /* decoded, without the stage */
+    struct str path;             /* decoded, without the stage; p NULL: it cannot be decoded (the answer is 400) */
     const struct script_param *params;
     size_t n_params;
     bool params_known; /* the document has path parameters of its own (API Gateway); else the route table finds them */
@@ -88,8 +89,8 @@ int event_make_http(struct arena *a, enum event_kind kind, const struct http_req
                     struct json *ret, struct err *e);
 struct event_messages {
     const struct script_message *messages;
+    const struct str *groups; /* of a FIFO queue: MessageGroupId of each; else NULL */
     size_t n;
-    bool fifo;
 };
 int event_read_sqs(struct arena *a, const struct json *document, struct event_messages *ret, struct err *e);
 /* Made documents of sources without a request (event_sample.c). */
@@ -129,7 +130,7 @@ struct route_invocation {
     struct str request_id, trace_id;
     struct str payload;   /* the event's bytes; alive until done */
     struct arena *arena;  /* lives as long */
-    uint32_t timeout_ms;  /* 0: the function's */
+    uint32_t timeout_ms;  /* until the answer must be there; 0: the function's */
     size_t answer_max;    /* bytes; 0: 6 MiB */
     bool report_failures; /* of an SQS batch: batchItemFailures; false: one failure fails the batch */
     const struct script_invocation *invocation;

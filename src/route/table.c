@@ -120,17 +120,22 @@ static void add_builtins(struct route_table *t) {
     }
 }
 
-int table_build(struct route_table *t, const struct app *app, struct err *e) {
+int table_build_of(struct route_table *t, const struct app *app, const struct function *f, struct err *e) {
     *t = (struct route_table){0};
     t->patterns = ARENA_ARRAY(&t->arena, struct route_target *, app->n_routes + 1);
-    for (size_t i = 0; i < app->n_routes; i++)
-        if (add_route(t, &app->routes[i], app->n_routes, e)) {
-            table_free(t);
-            return -1;
-        }
+    for (size_t i = 0; i < app->n_routes; i++) {
+        if (f && !str_eq(app->routes[i].function->name, f->name)) continue;
+        if (!add_route(t, &app->routes[i], app->n_routes, e)) continue;
+        table_free(t);
+        return -1;
+    }
     qsort(t->patterns, t->n_patterns, sizeof *t->patterns, by_precedence);
     add_builtins(t);
     return 0;
+}
+
+int table_build(struct route_table *t, const struct app *app, struct err *e) {
+    return table_build_of(t, app, NULL, e);
 }
 
 void table_free(struct route_table *t) {

@@ -26,6 +26,8 @@ struct route_table {
     size_t n_patterns;
 };
 int table_build(struct route_table *t, const struct app *app, struct err *e);
+/* The routes of one function alone. */
+int table_build_of(struct route_table *t, const struct app *app, const struct function *f, struct err *e);
 void table_free(struct route_table *t);
 
 struct route_match {

@@ -156,8 +156,8 @@ static void send_reply(struct job *j) {
         r.traceback = buf_view(&j->trace);
     r.http = with_http ? &j->response : NULL;
     r.streamed = j->stream.begun;
-    r.value = json_make_null();
-    r.error_type = STR_NONE;
+    r.value = j->err.code ? json_make_null() : j->value;
+    r.error_type = j->err.code == ERR_SCRIPT ? j->error_type : STR_NONE;
     if (!j->silent) j->reply(j->ud, &r);
     if (!with_http || j->silent) http_response_free(&j->response);
     memset(&j->response, 0, sizeof j->response);
@@ -253,6 +253,7 @@ static void failed(lua_State *L, struct job *j, int status) {
         memory_error(j, &j->err);
         return;
     }
+    reply_note_code(L, j, -1);
     struct str msg = error_text(L);
     if ((j->denied_job || j->denied_state) && is_no_memory(msg))
         memory_error(j, &j->err);
@@ -415,8 +416,8 @@ static void job_run(struct job *j) {
 
 static void deadline_passed(void *ud) {
     struct job *j = ud;
-    limits_stop(j, ERR_TIMEOUT, "%.*s did not end within its Timeout of %u ms", STR_ARG(j->unit->fn.name),
-                j->unit->fn.timeout_ms);
+    limits_stop(j, ERR_TIMEOUT, "%.*s did not end within its Timeout of %llu ms", STR_ARG(j->unit->fn.name),
+                (unsigned long long)j->timeout_ms);
     job_abort(j);
 }
 
@@ -424,7 +425,8 @@ static void deadline_passed(void *ud) {
 
 static void prepare(struct job *j, const struct script_job *in, struct unit *u) {
     struct script *s = j->s;
-    uint64_t timeout = u->fn.timeout_ms ? u->fn.timeout_ms : 3000, cpu = s->c.limits.cpu_ms;
+    uint64_t timeout = in->timeout_ms ? in->timeout_ms : u->fn.timeout_ms ? u->fn.timeout_ms : 3000;
+    uint64_t cpu = s->c.limits.cpu_ms;
     j->in = *in;
     j->unit = u;
     u->version->refs++;
@@ -439,6 +441,9 @@ static void prepare(struct job *j, const struct script_job *in, struct unit *u) 
     j->stream.waiting = 0;
     j->loading = 0;
     j->stop.code = j->err.code = ERR_NONE;
+    j->value = json_make_null();
+    j->error_type = STR_NONE;
+    j->timeout_ms = timeout;
     j->deadline_ms = now_mono_ms() + timeout;
     http_response_init(&j->response, 200);
     j->response.head.max = HEAD_MAX;

@@ -158,8 +158,19 @@ static int from_table(lua_State *L, struct job *j, int idx) {
     return set_all(L, j, top + 1, top + 2, top + 3, lambda && lua_toboolean(L, top + 4));
 }
 
+void reply_note_code(lua_State *L, struct job *j, int idx) {
+    size_t n;
+    idx = lua_absindex(L, idx);
+    if (lua_type(L, idx) != LUA_TTABLE) return;
+    get(L, idx, "code");
+    const char *p = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
+    if (p) j->error_type = arena_str(&j->arena, str_n(p, n < 128 ? n : 128));
+    lua_pop(L, 1);
+}
+
 /* nil, err */
 static int from_error(lua_State *L, struct job *j, int idx) {
+    reply_note_code(L, j, idx);
     struct str msg = conv_push_message(L, idx);
     return err_set(&j->err, ERR_SCRIPT, "%.*s", (int)(msg.n < 1000 ? msg.n : 1000), msg.p);
 }
@@ -176,6 +187,12 @@ static int http_reply(lua_State *L, struct job *j, int first) {
     default:
         return bad(j, "the handler returned a %s, which is no response", luaL_typename(L, first));
     }
+}
+
+static int event_reply(lua_State *L, struct job *j, int first) {
+    struct err e;
+    if (script_to_json(L, first, &j->arena, &j->value, &e)) return bad(j, "the handler's result: %s", e.msg);
+    return 0;
 }
 
 int reply_head(lua_State *L, struct job *j, int status, int headers, struct err *e) {
@@ -205,4 +222,6 @@ void reply_convert(lua_State *L, struct job *j, int first) {
         streamed(L, j, first);
     else if (j->in.kind == SCRIPT_HTTP)
         http_reply(L, j, first);
+    else if (j->in.kind == SCRIPT_EVENT)
+        event_reply(L, j, first);
 }

@@ -172,6 +172,9 @@ void script_push_json(struct lua_State *L, const struct json *v);
  * raising. */
 int script_to_json(struct lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e);
 /* Pushes nil and the error table {code,message,status,retryable,service,action,request_id,...} with __tostring;
+/* -1 and e naming the path when a number of the document has no Lua value (an integer out of int64, 1e999):
+ * script_push_json would raise. */
+int script_check_json(const struct json *v, struct err *e);
  * returns 2. */
 int script_push_err(struct lua_State *L, const struct err *e, const char *service, const char *action,
                     const char *request_id, const struct json *more);

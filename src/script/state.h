@@ -65,7 +65,7 @@ struct job {
     struct list waits; /* script_wait.node */
     struct loop_task task;
     struct loop_timer deadline;
-    uint64_t deadline_ms;
+    uint64_t timeout_ms, deadline_ms;
     uint64_t cpu_ns, cpu_max_ns, resumed_ns,
         thread_ns; /* thread_ns: thread CPU clock at the last interruption of this resume; 0: none yet */
     uint64_t instructions;
@@ -84,6 +84,8 @@ struct job {
         struct list writers;
     } stream;
 };
+    struct json value;     /* of an event: what the handler returned */
+    struct str error_type; /* the code of the error table that it raised or returned */
 
 struct script {
     struct script_config c;
@@ -195,13 +197,15 @@ void request_keep(struct job *j);
 struct job *request_job(lua_State *L, int idx, const char *what);
 
 /* -- reply.c -- */
-/* The handler's results from index `first` on -> j->response, or j->err. */
+/* The handler's results from index `first` on -> j->response, j->value or j->err. */
 void reply_convert(lua_State *L, struct job *j, int first);
 /* Status and headers at these indices -> j->response. */
 int reply_head(lua_State *L, struct job *j, int status, int headers, struct err *e);
 
 /* -- stream.c -- */
 int stream_open_module(lua_State *L);  /* perigee.http.stream */
+/* The code of the error table at idx -> j->error_type. Calls no metamethods; may raise (memory). */
+void reply_note_code(lua_State *L, struct job *j, int idx);
 bool stream_is(lua_State *L, int idx); /* an answer that http.stream gave */
 
 #endif

@@ -42,9 +42,6 @@ void script_wait_forget(struct script_wait *w);
  * config/schemas/<x>.json by its path relative to root_dir. In trusted states without a version: read from root_dir. -1
  * and e when there is none. Valid while the version is in use. */
 int script_source(lua_State *L, struct str path, struct str *ret, struct err *e);
-/* -1 and e naming the path when a number of the document has no Lua value (an integer out of int64, 1e999):
- * script_push_json would raise. */
-int script_check_json(const struct json *v, struct err *e);
 
 /* Context of an AWS call made by the running code: request id, function, policy, deadline. Counts it against the job's
  * limit (raises). */

@@ -183,16 +183,18 @@ static int load(struct rig *rig, const char *root, struct err *e) {
 static int open_all(lua_State *L, struct rig *rig, const char *root, struct err *e) {
     rig->all[0] = &rig->metrics;
     lua_getfield(L, 1, "production");
+    lua_getfield(L, 1, "fail_http");
     struct route_config c = {.app = &rig->app,
                              .loop = rig->loop,
                              .log = &rig->log,
                              .metrics = &rig->metrics,
                              .all_metrics = rig->all,
                              .n_metrics = 1,
-                             .development = !lua_toboolean(L, -1),
+                             .development = !lua_toboolean(L, -2),
+                             .fail_http = lua_toboolean(L, -1),
                              .ready = ready,
                              .ready_ud = rig};
-    lua_pop(L, 1);
+    lua_pop(L, 2);
     if (rig->app.n_functions && load(rig, root, e)) return -1;
     c.script = rig->script;
     return route_open(&c, &rig->route, e);
@@ -394,6 +396,95 @@ static int l_event(lua_State *L) {
     return 0;
 }
 
+// ---- invocations ----
+
+struct invoked {
+    struct rig *rig;
+    int callback;
+    struct arena arena;
+    struct route_run *run;
+    bool ended;
+};
+
+static void on_outcome(void *ud, struct route_outcome *o) {
+    struct invoked *v = ud;
+    lua_State *L = v->rig->L;
+    if (v->ended) fatal("an invocation ended twice");
+    v->ended = true;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, v->callback);
+    luaL_unref(L, LUA_REGISTRYINDEX, v->callback);
+    lua_newtable(L);
+    if (o->err.code)
+        lua_pushstring(L, o->err.msg);
+    else
+        lua_pushnil(L);
+    lua_setfield(L, -2, "err");
+    lua_pushlstring(L, o->error_type.p ? o->error_type.p : "", o->error_type.n);
+    lua_setfield(L, -2, "error_type");
+    lua_pushlstring(L, o->traceback.p ? o->traceback.p : "", o->traceback.n);
+    lua_setfield(L, -2, "traceback");
+    lua_pushlstring(L, o->body.n ? o->body.p : "", o->body.n);
+    lua_setfield(L, -2, "body");
+    lua_pushstring(L, event_kind_name(o->kind));
+    lua_setfield(L, -2, "kind");
+    buf_free(&o->body);
+    if (lua_pcall(L, 1, 0, 0)) fatal("callback: %s", lua_tostring(L, -1));
+}
+
+static int l_invoked_gc(lua_State *L) {
+    struct invoked *v = lua_touserdata(L, 1);
+    arena_free(&v->arena);
+    return 0;
+}
+
+/* rig:invoke(function, payload, {timeout_ms, answer_max, report}, callback) -> the invocation */
+static int l_invoke(lua_State *L) {
+    static const struct script_invocation of_lambda = {
+        .arn = {"arn:aws:lambda:eu-central-1:123456789012:function:f", 51},
+        .client_context = {"{\"custom\":{\"a\":\"1\"}}", 22},
+        .identity = {"{\"cognitoIdentityId\":\"i\",\"cognitoIdentityPoolId\":\"p\"}", 53},
+        .tenant_id = {"blue", 4},
+        .function_version = {"7", 1},
+        .log_group = {"/aws/lambda/f", 13},
+        .log_stream = {"2026/11/22/[7]abc", 17},
+        .xray = {"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1", 50},
+        .deadline_unix_ms = 1795000000000,
+    };
+    struct rig *rig = rig_of(L);
+    size_t n;
+    const char *payload = luaL_checklstring(L, 3, &n);
+    const struct function *f = function_named(rig, str_c(luaL_checkstring(L, 2)));
+    luaL_checktype(L, 4, LUA_TTABLE);
+    struct invoked *v = lua_newuserdatauv(L, sizeof *v, 0);
+    *v = (struct invoked){.rig = rig};
+    luaL_setmetatable(L, "t.invoked");
+    lua_pushvalue(L, 5);
+    v->callback = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_getfield(L, 4, "report");
+    bool report = lua_toboolean(L, -1);
+    lua_pushvalue(L, 4);
+    struct route_invocation in = {.function = f,
+                                  .request_id = STR("8f507cfc-xmpl-4697-b07a-ac58fc914c95"),
+                                  .payload = arena_str(&v->arena, str_n(payload, n)),
+                                  .arena = &v->arena,
+                                  .timeout_ms = (uint32_t)number(L, "timeout_ms", 0),
+                                  .answer_max = (size_t)number(L, "answer_max", 0),
+                                  .report_failures = report,
+                                  .invocation = &of_lambda};
+    lua_pop(L, 2);
+    v->run = route_invoke(rig->route, &in, on_outcome, v);
+    if (!v->run != v->ended) fatal("an invocation neither runs nor has ended");
+    return 1;
+}
+
+static int l_cancel_invocation(lua_State *L) {
+    struct invoked *v = luaL_checkudata(L, 1, "t.invoked");
+    if (v->ended) return luaL_error(L, "the invocation has ended");
+    route_invoke_cancel(v->run);
+    luaL_unref(L, LUA_REGISTRYINDEX, v->callback);
+    return 0;
+}
+
 static int l_counter(lua_State *L) {
     struct rig *rig = rig_of(L);
     lua_pushinteger(L, (lua_Integer)rig->metrics.counter[METRIC_MESSAGES]);
@@ -401,13 +492,30 @@ static int l_counter(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg methods[] = {{"close", l_close},         {"__gc", l_close},          {"request", l_request},
-                                   {"cancel", l_cancel},       {"turn", l_turn},           {"lines", l_lines},
-                                   {"readiness", l_readiness}, {"get_ready", l_get_ready}, {"message", l_message},
-                                   {"event", l_event},         {"messages", l_counter},    {NULL, NULL}};
+static const luaL_Reg methods[] = {{"close", l_close},
+                                   {"__gc", l_close},
+                                   {"request", l_request},
+                                   {"cancel", l_cancel},
+                                   {"turn", l_turn},
+                                   {"lines", l_lines},
+                                   {"readiness", l_readiness},
+                                   {"get_ready", l_get_ready},
+                                   {"message", l_message},
+                                   {"event", l_event},
+                                   {"messages", l_counter},
+                                   {"invoke", l_invoke},
+                                   {NULL, NULL}};
 static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
 
 static int open_module(lua_State *L) {
+    luaL_newmetatable(L, "t.invoked");
+    lua_pushcfunction(L, l_invoked_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_newtable(L);
+    lua_pushcfunction(L, l_cancel_invocation);
+    lua_setfield(L, -2, "cancel");
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
     luaL_newmetatable(L, "t.route");
     luaL_setfuncs(L, methods, 0);
     lua_pushvalue(L, -1);

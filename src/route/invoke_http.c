@@ -1,0 +1,156 @@
+/* HTTP documents: the request runs as it would under `perigee serve`. */
+#include "base/now.h"
+#include "base/trace.h"
+#include "route/invoke.h"
+
+// ---- ending ----
+
+/* The answer is too large for the service, or no text can say it: told to the client, and to the log. */
+static void refused(struct route_run *run, const struct err *why) {
+    struct http_response res;
+    struct err e;
+    const struct http_request *q = &run->http.request;
+    log_event(run->route->cfg.log, LOG_ERROR, "answer not sent", "SSs", "request_id", q->request_id, "function",
+              run->in.function->name, "error", why->msg);
+    answer_error(&res, q, 500, "answer_too_large", "the answer is larger than can be sent");
+    http_set(&res, STR("X-Request-Id"), q->request_id, NULL);
+    if (event_write_answer(&run->outcome.body, &run->http, &res, run->in.answer_max, &e)) {
+        run->outcome.err = e;
+        run->outcome.error_type = STR("Function.ResponseSizeTooLarge");
+    }
+    http_response_free(&res);
+}
+
+/* API Gateway and function URLs add CORS headers by themselves, but for the proxy integrations of REST APIs. */
+static void add_cors(struct route_run *run, struct http_response *res) {
+    const struct app_cors *cors = &run->route->cfg.app->cors;
+    if (run->http.kind == EVENT_REST_V1 && cors_enabled(cors)) cors_add(cors, &run->http.request, res);
+}
+
+/* Takes res over. */
+static void end_with(struct route_run *run, struct http_response *res) {
+    struct err e;
+    add_cors(run, res);
+    answer_complete(&run->request, res);
+    if (event_write_answer(&run->outcome.body, &run->http, res, run->in.answer_max, &e)) refused(run, &e);
+    http_response_free(res);
+    invoke_end(run);
+}
+
+static void end_error(struct route_run *run, int status, const char *code, const char *message) {
+    struct http_response res;
+    answer_error(&res, &run->http.request, status, code, message);
+    end_with(run, &res);
+}
+
+// ---- the job ----
+
+static void on_job(void *ud, struct script_reply *reply) {
+    struct route_run *run = ud;
+    struct http_request *q = &run->http.request;
+    struct http_response res;
+    run->handle = NULL;
+    run->outcome.streamed = reply->streamed;
+    if (reply->err.code) answer_log_failure(&run->request, q->request_id, q->trace_id, reply);
+    if (reply->streamed || (reply->err.code && run->route->cfg.fail_http)) {
+        if (reply->err.code) invoke_failed_job(run, reply);
+        invoke_end(run);
+        return;
+    }
+    if (reply->err.code) {
+        answer_failure(&res, q, reply, run->route->cfg.development && q->loopback);
+    } else {
+        res = *reply->http;
+        http_response_init(reply->http, 0);
+    }
+    if (reply->version && *reply->version) http_set(&res, STR("X-Perigee-Version"), str_c(reply->version), NULL);
+    end_with(run, &res);
+}
+
+static void run_function(struct route_run *run) {
+    struct script_job job = invoke_job(run, SCRIPT_HTTP);
+    job.request_id = run->http.request.request_id;
+    job.trace_id = run->http.request.trace_id;
+    job.http = &run->http.request;
+    job.path = run->http.path;
+    job.params = run->http.params;
+    job.n_params = run->http.n_params;
+    job.stream = run->in.stream;
+    run->request.function = run->in.function;
+    script_start(run->route->cfg.script, &job, on_job, run, &run->handle);
+}
+
+// ---- which route ----
+
+/* The table of one function's routes; kept, for a runtime has one function. */
+static const struct route_table *own_table(struct route *r, const struct function *f) {
+    struct err e;
+    if (r->own_of == f) return &r->own;
+    if (r->own_of) table_free(&r->own);
+    if (table_build_of(&r->own, r->cfg.app, f, &e)) fatal("routes that were good are bad: %s", e.msg);
+    r->own_of = f;
+    return &r->own;
+}
+
+static bool has_routes(const struct route_run *run) {
+    const struct app *app = run->route->cfg.app;
+    for (size_t i = 0; i < app->n_routes; i++)
+        if (str_eq(app->routes[i].function->name, run->in.function->name)) return true;
+    return false;
+}
+
+static void end_unrouted(struct route_run *run, const struct route_match *m) {
+    struct http_response res;
+    enum route_builtin which = m->target && !m->allow.n ? m->target->builtin : ROUTE_NONE;
+    if (which == ROUTE_HEALTH || which == ROUTE_READY)
+        answer_status(&res, which == ROUTE_HEALTH ? "ok" : "ready");
+    else if (which == ROUTE_METRICS) /* of one environment among many: nobody's business */
+        answer_error(&res, &run->http.request, 404, "not_found", "there is nothing at this path");
+    else
+        answer_unrouted(&run->route->cfg.app->cors, &run->http.request, m, &res);
+    end_with(run, &res);
+}
+
+/* Documents of load balancers and function URLs name no route: it is found as `perigee serve` would. A function without
+ * routes in the template takes all. */
+static void find_route(struct route_run *run) {
+    struct http_request *q = &run->http.request;
+    struct route_match m;
+    struct err e;
+    if (table_match(own_table(run->route, run->in.function), q->arena, q->method, q->path, &m, &e)) {
+        end_error(run, 400, "bad_request", e.msg);
+    } else if (m.function) {
+        run->http.params = m.params;
+        run->http.n_params = m.n_params;
+        run_function(run);
+    } else {
+        end_unrouted(run, &m);
+    }
+}
+
+// ---- starting ----
+
+static void set_ids(struct route_run *run) {
+    struct http_request *q = &run->http.request;
+    struct str id = http_header(q, "X-Request-Id");
+    struct str trace = trace_of_parent(http_header(q, "traceparent"));
+    q->request_id = trace_request_id_ok(id) ? id : run->in.request_id;
+    q->trace_id = trace.n ? trace : str_n(run->trace_id, 32);
+    q->start_ns = now_mono_ns();
+    run->request = (struct route_ticket){.route = run->route, .start_ns = q->start_ns, .req = q};
+}
+
+void invoke_http(struct route_run *run) {
+    struct err e;
+    if (event_read_http(run->in.arena, &run->document, &run->http, &e)) {
+        invoke_fail(run, e.code, "Runtime.MalformedEvent", "the event: %s", e.msg);
+        return;
+    }
+    set_ids(run);
+    if (!run->http.path.p)
+        end_error(run, 400, "bad_request", "the path has a bad percent escape, or is not UTF-8");
+    else if (run->http.params_known || !has_routes(run))
+        run_function(run);
+    else
+        find_route(run);
+}
