@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { POLL_COUNT = 10000 };
 
@@ -31,10 +32,13 @@ static uint64_t thread_ns(void) {
 
 /* ==== the watch ==== */
 
+static bool slice_is_over(struct script *s);
+
 static void on_signal(int signum, siginfo_t *info, void *context) {
     (void)signum, (void)context;
-    if (info->si_code != SI_QUEUE || !info->si_value.sival_ptr) return;
+    if ((info->si_code != SI_QUEUE && info->si_code != SI_TIMER) || !info->si_value.sival_ptr) return;
     struct script *s = info->si_value.sival_ptr;
+    if (info->si_code == SI_TIMER && !slice_is_over(s)) return;
     lua_State *L = s->current;
     /* Setting a hook walks all frames: with a million of them that takes longer than a slice, and must not be done over
      * and over. */
@@ -53,18 +57,46 @@ int limits_install(struct script *s, struct err *e) {
     return 0;
 }
 
-void script_watch_tick(struct script *s) {
+/* One and the same resume has run for a slice. Also from the signal handler. */
+static bool slice_is_over(struct script *s) {
     uint64_t seq = atomic_load_explicit(&s->seq, memory_order_acquire), now = now_mono_ms();
-    if (!(seq & 1) || s->c.trusted) return;
+    if (!(seq & 1) || s->c.trusted) return false;
     if (atomic_load_explicit(&s->seen_seq, memory_order_relaxed) != seq) {
         atomic_store_explicit(&s->seen_seq, seq, memory_order_relaxed);
         atomic_store_explicit(&s->seen_ms, now, memory_order_relaxed);
-        return;
+        return false;
     }
-    if (now - atomic_load_explicit(&s->seen_ms, memory_order_relaxed) < s->c.limits.slice_ms) return;
+    if (now - atomic_load_explicit(&s->seen_ms, memory_order_relaxed) < s->c.limits.slice_ms) return false;
     atomic_store_explicit(&s->seen_ms, now, memory_order_relaxed);
     atomic_store_explicit(&s->interrupt, true, memory_order_relaxed);
-    pthread_sigqueue(atomic_load(&s->thread), SIGURG, (union sigval){.sival_ptr = s});
+    return true;
+}
+
+void script_watch_tick(struct script *s) {
+    if (slice_is_over(s)) pthread_sigqueue(atomic_load(&s->thread), SIGURG, (union sigval){.sival_ptr = s});
+}
+
+/* ==== without a thread ==== */
+
+/* The thread's CPU time and not the wall clock: what waits needs no tick, and a process that Lambda has frozen gets
+ * none when it is thawed. */
+int script_watch_self(struct script *s, struct err *e) {
+    enum { TICK_NS = 4000000 };
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGURG, .sigev_value.sival_ptr = s};
+    struct itimerspec every = {.it_interval.tv_nsec = TICK_NS, .it_value.tv_nsec = TICK_NS};
+    event._sigev_un._tid = gettid();
+    if (s->watches_self) return 0;
+    if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &s->watch))
+        return err_sys(e, ERR_INTERNAL, errno, "cannot make a timer of CPU time");
+    s->watches_self = true;
+    if (timer_settime(s->watch, 0, &every, NULL)) return err_sys(e, ERR_INTERNAL, errno, "cannot start a timer");
+    return 0;
+}
+
+/* A signal that is pending is delivered before this returns. */
+void limits_close(struct script *s) {
+    if (s->watches_self) timer_delete(s->watch);
+    s->watches_self = false;
 }
 
 /* ==== accounts ==== */

@@ -153,11 +153,15 @@ int script_start(struct script *s, const struct script_job *job, script_reply_fn
  * (writes still happen). */
 void script_cancel(struct script *s, struct script_handle *h);
 
-/* Between invocations, when nobody waits for the answer: collects garbage if enough has come together. */
+/* Between invocations, when nobody waits for the answer: collects garbage when enough has come together that Lua would
+ * soon begin by itself, while somebody waits. Nothing while jobs run. */
 void script_rest(struct script *s);
 
 /* Called by a host thread every few ms: interrupts a job that has run a whole slice. Any thread. */
 void script_watch_tick(struct script *s);
+/* For a host without such a thread, on the thread that runs the jobs: a timer of its CPU time ticks instead (4 ms, no
+ * call an event, none while nothing runs), until script_close. */
+int script_watch_self(struct script *s, struct err *e);
 
 /* `perigee run` and `perigee test`: runs a chunk with `arg` set; waits spin the loop. Returns the exit code. */
 int script_run_file(struct script *s, const char *path, int argc, char **argv, struct err *e);

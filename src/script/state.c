@@ -162,6 +162,7 @@ static void abort_all(struct list *jobs) {
 
 void script_close(struct script *s) {
     if (!s) return;
+    limits_close(s);
     s->closing = true;
     abort_all(&s->jobs);
     abort_all(&s->ready);
@@ -173,6 +174,22 @@ void script_close(struct script *s) {
     free_idle(s);
     arena_free(&s->kept);
     free(s);
+}
+
+/* ==== between invocations ==== */
+
+static int collect(lua_State *L) {
+    lua_gc(L, LUA_GCCOLLECT);
+    return 0;
+}
+
+/* Lua itself begins at twice what was left by the last time. A collection takes as long as much is alive, so that it
+ * should not come more often than that either. */
+void script_rest(struct script *s) {
+    enum { STEP = 512 << 10 };
+    if (s->n_jobs || s->bytes < s->rest_bytes) return;
+    state_door(s, collect, NULL, NULL);
+    s->rest_bytes = s->bytes + (s->bytes / 4 * 3 > STEP ? s->bytes / 4 * 3 : STEP);
 }
 
 /* ==== what others ask ==== */

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 /*                      +-------- preempted or woken -------+
  *                      v                                   |
@@ -106,6 +107,9 @@ struct script {
     _Atomic bool interrupt;
     _Atomic pthread_t thread;
     _Atomic uint64_t seen_seq, seen_ms;
+    timer_t watch; /* script_watch_self's */
+    bool watches_self;
+    uint64_t rest_bytes;    /* script_rest collects from here on */
     int hook_count;         /* of the permanent hook; 0: none */
     uint64_t load_ms;       /* that the module of one function may take to load */
     uint64_t load_until_ms; /* while versions are loaded outside of jobs; 0: no limit */
@@ -181,6 +185,7 @@ void limits_check(struct job *j);
 void limits_resumed(struct job *j);
 void limits_suspended(struct job *j);
 int limits_install(struct script *s, struct err *e);
+void limits_close(struct script *s);
 
 /* -- trace.c -- */
 /* Message and frames of L with their source lines. Uses no Lua memory. */
