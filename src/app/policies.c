@@ -7,63 +7,15 @@ struct statements {
     size_t n, cap;
 };
 
-/* Actions, and the last part of ARNs with '%' for the name; separated by spaces. */
-struct grant {
-    const char *actions, *resources;
-};
-
-/* https://github.com/aws/serverless-application-model: policy_templates.json. */
+/* Actions, and the last part of ARNs with '%' and '^' for parameters; separated by spaces. */
 static const struct {
-    const char *name, *parameter;
-    const char *service; /* of the ARN */
-    struct grant grants[2];
-} policy_templates[] = {
-    {"DynamoDBCrudPolicy",
-     "TableName",
-     "dynamodb",
-     {{"dynamodb:GetItem dynamodb:DeleteItem dynamodb:PutItem dynamodb:Scan dynamodb:Query dynamodb:UpdateItem "
-       "dynamodb:BatchWriteItem dynamodb:BatchGetItem dynamodb:DescribeTable dynamodb:ConditionCheckItem",
-       "table/% table/%/index/*"}}},
-    {"DynamoDBReadPolicy",
-     "TableName",
-     "dynamodb",
-     {{"dynamodb:GetItem dynamodb:Scan dynamodb:Query dynamodb:BatchGetItem dynamodb:DescribeTable",
-       "table/% table/%/index/*"}}},
-    {"DynamoDBWritePolicy",
-     "TableName",
-     "dynamodb",
-     {{"dynamodb:PutItem dynamodb:UpdateItem dynamodb:BatchWriteItem", "table/% table/%/index/*"}}},
-    {"SQSPollerPolicy",
-     "QueueName",
-     "sqs",
-     {{"sqs:ChangeMessageVisibility sqs:ChangeMessageVisibilityBatch sqs:DeleteMessage sqs:DeleteMessageBatch "
-       "sqs:GetQueueAttributes sqs:ReceiveMessage",
-       "%"}}},
-    {"SQSSendMessagePolicy", "QueueName", "sqs", {{"sqs:SendMessage*", "%"}}},
-    {"S3ReadPolicy",
-     "BucketName",
-     "s3",
-     {{"s3:GetObject s3:ListBucket s3:GetBucketLocation s3:GetObjectVersion s3:GetLifecycleConfiguration", "% %/*"}}},
-    {"S3WritePolicy", "BucketName", "s3", {{"s3:PutObject s3:PutObjectAcl s3:PutLifecycleConfiguration", "% %/*"}}},
-    {"S3CrudPolicy",
-     "BucketName",
-     "s3",
-     {{"s3:GetObject s3:ListBucket s3:GetBucketLocation s3:GetObjectVersion s3:PutObject s3:PutObjectAcl "
-       "s3:GetLifecycleConfiguration s3:PutLifecycleConfiguration s3:DeleteObject",
-       "% %/*"}}},
-    {"S3FullAccessPolicy",
-     "BucketName",
-     "s3",
-     {{"s3:GetObject s3:GetObjectAcl s3:GetObjectVersion s3:PutObject s3:PutObjectAcl s3:DeleteObject "
-       "s3:DeleteObjectTagging s3:DeleteObjectVersionTagging s3:GetObjectTagging s3:GetObjectVersionTagging "
-       "s3:PutObjectTagging s3:PutObjectVersionTagging",
-       "%/*"},
-      {"s3:ListBucket s3:GetBucketLocation s3:GetLifecycleConfiguration s3:PutLifecycleConfiguration", "%"}}},
-    {"SESCrudPolicy",
-     "IdentityName",
-     "ses",
-     {{"ses:GetIdentityVerificationAttributes ses:SendEmail ses:SendRawEmail ses:VerifyEmailIdentity", "identity/%"}}},
+    const char *name, *parameters, *actions, *resources;
+} grants[] = {
+#define GRANT(name, parameters, actions, resources) {name, parameters, actions, resources},
+#include "app/policy_templates.def"
+#undef GRANT
 };
+enum { N_GRANTS = sizeof grants / sizeof *grants };
 
 /* Managed policies by their last path element; "" grants nothing that exists locally. */
 static const struct {
@@ -74,6 +26,13 @@ static const struct {
     {"AWSXRayDaemonWriteAccess", ""},
     {"AWSXrayWriteOnlyAccess", ""},
     {"CloudWatchLambdaInsightsExecutionRolePolicy", ""},
+    {"AWSLambdaRole", "lambda:InvokeFunction"},
+    {"AWSLambdaExecute", "s3:GetObject s3:PutObject"},
+    {"AWSLambdaDynamoDBExecutionRole",
+     "dynamodb:DescribeStream dynamodb:GetRecords dynamodb:GetShardIterator dynamodb:ListStreams"},
+    {"AWSLambdaKinesisExecutionRole",
+     "kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetRecords kinesis:GetShardIterator "
+     "kinesis:ListShards kinesis:ListStreams kinesis:SubscribeToShard"},
     {"AWSLambdaSQSQueueExecutionRole", "sqs:ReceiveMessage sqs:DeleteMessage sqs:GetQueueAttributes"},
     {"AmazonDynamoDBFullAccess", "dynamodb:*"},
     {"AmazonDynamoDBReadOnlyAccess",
@@ -83,6 +42,14 @@ static const struct {
     {"AmazonS3FullAccess", "s3:*"},
     {"AmazonS3ReadOnlyAccess", "s3:Get* s3:List* s3:Describe*"},
     {"AmazonSESFullAccess", "ses:*"},
+    {"AmazonSNSFullAccess", "sns:*"},
+    {"AmazonSNSReadOnlyAccess", "sns:GetTopicAttributes sns:List*"},
+    {"AmazonKinesisFullAccess", "kinesis:*"},
+    {"AmazonKinesisReadOnlyAccess", "kinesis:Get* kinesis:List* kinesis:Describe*"},
+    {"AmazonSSMFullAccess", "ssm:*"},
+    {"AmazonSSMReadOnlyAccess", "ssm:Describe* ssm:Get* ssm:List*"},
+    {"AWSStepFunctionsFullAccess", "states:*"},
+    {"CloudWatchLogsFullAccess", "logs:*"},
     {"AdministratorAccess", "*"},
 };
 
@@ -117,31 +84,36 @@ static void allow_everywhere(struct template *t, struct statements *s, const cha
 
 /* ==== documents ==== */
 
-static void check_actions(struct template *t, int line, struct str where, const struct policy_statement *p) {
-    for (size_t i = 0; i < p->n_actions; i++)
-        if (!str_is(p->actions[i], "*") && str_chr(p->actions[i], ':', 0) < 1)
-            template_problem(t, line, where, "'%.*s' is no action (service:Name)", STR_ARG(p->actions[i]));
+/* "Action" or "NotAction", "Resource" or "NotResource". */
+static const struct yaml *either(struct template *t, const struct yaml *v, struct str where, const char *name,
+                                 struct str *ret_where, bool *ret_not) {
+    struct str negated = arena_printf(t->a, "Not%s", name);
+    const struct yaml *plain = yaml_get(v, name), *other = yaml_get(v, negated.p);
+    if (plain && other) template_problem(t, other->line, where, "%s and %s exclude each other", name, negated.p);
+    if (!plain && !other) template_problem(t, v->line, where, "needs %s or %s", name, negated.p);
+    *ret_not = !plain;
+    *ret_where = template_path(t, where, plain ? name : negated.p);
+    return plain && other ? NULL : plain ? plain : other;
 }
 
 static void statement(struct template *t, const struct yaml *v, struct str where, struct statements *s) {
-    struct str effect = STR(""), *actions, *resources;
+    struct str effect = STR(""), *actions, *resources, actions_at, resources_at;
     struct policy_statement p = {0};
-    const struct yaml *action = yaml_get(v, "Action"), *res = yaml_get(v, "Resource");
-    template_check_keys(t, v, where, "Effect Action Resource", "Sid");
+    template_check_keys(t, v, where, "Effect Action NotAction Resource NotResource", "Sid");
     if (template_broken(v) || v->type != YAML_MAP) return;
     template_text(t, v, "Effect", where, &effect);
     p.deny = str_is(effect, "Deny");
     if (!p.deny && !str_is(effect, "Allow")) template_problem(t, v->line, where, "Effect must be Allow or Deny");
-    if (!action || !res) {
-        template_problem(t, v->line, where, "needs Action and Resource");
-        return;
-    }
-    if (template_texts(t, action, template_path(t, where, "Action"), &actions, &p.n_actions) ||
-        template_texts(t, res, template_path(t, where, "Resource"), &resources, &p.n_resources))
+    const struct yaml *action = either(t, v, where, "Action", &actions_at, &p.not_actions);
+    const struct yaml *res = either(t, v, where, "Resource", &resources_at, &p.not_resources);
+    if (!action || !res) return;
+    if (template_texts(t, action, actions_at, &actions, &p.n_actions) ||
+        template_texts(t, res, resources_at, &resources, &p.n_resources))
         return;
     p.actions = actions;
     p.resources = resources;
-    check_actions(t, action->line, where, &p);
+    for (size_t i = 0; i < p.n_actions; i++)
+        template_check_action(t, action->type == YAML_SEQ ? action->items[i]->line : action->line, where, actions[i]);
     *add(t, s) = p;
 }
 
@@ -159,41 +131,71 @@ static void document(struct template *t, const struct yaml *v, struct str where,
 
 /* ==== policy templates ==== */
 
-/* "table/% table/%/index/ *" -> ARNs with the name in place of each '%'. */
-static const struct str *expand(struct template *t, const char *service, const char *patterns, struct str name,
-                                size_t *ret_n) {
-    bool s3 = str_is(str_c(service), "s3");
-    struct str *list = (struct str *)words(t, patterns, ret_n);
-    for (size_t i = 0; i < *ret_n; i++) {
-        struct str after = list[i], before = str_cut(&after, '%');
-        list[i] =
-            arena_printf(t->a, "arn:%s:%s:%s:%s:%.*s%.*s%.*s", template_partition(t), service, s3 ? "" : t->o->region,
-                         s3 ? "" : t->o->account, STR_ARG(before), STR_ARG(name), (int)after.n, after.p ? after.p : "");
+/* "s3:%/ *" -> an ARN with the first value in place of '%', the second in place of '^'. */
+static struct str expand_one(struct template *t, struct str pattern, const struct str values[2]) {
+    struct buf b = BUF_MAX(1 << 16);
+    if (!str_is(pattern, "*") && !str_is(pattern, "%")) {
+        struct str service = str_cut(&pattern, ':');
+        bool s3 = str_is(service, "s3");
+        buf_printf(&b, "arn:%s:%.*s:%s:%s:", template_partition(t), STR_ARG(service), s3 ? "" : t->o->region,
+                   s3 ? "" : t->o->account);
     }
+    for (size_t i = 0; i < pattern.n; i++) {
+        if (pattern.p[i] == '%' || pattern.p[i] == '^')
+            buf_str(&b, values[pattern.p[i] == '^']);
+        else
+            buf_byte(&b, pattern.p[i]);
+    }
+    struct str arn = arena_str(t->a, buf_view(&b));
+    buf_free(&b);
+    return arn;
+}
+
+static const struct str *expand(struct template *t, const char *patterns, const struct str values[2], size_t *ret_n) {
+    struct str *list = (struct str *)words(t, patterns, ret_n);
+    for (size_t i = 0; i < *ret_n; i++) list[i] = expand_one(t, list[i], values);
     return list;
+}
+
+/* -1: one is missing, or cannot be resolved; noted. */
+static int read_values(struct template *t, const char *names, const struct yaml *parameters, int line, struct str where,
+                       struct str values[2]) {
+    struct str rest = str_c(names);
+    for (size_t i = 0; rest.n; i++) {
+        const char *name = arena_cstr(t->a, str_cut(&rest, ' '));
+        if (template_broken(yaml_get(parameters, name))) return -1;
+        if (template_text(t, parameters, name, where, &values[i])) continue;
+        template_problem(t, line, where, "needs %s", name);
+        return -1;
+    }
+    return 0;
+}
+
+static void no_policy_template(struct template *t, struct str name, int line, struct str where) {
+    struct near near = {.word = name};
+    for (size_t i = 0; i < N_GRANTS; i++) near_try(&near, str_c(grants[i].name));
+    if (near.best.p)
+        template_problem(t, line, where, "policy template %.*s is not supported (%.*s is)", STR_ARG(name),
+                         STR_ARG(near.best));
+    else
+        template_problem(t, line, where, "policy template %.*s is not supported", STR_ARG(name));
 }
 
 static void policy_template(struct template *t, struct str name, const struct yaml *parameters, int line,
                             struct str where, struct statements *s) {
-    size_t i = 0, n = sizeof policy_templates / sizeof *policy_templates;
-    struct str value = STR("");
-    while (i < n && !str_is(name, policy_templates[i].name)) i++;
-    if (i == n) {
-        template_problem(t, line, where, "policy template %s is not supported", name.p);
+    size_t i = 0, n;
+    struct str values[2] = {STR(""), STR("")};
+    while (i < N_GRANTS && !str_is(name, grants[i].name)) i++;
+    if (i == N_GRANTS) {
+        no_policy_template(t, name, line, where);
         return;
     }
     where = template_path(t, where, name.p);
-    template_check_keys(t, parameters, where, policy_templates[i].parameter, NULL);
-    if (template_broken(yaml_get(parameters, policy_templates[i].parameter))) return;
-    if (!template_text(t, parameters, policy_templates[i].parameter, where, &value)) {
-        template_problem(t, line, where, "needs %s", policy_templates[i].parameter);
-        return;
-    }
-    for (size_t g = 0; g < 2 && policy_templates[i].grants[g].actions; g++) {
-        size_t n_arns;
-        const struct grant *grant = &policy_templates[i].grants[g];
-        const struct str *arns = expand(t, policy_templates[i].service, grant->resources, value, &n_arns);
-        allow(t, s, grant->actions, arns, n_arns);
+    template_check_keys(t, parameters, where, grants[i].parameters, NULL);
+    if (read_values(t, grants[i].parameters, parameters, line, where, values)) return;
+    for (; i < N_GRANTS && str_is(name, grants[i].name); i++) {
+        const struct str *arns = expand(t, grants[i].resources, values, &n);
+        allow(t, s, grants[i].actions, arns, n);
     }
 }
 
@@ -226,7 +228,11 @@ static void managed_policy(struct template *t, struct str name, int line, struct
         allow_everywhere(t, s, managed[i].actions);
         return;
     }
-    template_problem(t, line, where, "managed policy %.*s is not known: write its statements out", STR_ARG(name));
+    struct near near = {.word = last};
+    for (size_t i = 0; i < sizeof managed / sizeof *managed; i++) near_try(&near, str_c(managed[i].name));
+    template_problem(t, line, where, "managed policy %.*s is not known%s%.*s%s: write its statements out",
+                     STR_ARG(name), near.best.p ? " (" : "", (int)near.best.n, near.best.p ? near.best.p : "",
+                     near.best.p ? " is)" : "");
 }
 
 static void managed_policies(struct template *t, const struct yaml *props, struct str where, struct statements *s) {

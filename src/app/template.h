@@ -104,7 +104,14 @@ void template_read_stores(struct template *t);    /* stores.c: tables, queues, b
 void template_read_functions(struct template *t); /* functions.c: functions and their events */
 void template_read_policy(struct template *t, const struct yaml *props, struct str where, bool has_queue,
                           struct policy *ret); /* policies.c */
-void template_read_cors(struct template *t);   /* cors.c */
+/* actions.c */
+void template_check_action(struct template *t, int line, struct str where, struct str action);
+struct near { /* the candidate that is least unlike `word`; best.p NULL: none is like it */
+    struct str word, best;
+    size_t distance;
+};
+void near_try(struct near *n, struct str candidate);
+void template_read_cors(struct template *t); /* cors.c */
 /* events.c: one event of a function. */
 struct template_events {
     struct app_route *routes;

@@ -286,20 +286,14 @@ void access_list(const struct aws_identity *id, struct arena *a, const struct aw
 /* == operations without a row =======================================================================================
  */
 
-static bool any(const struct str *patterns, size_t n, struct str text, bool ignore_case) {
-    for (size_t i = 0; i < n; i++)
-        if (policy_match(patterns[i], text, ignore_case)) return true;
-    return false;
-}
-
 int access_other(const struct policy *p, struct arena *a, const struct aws_call *c, struct str *ret) {
     const char *other = c->row->service == AWS_S3 ? s3_action(str_c(c->row->action)) : NULL;
     *ret = arena_printf(a, "%s:%s", aws_service_name(c->row->service), other ? other : c->row->action);
     bool allowed = false;
     for (size_t i = 0; i < p->n; i++) {
         const struct policy_statement *s = &p->statements[i];
-        if (!any(s->actions, s->n_actions, *ret, true)) continue;
-        if (s->deny && any(s->resources, s->n_resources, STR("*"), false)) return -1;
+        if (!policy_names_action(s, *ret)) continue;
+        if (s->deny && policy_names_resource(s, STR("*"))) return -1;
         allowed |= !s->deny;
     }
     return allowed ? 0 : -1;

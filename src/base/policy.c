@@ -33,12 +33,20 @@ static bool any(const struct str *patterns, size_t n, struct str text, bool igno
     return false;
 }
 
+bool policy_names_action(const struct policy_statement *s, struct str action) {
+    return any(s->actions, s->n_actions, action, true) != s->not_actions;
+}
+
+bool policy_names_resource(const struct policy_statement *s, struct str arn) {
+    return any(s->resources, s->n_resources, arn, false) != s->not_resources;
+}
+
 bool policy_allows(const struct policy *p, struct str action, struct str arn) {
     if (p->allow_all) return true;
     bool allowed = false;
     for (size_t i = 0; i < p->n; i++) {
         const struct policy_statement *s = &p->statements[i];
-        if (!any(s->actions, s->n_actions, action, true) || !any(s->resources, s->n_resources, arn, false)) continue;
+        if (!policy_names_action(s, action) || !policy_names_resource(s, arn)) continue;
         if (s->deny) return false;
         allowed = true;
     }

@@ -9,12 +9,15 @@ struct policy_statement {
     size_t n_actions;
     const struct str *resources; /* ARNs with '*' and '?' */
     size_t n_resources;
+    bool not_actions, not_resources; /* all but these */
 };
 struct policy {
     const struct policy_statement *statements;
     size_t n;
     bool allow_all; /* no enforcement: scripts, tests */
 };
+bool policy_names_action(const struct policy_statement *s, struct str action);
+bool policy_names_resource(const struct policy_statement *s, struct str arn);
 /* IAM's evaluation: an explicit deny wins, else one allow is needed. */
 bool policy_allows(const struct policy *p, struct str action, struct str arn);
 bool policy_match(struct str pattern, struct str text, bool ignore_case);

@@ -56,6 +56,8 @@ static void push_policy(lua_State *L, const struct policy *p) {
     for (size_t i = 0; i < p->n; i++) {
         lua_newtable(L);
         boolean(L, "deny", p->statements[i].deny);
+        if (p->statements[i].not_actions) boolean(L, "not_actions", true);
+        if (p->statements[i].not_resources) boolean(L, "not_resources", true);
         texts(L, "actions", p->statements[i].actions, p->statements[i].n_actions);
         texts(L, "resources", p->statements[i].resources, p->statements[i].n_resources);
         lua_rawseti(L, -2, (lua_Integer)i + 1);

@@ -404,6 +404,52 @@ describe("permissions", function()
 ]]
     local function policy(policies) return load(fn("      Policies:\n" .. policies) .. RESOURCES).functions.F.policy end
 
+    it("come from policy templates of all services that can be called", function()
+        local p = policy [[
+        - DynamoDBStreamReadPolicy: { TableName: t, StreamName: s }
+        - AWSSecretsManagerGetSecretValuePolicy: { SecretArn: "arn:aws:secretsmanager:us-east-1:1:secret:a" }
+        - SNSPublishMessagePolicy: { TopicName: topic }
+        - LambdaInvokePolicy: { FunctionName: f }
+        - CloudWatchPutMetricPolicy: {}
+]]
+        local got = {}
+        for i, s in ipairs(p) do got[i] = table.concat(s.actions, " ") .. " @ " .. table.concat(s.resources, " ") end
+        assert.same({
+            "dynamodb:DescribeStream dynamodb:GetRecords dynamodb:GetShardIterator @ arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/s",
+            "dynamodb:ListStreams @ arn:aws:dynamodb:us-east-1:000000000000:table/t/stream/*",
+            "secretsmanager:GetSecretValue @ arn:aws:secretsmanager:us-east-1:1:secret:a",
+            "sns:Publish @ arn:aws:sns:us-east-1:000000000000:topic",
+            "lambda:InvokeFunction @ arn:aws:lambda:us-east-1:000000000000:function:f*",
+            "cloudwatch:PutMetricData @ *",
+        }, got)
+    end)
+
+    it("may say what is left out", function()
+        local p = policy '        - Statement: { Effect: Allow, NotAction: ["dynamodb:Delete*"], NotResource: "arn:aws:s3:::x" }\n'
+        assert.same({ true, true, "dynamodb:Delete*", "arn:aws:s3:::x" }, { p[1].not_actions, p[1].not_resources, p[1].actions[1], p[1].resources[1] })
+    end)
+
+    it("name actions that there are", function()
+        local function statement(action) return "        - Statement: { Effect: Allow, Action: '" .. action .. "', Resource: '*' }\n" end
+        for _, action in ipairs { "dynamodb:PutItem", "DYNAMODB:putitem", "s3:Get*", "s3:ListAllMyBuckets", "ses:SendRawEmail", "sqs:*", "*", "ec2:Whatever" } do
+            policy(statement(action))
+        end
+        for action, why in pairs {
+            ["dynamodb:PutItems"] = "dynamodb:PutItems is no action: dynamodb:PutItem is",
+            ["sqs:SendMesage"] = "sqs:SendMesage is no action: sqs:SendMessage is",
+            ["s3:PutObjects"] = "s3:PutObjects is no action: s3:PutObject is",
+            ["ses:SendMail"] = "ses:SendMail is no action: ses:SendEmail is",
+            ["sqs:Fetch"] = "sqs:Fetch is no action of sqs",
+            ["dynamodb:Put?"] = "dynamodb:Put? is no action of dynamodb",
+            ["dynamodb:TransactWriteItems"] = "dynamodb:TransactWriteItems is an operation but no action: it needs dynamodb:PutItem, UpdateItem, DeleteItem or ConditionCheckItem",
+            ["sqs:SendMessageBatch"] = "sqs:SendMessageBatch is an operation but no action: it needs sqs:SendMessage",
+            ["s3:HeadObject"] = "s3:HeadObject is an operation but no action: it needs s3:GetObject",
+            ["s3:"] = "'s3:' is no action (service:Name)",
+        } do
+            has_problem(why, fn("      Policies:\n" .. statement(action)))
+        end
+    end)
+
     it("come from policy templates", function()
         local p = policy [[
         - DynamoDBReadPolicy: { TableName: !Ref Tab }
@@ -455,7 +501,10 @@ describe("permissions", function()
 
     it("that cannot be enforced are refused", function()
         local function fails(why, policies) has_problem(why, fn("      Policies:\n" .. policies) .. RESOURCES) end
-        fails("policy template LambdaInvokePolicy is not supported", "        - LambdaInvokePolicy: { FunctionName: x }\n")
+        fails("policy template EC2DescribePolicy is not supported", "        - EC2DescribePolicy: {}\n")
+        fails("policy template DynamoDBReedPolicy is not supported (DynamoDBReadPolicy is)", "        - DynamoDBReedPolicy: {}\n")
+        fails("DynamoDBStreamReadPolicy: needs StreamName", "        - DynamoDBStreamReadPolicy: { TableName: x }\n")
+        fails("managed policy AmazonDynamoDBFulAccess is not known (AmazonDynamoDBFullAccess is)", "        - AmazonDynamoDBFulAccess\n")
         fails("Policies.S3ReadPolicy: needs BucketName", "        - S3ReadPolicy: {}\n")
         fails("Policies.S3ReadPolicy.Bucket: is not supported", "        - S3ReadPolicy: { Bucket: b }\n")
         fails("managed policy PowerUserAccess is not known", "        - PowerUserAccess\n")

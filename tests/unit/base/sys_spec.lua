@@ -255,6 +255,15 @@ describe("policy", function()
         assert.is_true(t.policy("s3:GetObject", "arn:aws:s3:::b/secret/x", true))
         assert.is_true(t.policy("sqs:SendMessage", "x", true, true))
     end)
+
+    it("takes what a statement leaves out", function()
+        local plain, secret = "arn:aws:s3:::b/x", "arn:aws:s3:::b/secret/x"
+        local cases = { { "s3:GetObject", plain, true }, { "s3:DeleteObject", plain, false }, { "s3:GetObject", secret, false } }
+        for _, c in ipairs(cases) do
+            assert.equal(c[3], t.policy_not(c[1], c[2], false), c[1] .. " " .. c[2])
+            assert.equal(not c[3], t.policy_not(c[1], c[2], true), "denied: " .. c[1] .. " " .. c[2])
+        end
+    end)
 end)
 
 describe("metric", function()

@@ -424,6 +424,18 @@ static int l_policy(lua_State *L) { /* policy(action, arn, with_deny, allow_all)
     return 1;
 }
 
+static int l_policy_not(lua_State *L) { /* all but deletions, on all but secrets: policy_not(action, arn, denied) */
+    const struct str del[] = {STR("s3:Delete*")}, secret[] = {STR("arn:aws:s3:::b/secret/*")}, any[] = {STR("*")};
+    bool denied = lua_toboolean(L, 3);
+    const struct policy_statement s[] = {
+        {denied, del, 1, secret, 1, .not_actions = true, .not_resources = true},
+        {false, any, 1, any, 1},
+    };
+    struct policy p = {s, denied ? 2 : 1, false};
+    lua_pushboolean(L, policy_allows(&p, t_str(L, 1), t_str(L, 2)));
+    return 1;
+}
+
 /* ==== metric ==== */
 
 static int l_metrics(lua_State *L) {
@@ -614,6 +626,7 @@ const luaL_Reg t_sys[] = {
     {"http_header", l_http_header},
     {"policy_match", l_policy_match},
     {"policy", l_policy},
+    {"policy_not", l_policy_not},
     {"metrics", l_metrics},
     {"fs_write", l_fs_write},
     {"fs_read", l_fs_read},
