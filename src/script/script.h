@@ -172,13 +172,13 @@ int script_run_text(struct script *s, const char *chunk_name, struct str text, i
 /* conv: exact conversion between Lua values and json documents. Both may raise (stack, memory): the arena must be owned
  * by a userdata. */
 void script_push_json(struct lua_State *L, const struct json *v);
+/* -1 and e naming the path when a number of the document has no Lua value (an integer out of int64, 1e999):
+ * script_push_json would raise. */
+int script_check_json(const struct json *v, struct err *e);
 /* Value at idx -> json in a; -1 and e naming the path ("$.lines[2].price: functions cannot be encoded") instead of
  * raising. */
 int script_to_json(struct lua_State *L, int idx, struct arena *a, struct json *ret, struct err *e);
 /* Pushes nil and the error table {code,message,status,retryable,service,action,request_id,...} with __tostring;
-/* -1 and e naming the path when a number of the document has no Lua value (an integer out of int64, 1e999):
- * script_push_json would raise. */
-int script_check_json(const struct json *v, struct err *e);
  * returns 2. */
 int script_push_err(struct lua_State *L, const struct err *e, const char *service, const char *action,
                     const char *request_id, const struct json *more);

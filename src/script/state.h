@@ -84,9 +84,9 @@ struct job {
         size_t waiting; /* bytes for the peer */
         struct list writers;
     } stream;
-};
     struct json value;     /* of an event: what the handler returned */
     struct str error_type; /* the code of the error table that it raised or returned */
+};
 
 struct script {
     struct script_config c;
@@ -204,13 +204,13 @@ struct job *request_job(lua_State *L, int idx, const char *what);
 /* -- reply.c -- */
 /* The handler's results from index `first` on -> j->response, j->value or j->err. */
 void reply_convert(lua_State *L, struct job *j, int first);
+/* The code of the error table at idx -> j->error_type. Calls no metamethods; may raise (memory). */
+void reply_note_code(lua_State *L, struct job *j, int idx);
 /* Status and headers at these indices -> j->response. */
 int reply_head(lua_State *L, struct job *j, int status, int headers, struct err *e);
 
 /* -- stream.c -- */
 int stream_open_module(lua_State *L);  /* perigee.http.stream */
-/* The code of the error table at idx -> j->error_type. Calls no metamethods; may raise (memory). */
-void reply_note_code(lua_State *L, struct job *j, int idx);
 bool stream_is(lua_State *L, int idx); /* an answer that http.stream gave */
 
 #endif
