@@ -71,6 +71,12 @@ static void run_function(struct route_ticket *t, const struct route_match *m) {
 
 // ---- what is answered here ----
 
+static void finish_status(struct route_ticket *t, const char *status) {
+    struct http_response res;
+    answer_status(&res, status);
+    finish(t, &res);
+}
+
 static void on_ready(void *ud, const struct err *e) {
     struct route_ticket *t = ud;
     if (t->cancelled) {
@@ -84,12 +90,6 @@ static void on_ready(void *ud, const struct err *e) {
         finish_error(t, 503, "not_ready", e->msg);
         return;
     }
-static void finish_status(struct route_ticket *t, const char *status) {
-    struct http_response res;
-    answer_status(&res, status);
-    finish(t, &res);
-}
-
     finish_status(t, "ready");
 }
 
@@ -131,6 +131,8 @@ static void dispatch(struct route_ticket *t) {
         run_function(t, &m);
     else if (m.target && !m.allow.n)
         run_builtin(t, m.target->builtin);
+    else
+        unrouted(t, &m);
 }
 
 struct route_ticket *route_http(struct route *r, struct http_request *req, http_reply_fn *reply, void *ud) {
@@ -144,8 +146,6 @@ struct route_ticket *route_http(struct route *r, struct http_request *req, http_
 
 void route_cancel(struct route_ticket *t) {
     const struct http_request *q = t->req;
-    else
-        unrouted(t, &m);
     log_event(t->route->cfg.log, LOG_INFO, "request cancelled", "SSSSS", "method", q->method, "path", q->path,
               "request_id", q->request_id, "function", t->function ? t->function->name : STR("-"), "trace_id",
               q->trace_id);
@@ -185,6 +185,6 @@ void route_close(struct route *r) {
     for (struct list *n; (n = list_pop(&r->live));) close_live(CONTAINER(n, struct route_ticket, node));
     for (struct list *n; (n = list_pop(&r->spare));) free(CONTAINER(n, struct route_ticket, node));
     table_free(&r->table);
+    if (r->own_of) table_free(&r->own);
     free(r);
 }
-    if (r->own_of) table_free(&r->own);
