@@ -136,32 +136,57 @@ void lambda_init_error(const char *api, const char *error_type, const struct err
 
 /* -- runtime_api: the other side: a Runtime API server that runs a bootstrap
  * -------------------------------------------- What `perigee runtime-api` and the tests use: spawns the program with
- * Lambda's environment, hands invocations to it, restarts it when it dies, kills it at the time-out. */
+ * Lambda's environment at the first invocation, hands invocations to it, restarts it when it died, kills its process
+ * group at the time-out. Loop thread only. It writes Lambda's START, END and REPORT lines, and what the program
+ * writes, to output_fd. */
 struct runtime_api_config {
     struct loop *loop;
     const struct log *log;
-    int listen_fd;           /* of the Runtime API; not closed */
+    int listen_fd;           /* of the Runtime API, not blocking; not closed */
     const char *const *argv; /* the program; NULL: none is spawned, somebody else connects */
     const char *const *env;  /* "NAME=value", NULL-ended: the whole environment */
-    const char *directory;   /* LAMBDA_TASK_ROOT */
-    const char *function_name, *arn;
+    const char *directory;   /* LAMBDA_TASK_ROOT; NULL: the present one */
+    const char *function_name, *arn, *handler;
+    const char *account;          /* told to extensions that ask; NULL: 000000000000 */
     uint32_t timeout_ms, init_ms; /* 0: 3 s, 10 s */
-    uint32_t concurrency;         /* 0: 1 */
+    uint32_t concurrency;         /* 0: 1. More: that many /next may wait, and a time-out does not kill the program */
+    uint32_t memory_mb;           /* of REPORT lines; 0: 128 */
+    int output_fd;
 };
 struct runtime_api;
+enum { RUNTIME_PAYLOAD_MAX = 6 * 1024 * 1024 + 100 }; /* of an answer that is not streamed */
 struct runtime_event {
-    struct str payload, content_type, client_context, identity, tenant_id, trace; /* alive until done */
-    /* Streamed answers: parts as they come; NULL: the whole in done. */
-    void (*part)(void *ud, struct str content_type, struct str bytes);
-    /* error NULL: success. `error`: "Unhandled"; body is then the error document. */
+    struct str payload, content_type, client_context, identity, tenant_id, trace; /* alive until done; empty: none */
+    /* Streamed answers: parts as they come, the first may be empty; NULL: the whole in done. Returns how many bytes
+     * wait for the reader: beyond HTTP_STREAM_HIGH the program is not read until runtime_api_resume. */
+    size_t (*part)(void *ud, struct str content_type, struct str bytes);
+    /* Once. error NULL: success, and body is what was not given to part. `error`: "Unhandled"; body is then the error
+     * document, of an answer that may have begun. */
     void (*done)(void *ud, const char *error, struct str content_type, struct str body);
+    /* Once, after done, the last call: the program asks for its next event, or is gone: the lines END and REPORT are
+     * written. tail: the last 4 KiB of the output. May be NULL. */
+    void (*ended)(void *ud, struct str tail);
     void *ud;
 };
 int runtime_api_open(const struct runtime_api_config *c, struct runtime_api **ret, struct err *e);
-/* Queues one invocation; *ret_id is its request id. */
+/* Queues one invocation; *ret_id is its request id. Calls nothing back before it has returned. */
 void runtime_api_invoke(struct runtime_api *r, const struct runtime_event *event, char ret_id[37]);
-/* SIGTERM (when an extension is registered), then SIGKILL; then done. */
+void runtime_api_resume(struct runtime_api *r, const char id[37]);
+/* SIGTERM (when an extension is registered), then SIGKILL; what runs or waits ends with an error; then done. */
 void runtime_api_stop(struct runtime_api *r, void (*done)(void *ud), void *ud);
-void runtime_api_close(struct runtime_api *r);
+void runtime_api_close(struct runtime_api *r); /* after done(), or before it: kills at once */
+
+/* -- invoke_api: Lambda's own API in front of a runtime_api, for AWS's SDKs and command line: Invoke and
+ * InvokeWithResponseStream of one function. Signatures are not looked at: loopback only. */
+struct invoke_api_config {
+    struct loop *loop;
+    const struct log *log;
+    int listen_fd; /* not blocking; not closed */
+    struct runtime_api *runtime;
+    const char *function_name, *arn;
+};
+struct invoke_api;
+int invoke_api_open(const struct invoke_api_config *c, struct invoke_api **ret, struct err *e);
+void invoke_api_close(struct invoke_api *a); /* after the runtime_api's stop: nothing may be running */
 
 #endif
