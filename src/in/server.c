@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* Room in a connection's memory for the answer's head and libmicrohttpd's own structures, beside the request's head. */
-enum { ANSWER_ROOM = 6144, HEADER_COST = 64, RUNS_A_PUMP = 4, KEEP_BODY = 64 * 1024 };
+enum { ANSWER_ROOM = 6144, HEADER_COST = 64, RUNS_A_PUMP = 4, KEEP_BODY = 64 * 1024, STREAM_BLOCK = 16 * 1024 };
 
 static const struct refusal head_large = {431, "head_too_large", "the request head is larger than this server accepts"};
 static const struct refusal body_large = {413, "body_too_large", "the body is larger than this server accepts"};
@@ -59,7 +59,7 @@ static void on_events(void *ud, int events) {
     pump(ud);
 }
 
-static void wake(struct conn *c) {
+void server_wake(struct conn *c) {
     struct server *s = c->server;
     list_add(&s->ready, &c->ready);
     loop_defer(s->cfg.loop, &s->pump);
@@ -97,8 +97,32 @@ static void add_headers(struct MHD_Response *m, struct buf *head) {
     }
 }
 
+/* Without chunks the end of the connection is the end of the answer: only a reset tells that it is not. */
+static void reset_unchunked(struct conn *c) {
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+    if (!str_is(c->req.version, "HTTP/1.1")) connect(c->fd, &none, sizeof none);
+}
+
+static ssize_t read_stream(void *ud, uint64_t pos, char *p, size_t max) {
+    struct conn *c = ud;
+    (void)pos;
+    size_t n = server_stream_take(c, p, max);
+    if (n) return (ssize_t)n;
+    if (c->sending->cut) {
+        reset_unchunked(c);
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    if (c->sending->ended) return MHD_CONTENT_READER_END_OF_STREAM;
+    c->sending->parked = true;
+    MHD_suspend_connection(c->mhd);
+    return 0;
+}
+
 /* Takes body or file over. */
-static struct MHD_Response *make_response(struct http_response *r) {
+static struct MHD_Response *make_response(struct conn *c) {
+    struct http_response *r = &c->res;
+    if (c->sending && !c->sending->plain)
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, read_stream, c, NULL);
     if (r->file >= 0 && r->file_len) {
         struct MHD_Response *m = MHD_create_response_from_fd_at_offset64(r->file_len, r->file, r->file_off);
         if (m) r->file = -1;
@@ -117,27 +141,28 @@ static const char *misfit(struct conn *c) {
     return NULL;
 }
 
-static void check_answer(struct conn *c) {
+bool server_check_answer(struct conn *c) {
     const char *why = misfit(c);
-    if (!why) return;
+    if (!why) return true;
     log_event(c->server->cfg.log, LOG_ERROR, why, "Siu", "request_id", c->req.request_id, "status",
               (int64_t)c->res.status, "head_bytes", (uint64_t)c->res.head.n);
     http_response_free(&c->res);
     http_response_init(&c->res, 500);
     http_error(&c->res, 500, "internal", "%s", why);
     http_set(&c->res, STR("X-Request-Id"), c->req.request_id, NULL);
+    return false;
 }
 
 /* MHD_NO closes the connection. */
 static enum MHD_Result send_answer(struct conn *c) {
-    check_answer(c);
+    server_check_answer(c);
     server_count(c->server, c->res.status);
-    bool close = c->res.close || c->last || c->server->stopping;
-    struct MHD_Response *m = make_response(&c->res);
+    c->last = c->res.close || c->last || c->server->stopping;
+    struct MHD_Response *m = make_response(c);
     if (!m) return MHD_NO;
     add_headers(m, &c->res.head);
-    if (close) MHD_add_response_header(m, "Connection", "close");
-    server_enter(c, CONN_SEND);
+    if (c->last) MHD_add_response_header(m, "Connection", "close");
+    server_enter(c, c->replied ? CONN_SEND : CONN_STREAM);
     enum MHD_Result rc = MHD_queue_response(c->mhd, (unsigned)c->res.status, m);
     MHD_destroy_response(m);
     return rc;
@@ -160,12 +185,17 @@ static enum MHD_Result refuse(struct conn *c, const struct refusal *why) {
 
 static void on_reply(void *ud, struct http_response *res) {
     struct conn *c = ud;
-    c->res = *res;
-    http_response_init(res, 0);
     c->replied = true;
     c->ticket = NULL;
+    if (c->sending) {
+        server_stream_end(c, res->cut);
+        http_response_free(res);
+        return;
+    }
+    c->res = *res;
+    http_response_init(res, 0);
     if (c->gone) c->server->n_gone--;
-    if (!c->in_handle) wake(c);
+    if (!c->in_handle) server_wake(c);
 }
 
 void server_gone(struct conn *c) {
@@ -181,7 +211,10 @@ void server_gone(struct conn *c) {
     void *ticket = c->ticket;
     c->ticket = NULL;
     s->cfg.handler.cancel(s->cfg.handler.ud, ticket);
-    wake(c);
+    if (server_stream_begun(c))
+        server_stream_cut(c);
+    else
+        server_wake(c);
 }
 
 // ---- a request ----
@@ -232,6 +265,7 @@ static void *on_uri(void *ud, const char *uri, struct MHD_Connection *m) {
     struct conn *c = conn_of(m);
     (void)ud;
     c->req = (struct http_request){.target = arena_str(&c->arena, str_c(uri)), .arena = &c->arena};
+    if (c->server->cfg.handler.cancel) c->req.stream = &c->stream;
     return c;
 }
 
@@ -251,6 +285,7 @@ static enum MHD_Result run(struct conn *c) {
     c->in_handle = false;
     if (c->replied) return send_answer(c);
     c->ticket = ticket;
+    if (server_stream_begun(c)) return send_answer(c);
     c->suspended = true;
     server_enter(c, CONN_RUN);
     MHD_suspend_connection(c->mhd);
@@ -300,7 +335,7 @@ static enum MHD_Result more_body(struct conn *c, const char *p, size_t *n) {
 
 static enum MHD_Result resumed(struct conn *c) {
     c->suspended = false;
-    if (c->gone || !c->replied) return MHD_NO;
+    if (c->gone || !(c->replied || c->sending)) return MHD_NO;
     return send_answer(c);
 }
 
@@ -321,8 +356,9 @@ static void reset(struct conn *c) {
     if (c->replied) {
         struct server *s = c->server;
         if (s->cfg.metrics && c->req.start_ns) metric_duration(s->cfg.metrics, now_mono_ns() - c->req.start_ns);
-        http_response_free(&c->res);
     }
+    if (c->replied || c->sending) http_response_free(&c->res);
+    server_stream_free(c);
     list_del(&c->ready);
     c->replied = c->suspended = c->chunked = c->last = false;
     c->ticket = NULL;
@@ -337,8 +373,11 @@ static void on_completed(void *ud, struct MHD_Connection *m, void **context, enu
     (void)ud;
     (void)context;
     (void)why;
+    if (c->ticket) server_gone(c); /* the connection broke under a stream */
+    bool idle = !c->last;
     reset(c);
     server_enter(c, CONN_IDLE);
+    if (idle && c->server->stopping) server_end(c);
 }
 
 // ---- connections ----
@@ -453,21 +492,25 @@ static void cut_short(struct conn *c) {
     s->cfg.handler.cancel(s->cfg.handler.ud, ticket);
     answer_refusal(c, &stopping);
     http_set(&c->res, STR("Retry-After"), STR("1"), NULL);
-    wake(c);
+    server_wake(c);
+}
+
+static void end_one(struct conn *c) {
+    if (c->replied) return;
+    if (c->server->cfg.handler.cancel && c->ticket && !c->sending)
+        cut_short(c);
+    else
+        server_gone(c);
 }
 
 /* What still runs is cancelled, or waited for: requests are borrowed until their reply. "Aborts the process if any
  * connection is suspended": all are resumed. */
 static void end_running(struct server *s) {
-    for (struct list *n = s->lists[CONN_RUN].next, *next; n != &s->lists[CONN_RUN]; n = next) {
-        next = n->next;
-        struct conn *c = CONTAINER(n, struct conn, node);
-        if (c->replied) continue;
-        if (s->cfg.handler.cancel && c->ticket)
-            cut_short(c);
-        else
-            server_gone(c);
-    }
+    for (enum conn_phase p = CONN_RUN; p <= CONN_STREAM; p++)
+        for (struct list *n = s->lists[p].next, *next; n != &s->lists[p]; n = next) {
+            next = n->next;
+            end_one(CONTAINER(n, struct conn, node));
+        }
     while (s->n_gone) loop_once(s->cfg.loop, 100);
     pump(s);
 }

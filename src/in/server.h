@@ -1,9 +1,10 @@
 /* server (private to in/): the insides of the HTTP server. server.c speaks with libmicrohttpd and owns the life of a
- * request, server_load.c loads it; server_check.c judges heads (pure); server_sweep.c keeps the deadlines;
- * server_accept.c takes connections in.
+ * request, server_load.c loads it; server_check.c judges heads (pure); server_stream.c keeps answers that leave in
+ * parts; server_sweep.c keeps the deadlines; server_accept.c takes connections in.
  *
  * A connection is always in one of these lists of the server, in order of check_ms, so a deadline costs O(1):
  *   HEAD (accepted, no request yet) -> BODY -> RUN (suspended until the reply) -> SEND -> IDLE (keep-alive) -> BODY ...
+ *   BODY | RUN -> STREAM (the answer leaves, its handler runs) -> SEND
  *   any -> ENDING (shut down, waiting for libmicrohttpd to close it). */
 #ifndef PERIGEE_IN_SERVER_H
 #define PERIGEE_IN_SERVER_H
@@ -16,7 +17,7 @@ struct MHD_Daemon;
 
 int server_load(struct err *e); /* server_load.c: the library; UNAVAILABLE */
 
-enum conn_phase { CONN_HEAD, CONN_BODY, CONN_RUN, CONN_SEND, CONN_IDLE, CONN_ENDING, CONN_PHASES };
+enum conn_phase { CONN_HEAD, CONN_BODY, CONN_RUN, CONN_STREAM, CONN_SEND, CONN_IDLE, CONN_ENDING, CONN_PHASES };
 
 struct conn {
     struct list node;  /* in lists[phase], or in the free list */
@@ -40,8 +41,20 @@ struct conn {
     struct buf body;
     bool chunked, in_handle, replied, suspended, gone, last;
     char request_id[37], trace_id[33];
-    struct http_response res; /* when replied */
+    struct http_response res; /* when replied, or sending */
     void *ticket;
+    struct http_stream stream;   /* offered with each request */
+    struct conn_stream *sending; /* the answer is a stream; NULL: it is not */
+};
+
+/* server_stream.c */
+struct conn_stream {
+    struct buf out; /* from off on: to be sent */
+    size_t off;
+    bool held;       /* nothing leaves before the reply */
+    bool plain;      /* what leaves then is conn.res as it is */
+    bool parked;     /* suspended, for there was nothing to send */
+    bool ended, cut; /* cut: the client must see that something is missing */
 };
 
 struct server {
@@ -87,6 +100,16 @@ void server_end_idle(struct server *s);
 void server_linger(struct conn *c);
 void server_lingers_close(struct server *s);
 
+// ---- server_stream.c ----
+
+void server_stream_offer(struct conn *c);
+bool server_stream_begun(const struct conn *c);                 /* the head may leave */
+bool server_stream_waits(const struct conn *c);                 /* for the client */
+size_t server_stream_take(struct conn *c, char *p, size_t max); /* what is to be sent next; 0: nothing now */
+void server_stream_end(struct conn *c, bool cut);               /* the reply has come */
+void server_stream_cut(struct conn *c);                         /* at once */
+void server_stream_free(struct conn *c);
+
 // ---- server_accept.c ----
 
 int server_accept_start(struct server *s, struct err *e);
@@ -98,7 +121,10 @@ void server_conn_free(struct conn *c);
 bool server_add(struct server *s, struct conn *c, const struct sockaddr *addr, socklen_t n);
 void server_count(struct server *s, int status);
 void server_note_refusal(struct conn *c, const struct refusal *why); /* logs it */
-/* The client is gone: the handler is told, and the connection closes without an answer. */
+/* The client is gone: the handler is told, and the connection closes without an answer, or in the middle of it. */
 void server_gone(struct conn *c);
+void server_wake(struct conn *c); /* resumes a suspended connection soon */
+/* false: libmicrohttpd could not send this answer; it was replaced by one that says why. */
+bool server_check_answer(struct conn *c);
 
 #endif

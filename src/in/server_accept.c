@@ -72,6 +72,7 @@ static struct conn *conn_new(struct server *s, int fd, const struct sockaddr_sto
         list_init(&c->ready);
         c->body.max = s->cfg.limits.body_bytes;
         c->server = s;
+        server_stream_offer(c);
     }
     c->fd = fd;
     c->phase = CONN_HEAD;

@@ -27,6 +27,7 @@ static uint32_t look_ms(const struct server *s, enum conn_phase phase) {
     case CONN_RUN:
         return GONE_MS;
     case CONN_BODY:
+    case CONN_STREAM:
         return l->body_ms < GONE_MS ? l->body_ms : GONE_MS;
     case CONN_SEND:
         return l->body_ms;
@@ -139,6 +140,17 @@ static void look_run(struct conn *c) {
         look_again(c);
 }
 
+/* Slow is a client that takes nothing of what waits for it. */
+static void look_stream(struct conn *c) {
+    uint64_t acked = received_or_acked(c, false), now = loop_now_ms(c->server->cfg.loop);
+    if (acked != c->acked || !server_stream_waits(c)) c->since_ms = now;
+    c->acked = acked;
+    if (peer_left(c) || now - c->since_ms >= c->server->cfg.limits.body_ms)
+        server_gone(c);
+    else
+        look_again(c);
+}
+
 static void look_send(struct conn *c) {
     uint64_t acked = received_or_acked(c, false);
     if (acked == c->acked)
@@ -161,6 +173,9 @@ static void look(struct conn *c) {
         break;
     case CONN_RUN:
         look_run(c);
+        break;
+    case CONN_STREAM:
+        look_stream(c);
         break;
     case CONN_SEND:
         look_send(c);

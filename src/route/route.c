@@ -33,6 +33,14 @@ static void finish(struct route_ticket *t, struct http_response *res) {
     if (!t->starting) ticket_free(t);
 }
 
+static void finish_stream(struct route_ticket *t, const struct script_reply *reply) {
+    struct http_response res;
+    stream_end(t, reply, &res);
+    t->replied = true;
+    t->reply(t->ud, &res);
+    if (!t->starting) ticket_free(t);
+}
+
 static void finish_error(struct route_ticket *t, int status, const char *code, const char *message) {
     struct http_response res;
     answer_error(&res, t->req, status, code, message);
@@ -45,6 +53,10 @@ static void on_job(void *ud, struct script_reply *reply) {
     struct route_ticket *t = ud;
     const struct http_request *q = t->req;
     struct http_response res;
+    if (reply->streamed) {
+        finish_stream(t, reply);
+        return;
+    }
     if (reply->err.code == ERR_NONE) {
         res = *reply->http;
         http_response_init(reply->http, 0);
@@ -61,6 +73,7 @@ static void run_function(struct route_ticket *t, const struct route_match *m) {
                              .function = m->function,
                              .request_id = t->req->request_id,
                              .trace_id = t->req->trace_id,
+                             .stream = stream_open(t, t->req->stream, true),
                              .http = t->req,
                              .path = m->path,
                              .params = m->params,

@@ -388,6 +388,280 @@ describe("server", function()
     end)
   end)
 
+  describe("answers in parts", function()
+    local function chunk(s) return ("%x\r\n%s\r\n"):format(#s, s) end
+    local function body(answer) return answer:match("\r\n\r\n(.*)$") end
+    -- The n-th request, which waits for its answer.
+    local function asked(n)
+      spin(function() return #seen == n end)
+      return seen[n].id
+    end
+    -- Opens a server and asks it for an answer that begins.
+    local function begun(request, limits, head)
+      open(nil, limits)
+      local fd = connect(request or "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      local id = asked(1)
+      rig:begin(id, head or {})
+      return fd, id
+    end
+
+    it("reach the client before the handler ends", function()
+      local fd, id = begun(nil, nil, { status = 201, name = "X-Thing", value = "some" })
+      rig:write(id, "first")
+      local answer = read(fd, "first\r\n")
+      assert.matches("^HTTP/1.1 201 Created\r\n", answer)
+      assert.matches("\r\nX%-Thing: some\r\n", answer)
+      assert.matches("\r\nTransfer%-Encoding: chunked\r\n", answer)
+      rig:write(id, "second")
+      assert.equal(chunk "second", (read(fd, "second\r\n")))
+      rig:finish(id)
+      assert.equal("0\r\n\r\n", (read(fd, "0\r\n\r\n")))
+    end)
+
+    it("send the head alone when nothing else is there", function()
+      local fd = begun()
+      assert.matches("\r\n\r\n$", (read(fd, "\r\n\r\n")))
+    end)
+
+    it("may begin, be written and end while the request is being given to the handler", function()
+      open(function(_, id)
+        rig:begin(id, {})
+        rig:write(id, "all")
+        rig:write(id, " of it")
+        rig:finish(id)
+      end)
+      local fd = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      assert.equal(chunk "all of it" .. "0\r\n\r\n", body(read(fd, "\r\n0\r\n\r\n")))
+      t.send(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      read(fd, "\r\n0\r\n\r\n")
+      assert.equal(2, rig.requests)
+    end)
+
+    it("may begin inside and go on later", function()
+      open(function(_, id)
+        rig:begin(id, {})
+        rig:write(id, "now")
+      end)
+      local fd = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      read(fd, "now\r\n")
+      rig:write(seen[1].id, "then")
+      read(fd, "then\r\n")
+      rig:finish(seen[1].id)
+      read(fd, "0\r\n\r\n")
+    end)
+
+    it("leave the connection to the next request", function()
+      local fd, id = begun()
+      rig:write(id, "x")
+      rig:finish(id)
+      read(fd, "0\r\n\r\n")
+      t.send(fd, "GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+      rig:answer(asked(2), { body = "whole" })
+      assert.matches("Content%-Length: 5\r\n.*whole$", (read(fd, "whole")))
+    end)
+
+    it("are followed by the answer to a request that was sent meanwhile", function()
+      local fd, id = begun()
+      read(fd, "\r\n\r\n")
+      t.send(fd, "GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+      rig:write(id, "x")
+      rig:turn()
+      assert.equal(1, #seen)
+      rig:finish(id)
+      rig:answer(asked(2), { body = "whole" })
+      read(fd, "whole")
+    end)
+
+    it("end with the connection for HTTP/1.0, and for a client that closes they are chunked all the same", function()
+      local fd, id = begun("GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+      rig:write(id, "old")
+      rig:finish(id)
+      local answer, ended = read(fd)
+      assert.same({ "old", "closed" }, { body(answer), ended })
+      assert.not_matches("Transfer%-Encoding", answer)
+      fd, id = begun("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+      rig:write(id, "new")
+      rig:finish(id)
+      answer, ended = read(fd)
+      assert.same({ chunk "new" .. "0\r\n\r\n", "closed" }, { body(answer), ended })
+    end)
+
+    it("to HEAD are a head", function()
+      local fd, id = begun("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", nil, { status = 203 })
+      assert.equal(0, rig:write(id, "dropped"))
+      rig:finish(id)
+      local answer = read(fd, "\r\n\r\n")
+      assert.matches("^HTTP/1.1 203 ", answer)
+      assert.not_matches("Content%-Length", answer)
+      t.send(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      rig:answer(asked(2), { body = "whole" })
+      assert.matches("^HTTP/1.1 200 .*whole$", (read(fd, "whole")))
+    end)
+
+    it("that are cut lack their last chunk, and the connection closes", function()
+      local fd, id = begun()
+      rig:write(id, "some")
+      rig:finish(id, true)
+      local answer, ended = read(fd)
+      assert.same({ chunk "some", "closed" }, { body(answer), ended })
+    end)
+
+    it("that are cut without chunks end in a reset", function()
+      local fd, id = begun("GET / HTTP/1.0\r\nHost: x\r\n\r\n")
+      rig:write(id, "some")
+      read(fd, "some")
+      rig:finish(id, true)
+      assert.same({ "", "Connection reset by peer" }, { read(fd) })
+    end)
+
+    it("whose head cannot be sent become an error that says so", function()
+      local fd, id = begun(nil, nil, { name = "X-Large", value = ("x"):rep(30000) })
+      assert.equal(0, rig:write(id, "dropped"))
+      rig:finish(id)
+      local answer = read(fd, "}}")
+      assert.matches("^HTTP/1.1 500 ", answer)
+      assert.matches("the head of the answer is too large", answer)
+    end)
+
+    it("hold who writes while the client reads nothing", function()
+      local fd, id = begun()
+      local part, total, waits = ("x"):rep(65536), 0, 0
+      spin(function()
+        waits = rig:write(id, part)
+        total = total + #part
+        return waits >= 262144
+      end)
+      assert.is_true(waits < 262144 + 65536)
+      local drained = rig:drained(id)
+      for _ = 1, 20 do rig:turn(1) end
+      assert.equal(drained, rig:drained(id))
+      local got = 0
+      spin(function()
+        got = got + #(t.recv(fd) or "")
+        return rig:drained(id) > drained
+      end)
+      rig:finish(id)
+      local rest = ""
+      spin(function()
+        local piece = t.recv(fd)
+        got = got + #piece
+        rest = (rest .. piece):sub(-5)
+        return rest == "0\r\n\r\n"
+      end)
+      assert.is_true(got > total)
+    end)
+
+    it("arrive unchanged, however large", function()
+      local fd, id = begun()
+      local parts, sent, got, drains = {}, 0, {}, nil
+      for i = 1, 64 do parts[i] = string.char(32 + i):rep(i * 1000 + 1) end
+      spin(function()
+        while sent < #parts and drains ~= rig:drained(id) do
+          sent = sent + 1
+          drains = rig:write(id, parts[sent]) >= 262144 and rig:drained(id) or nil
+        end
+        got[#got + 1] = t.recv(fd)
+        return sent == #parts
+      end)
+      rig:finish(id)
+      got[#got + 1] = read(fd, "\r\n0\r\n\r\n$")
+      local text, at, plain = body(table.concat(got)), 1, {}
+      while true do
+        local size, from = text:match("^(%x+)\r\n()", at)
+        size = tonumber(size, 16)
+        if size == 0 then break end
+        plain[#plain + 1] = text:sub(from, from + size - 1)
+        at = from + size + 2
+      end
+      assert.is_true(table.concat(parts) == table.concat(plain))
+    end)
+
+    it("end when the client goes while the handler waits", function()
+      local fd = begun()
+      read(fd, "\r\n\r\n")
+      shut(fd)
+      spin(function() return rig.cancelled == 1 end)
+      rig:stop()
+      spin(function() return rig.done end)
+    end)
+
+    it("end when the client goes while much waits for it", function()
+      local fd, id = begun()
+      spin(function() return rig:write(id, ("x"):rep(65536)) >= 262144 end)
+      shut(fd)
+      spin(function() return rig.cancelled == 1 end)
+      rig:stop()
+      spin(function() return rig.done end)
+    end)
+
+    it("end when the client takes nothing for too long", function()
+      local fd, id = begun(nil, { body_ms = 40 })
+      rig:write(id, ("x"):rep(16 * 1024 * 1024))
+      spin(function() return rig.cancelled == 1 end)
+      shut(fd)
+    end)
+
+    it("may be silent for longer than that", function()
+      local fd, id = begun(nil, { body_ms = 20, head_ms = 20, idle_ms = 20 })
+      read(fd, "\r\n\r\n")
+      local looks = 0
+      spin(function()
+        looks = looks + 1
+        return looks > 60
+      end)
+      rig:write(id, "late")
+      rig:finish(id)
+      assert.matches("late", (read(fd, "0\r\n\r\n")))
+      assert.equal(0, rig.cancelled)
+    end)
+
+    it("are ended by a stop that waits for them", function()
+      local fd, id = begun()
+      rig:write(id, "some")
+      read(fd, "some\r\n")
+      rig:stop()
+      rig:turn()
+      assert.is_false(rig.done)
+      rig:write(id, "more")
+      rig:finish(id)
+      local answer, ended = read(fd)
+      assert.same({ chunk "more" .. "0\r\n\r\n", "closed" }, { answer, ended })
+      spin(function() return rig.done end)
+    end)
+
+    it("are cut by close: their handlers are cancelled", function()
+      local fd, id = begun()
+      rig:write(id, "some")
+      read(fd, "some\r\n")
+      local full = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      rig:begin(asked(2), {})
+      spin(function() return rig:write(seen[2].id, ("x"):rep(65536)) >= 262144 end)
+      local held = connect("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+      rig:begin(asked(3), {})
+      local fresh = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      rig:begin(asked(4), {})
+      rig:close()
+      assert.equal(4, rig.cancelled)
+      assert.same({ nil, "closed" }, { t.recv(fd) })
+      for _, other in ipairs { full, held, fresh } do
+        local last = ""
+        repeat
+          local piece = t.recv(other)
+          last = (last .. (piece or "")):sub(-5)
+        until not piece
+        assert.not_equal("0\r\n\r\n", last)
+      end
+    end)
+
+    it("are not offered by a server whose handler cannot cancel", function()
+      open(nil, { no_cancel = true })
+      local fd = connect("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+      assert.is_false(rig:streams(asked(1)))
+      rig:answer(seen[1].id, {})
+      read(fd, "\r\n\r\n")
+    end)
+  end)
+
   describe("clients that go away", function()
     it("cancel what runs for them", function()
       open()

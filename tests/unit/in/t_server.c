@@ -19,6 +19,8 @@ struct waiting {
     int id;
     http_reply_fn *reply;
     void *ud;
+    struct http_stream *stream;
+    int drained;
 };
 
 struct rig {
@@ -97,11 +99,27 @@ static void to_response(lua_State *L, struct http_response *res) {
     lua_pop(L, 4);
 }
 
-/* A Lua handler returns an answer, or nothing: then it is answered later by rig:answer(id). */
+static struct waiting *find(struct rig *rig, int id) {
+    for (struct list *n = rig->waiting.next; n != &rig->waiting; n = n->next)
+        if (CONTAINER(n, struct waiting, node)->id == id) return CONTAINER(n, struct waiting, node);
+    return NULL;
+}
+
+static void reply_to(struct waiting *w, struct http_response *res) {
+    list_del(&w->node);
+    w->reply(w->ud, res);
+    free(w);
+}
+
+/* A Lua handler returns an answer, or nothing: then it is answered by rig:answer(id) or rig:begin(id), now or later. */
 static void *handle(void *ud, struct http_request *r, http_reply_fn *reply, void *reply_ud) {
     struct rig *rig = ud;
     lua_State *L = rig->L;
     int id = ++rig->last_id;
+    struct waiting *w = calloc(1, sizeof *w);
+    if (!w) fatal("out of memory");
+    *w = (struct waiting){.id = id, .reply = reply, .ud = reply_ud, .stream = r->stream};
+    list_add(&rig->waiting, &w->node);
     lua_rawgeti(L, LUA_REGISTRYINDEX, rig->handler);
     push_request(L, r);
     lua_pushinteger(L, id);
@@ -110,15 +128,11 @@ static void *handle(void *ud, struct http_request *r, http_reply_fn *reply, void
         struct http_response res;
         to_response(L, &res);
         lua_pop(L, 1);
-        reply(reply_ud, &res);
+        reply_to(w, &res);
         return NULL;
     }
     lua_pop(L, 1);
-    struct waiting *w = calloc(1, sizeof *w);
-    if (!w) fatal("out of memory");
-    *w = (struct waiting){.id = id, .reply = reply, .ud = reply_ud};
-    list_add(&rig->waiting, &w->node);
-    return w;
+    return find(rig, id);
 }
 
 static void cancel(void *ud, void *ticket) {
@@ -129,31 +143,76 @@ static void cancel(void *ud, void *ticket) {
     free(w);
 }
 
+static struct waiting *check_waiting(lua_State *L, struct rig *rig) {
+    int id = (int)luaL_checkinteger(L, 2);
+    struct waiting *w = find(rig, id);
+    if (!w) luaL_error(L, "no request %d waits", id);
+    return w;
+}
+
 static int l_answer(lua_State *L) {
     struct rig *rig = rig_of(L);
-    int id = (int)luaL_checkinteger(L, 2);
+    struct waiting *w = check_waiting(L, rig);
+    struct http_response res;
     luaL_checktype(L, 3, LUA_TTABLE);
-    for (struct list *n = rig->waiting.next; n != &rig->waiting; n = n->next) {
-        struct waiting *w = CONTAINER(n, struct waiting, node);
-        if (w->id != id) continue;
-        struct http_response res;
-        lua_pushvalue(L, 3);
-        to_response(L, &res);
-        list_del(&w->node);
-        w->reply(w->ud, &res);
-        free(w);
-        return 0;
-    }
-    return luaL_error(L, "no request %d waits", id);
+    lua_settop(L, 3);
+    to_response(L, &res);
+    reply_to(w, &res);
+    return 0;
+}
+
+static void drained(void *ud) {
+    ((struct waiting *)ud)->drained++;
+}
+
+/* begin(id, answer): its status and head; the rest by write and finish */
+static int l_begin(lua_State *L) {
+    struct waiting *w = check_waiting(L, rig_of(L));
+    struct http_response res;
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    to_response(L, &res);
+    w->stream->drained = drained;
+    w->stream->ud = w;
+    w->stream->ops->begin(w->stream->stream, &res);
+    return 0;
+}
+
+/* write(id, bytes) -> how many wait */
+static int l_write(lua_State *L) {
+    struct waiting *w = check_waiting(L, rig_of(L));
+    size_t n;
+    const char *p = luaL_checklstring(L, 3, &n);
+    lua_pushinteger(L, (lua_Integer)w->stream->ops->write(w->stream->stream, str_n(p, n)));
+    return 1;
+}
+
+static int l_streams(lua_State *L) {
+    lua_pushboolean(L, check_waiting(L, rig_of(L))->stream != NULL);
+    return 1;
+}
+
+/* drained(id) -> how often */
+static int l_drained(lua_State *L) {
+    lua_pushinteger(L, check_waiting(L, rig_of(L))->drained);
+    return 1;
+}
+
+/* finish(id, cut): the end of a stream */
+static int l_end_stream(lua_State *L) {
+    struct waiting *w = check_waiting(L, rig_of(L));
+    struct http_response res;
+    http_response_init(&res, 200);
+    res.cut = lua_toboolean(L, 3);
+    reply_to(w, &res);
+    return 0;
 }
 
 static void answer_first(void *ud) {
     struct rig *rig = ud;
-    struct waiting *w = CONTAINER(list_pop(&rig->waiting), struct waiting, node);
     struct http_response res;
     http_response_init(&res, 200);
-    w->reply(w->ud, &res);
-    free(w);
+    reply_to(CONTAINER(rig->waiting.next, struct waiting, node), &res);
 }
 
 /* The request that waits is answered some turns later. */
@@ -340,9 +399,19 @@ static int l_listen(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg methods[] = {
-    {"answer", l_answer}, {"answer_soon", l_answer_soon}, {"stop", l_stop}, {"close", l_close}, {"turn", l_turn},
-    {"__gc", l_close},    {"__index", l_index},           {NULL, NULL}};
+static const luaL_Reg methods[] = {{"answer", l_answer},
+                                   {"answer_soon", l_answer_soon},
+                                   {"stop", l_stop},
+                                   {"close", l_close},
+                                   {"turn", l_turn},
+                                   {"begin", l_begin},
+                                   {"write", l_write},
+                                   {"drained", l_drained},
+                                   {"streams", l_streams},
+                                   {"finish", l_end_stream},
+                                   {"__gc", l_close},
+                                   {"__index", l_index},
+                                   {NULL, NULL}};
 static const luaL_Reg functions[] = {{"open", l_open}, {"connect", l_connect}, {"send", l_send},     {"recv", l_recv},
                                      {"shut", l_shut}, {"finish", l_finish},   {"listen", l_listen}, {NULL, NULL}};
 
