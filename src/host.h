@@ -11,6 +11,8 @@
  *   host_inspect.c   what the doctor looks at
  *   host_embed.c     embedded use: requests, drain, schedules on the caller's thread
  *   host_lambda.c    the host as a Lambda runtime, without template and engine
+ *   host_invoke.c    one event through one function
+ *   host_event.c     sample events
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
 #define PERIGEE_HOST_H
@@ -186,6 +188,10 @@ size_t host_worker_count(const struct perigee_config *c);
 /* d may be NULL. */
 int host_load_app(const struct perigee_config *c, const struct deployment *d, struct arena *a, struct buf *problems,
                   struct app **ret, struct err *e);
+/* By name, or by the handler that only it has. NULL: e says what there is. */
+const struct function *host_find_function(const struct app *app, const char *name, struct err *e);
+/* Changes the values of declared variables, as the JSON file says (perigee_config.env_file). */
+int host_apply_env(const char *path, struct app *app, struct err *e);
 int host_read_sources(const struct perigee_config *c, const struct app *app, const char *root,
                       struct script_sources **ret, struct err *e);
 int host_provision(struct perigee *p, struct cloud_conn *conn, struct err *e);

@@ -9,7 +9,9 @@
  * perigee.c builds these parts in dependency order and tears them down in reverse. Exit codes: 0, 1 (failure), 2
  * (usage). */
 #include "base/conf.h"
+#include "base/fs.h"
 #include "host.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +91,65 @@ static const struct conf_option cloud_options[] = {
     {0},
 };
 static const struct conf_option check_options[] = {TEMPLATE_OPTIONS, {0}};
+/* All that options fill. */
+struct settings {
+    struct perigee_config config; /* first: a command is given this part */
+    struct perigee_package package;
+    struct perigee_event event;
+    struct perigee_runtime_api runtime_api;
+    const char *event_file;
+};
+#define PACKAGE_OPT(name, field, value, help)                                                                          \
+    { name, CONF_STRING | CONF_FLAG_ONLY, offsetof(struct settings, package.field), 0, 0, value, help }
+static const struct conf_option package_options[] = {
+    TEMPLATE_OPTIONS,
+    PACKAGE_OPT("out", out, "FILE", "the ZIP archive (lambda.zip, unless --dir is given)"),
+    PACKAGE_OPT("dir", dir, "DIR", "write the package unpacked; empty or not there yet"),
+    PACKAGE_OPT("runtime", runtime, "DIR", "bootstrap and libraries; those beside this program"),
+    PACKAGE_OPT("add", add, "DIR", "add its files: lib/lua/*.so, assets"),
+    {0},
+};
+#define OWN_OPT(name, type, field, value, help)                                                                        \
+    { name, (type) | CONF_FLAG_ONLY, offsetof(struct settings, field), 0, 0, value, help }
+static const struct conf_option invoke_options[] = {
+    OWN_OPT("event", CONF_STRING, event_file, "FILE", "the event, - for standard input; without it: {}"),
+    OWN_OPT("env", CONF_STRING, config.env_file, "FILE",
+            "variables: {\"Function\":{\"NAME\":\"value\"},\"Parameters\":{}}"),
+    OWN_OPT("drain", CONF_BOOL, config.drain, NULL, "then run the queues until they are empty"),
+    TEMPLATE_OPTIONS,
+    OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),
+    OPT("memory", CONF_BOOL, memory, 0, 0, NULL, "an engine in memory, gone at the end"),
+    LOG_OPTION,
+    AWS_OPTIONS,
+    DEPLOYMENT_OPTIONS,
+    OPT("create", CONF_BOOL, create, 0, 0, NULL, "make the declared resources that AWS has not"),
+    KEY_OPTIONS,
+    SCRATCH_OPTION,
+    OPT("public-cloud-url", CONF_STRING, public_cloud_url, 0, 0, "URL", "what presigned links begin with"),
+    OPT("max-instructions", CONF_INT, max_instructions, 0, INT64_MAX, "N",
+        "VM instructions of one run, 0: not limited"),
+    OPT("cpu-ms", CONF_INT, cpu_ms, 0, 900000, "MS", "CPU time of one run, 0: its Timeout"),
+    {0},
+};
+#define RUNTIME_OPT(name, type, field, lo, hi, value, help)                                                            \
+    { name, (type) | CONF_FLAG_ONLY, offsetof(struct settings, runtime_api.field), lo, hi, value, help }
+static const struct conf_option runtime_api_options[] = {
+    RUNTIME_OPT("exec", CONF_STRING, exec, 0, 0, "PROGRAM", "the bootstrap; or behind --, with its arguments"),
+    RUNTIME_OPT("handler", CONF_STRING, handler, 0, 0, "NAME", "_HANDLER: orders.create"),
+    RUNTIME_OPT("task-root", CONF_STRING, task_root, 0, 0, "DIR", "LAMBDA_TASK_ROOT (the present directory)"),
+    RUNTIME_OPT("event", CONF_STRING, event, 0, 0, "FILE", "answer this event (- for standard input) and end"),
+    RUNTIME_OPT("repeat", CONF_INT, repeat, 1, INT64_MAX, "N", "the event so many times"),
+    RUNTIME_OPT("env", CONF_STRING, env, 0, 0, "FILE", "variables: {\"NAME\":\"value\"}, or as sam local has them"),
+    RUNTIME_OPT("timeout", CONF_INT, timeout_s, 1, 900, "S", "seconds for an invocation"),
+    RUNTIME_OPT("memory", CONF_INT, memory_mb, 128, 32768, "MB", "told to the program; not enforced"),
+    RUNTIME_OPT("function-name", CONF_STRING, function_name, 0, 0, "NAME", "of the only function here"),
+    RUNTIME_OPT("concurrency", CONF_INT, concurrency, 1, 1000, "N", "events at a time (Managed Instances)"),
+    RUNTIME_OPT("port", CONF_INT, port, 0, 65535, "PORT", "of Invoke on 127.0.0.1 (9001), 0 picks one"),
+    RUNTIME_OPT("runtime-port", CONF_INT, runtime_port, 0, 65535, "PORT",
+                "of the Runtime API, 0 picks one; without a program: wait for one"),
+    RUNTIME_OPT("region", CONF_STRING, region, 0, 0, "REGION", "AWS_REGION (us-east-1)"),
+    {0},
+};
 static const struct conf_option run_options[] = {
     OPT("lua-dir", CONF_STRING, lua_dir, 0, 0, "DIR", "a directory whose modules override the built-in ones"),
     LOG_OPTION,
@@ -175,6 +236,58 @@ static int check(struct perigee_config *c, int argc, char **argv) {
     return 0;
 }
 
+static int package(struct perigee_config *c, int argc, char **argv) {
+    struct perigee_package *o = &((struct settings *)c)->package;
+    struct buf report = BUF_MAX(1 << 20);
+    struct err e = {0};
+    if (argc > 1) {
+        fprintf(stderr, "perigee package: unexpected argument '%s'\n", argv[1]);
+        return 2;
+    }
+    if (!o->out && !o->dir) o->out = "lambda.zip";
+    int rc = perigee_package(c, o, &report, &e);
+    fputs(buf_cstr(&report), rc ? stderr : stdout);
+    buf_free(&report);
+    return rc ? failed(&e) : 0;
+}
+
+enum { EVENT_MAX = 64 << 20, ANSWER_MAX = 64 << 20 };
+
+static int usage_error(const char *command, const struct err *e) {
+    fprintf(stderr, "perigee %s: %s\n", command, e->msg);
+    return 2;
+}
+
+/* Exit codes: 0 answered, 1 the function failed (its error document is printed), 2 it was not run. */
+static int invoke(struct perigee_config *c, int argc, char **argv) {
+    const char *file = ((struct settings *)c)->event_file;
+    struct buf event = BUF_MAX(EVENT_MAX), answer = BUF_MAX(ANSWER_MAX);
+    struct err e = {0};
+    int rc = -1;
+    if (argc != 2) {
+        fprintf(stderr, "usage: perigee invoke function [options]\n");
+        return 2;
+    }
+    if (!file) buf_c(&event, "{}");
+    if (file && fs_read(strcmp(file, "-") ? file : "/dev/stdin", &event, &e)) goto out;
+    rc = perigee_invoke(c, argv[1], buf_view(&event), &answer, &e);
+    if (answer.n) printf("%.*s\n", (int)answer.n, answer.p);
+    if (fflush(stdout)) rc = err_sys(&e, ERR_IO, errno, "cannot print the answer");
+out:
+    buf_free(&event);
+    buf_free(&answer);
+    return rc < 0 ? usage_error("invoke", &e) : rc;
+}
+
+/* Exit codes: 0 answered, 1 the function failed, 2 it was not run. */
+static int runtime_api(struct perigee_config *c, int argc, char **argv) {
+    struct err e = {0};
+    bool function_failed = false;
+    if (perigee_runtime_api(&((struct settings *)c)->runtime_api, argc, argv, &function_failed, &e))
+        return usage_error("runtime-api", &e);
+    return function_failed;
+}
+
 static int run(struct perigee_config *c, int argc, char **argv) {
     if (argc < 2) {
         fprintf(stderr, "usage: perigee run [options] script.lua [arguments]\n");
@@ -236,6 +349,7 @@ struct command {
     const char *name, *usage, *help;
     const struct conf_option *options; /* NULL: arguments go through untouched */
     int (*fn)(struct perigee_config *c, int argc, char **argv);
+    bool mixed; /* options may stand behind operands */
 };
 static const struct conf_option no_options[] = {{0}};
 static const struct command commands[] = {
@@ -244,6 +358,13 @@ static const struct command commands[] = {
     {"cloud", "[options]", "serve the embedded engine alone to any AWS client", cloud_options, cloud},
     {"doctor", "[options]", "say what of serve would work with these options, and what to do", doctor_options, doctor},
     {"check", "[options] [template]", "validate template, schemas and handlers", check_options, check},
+    {"package", "[options]", "write what AWS Lambda runs: the handlers and the runtime they need", package_options,
+     package},
+    {"invoke", "function [options]", "run one event through a function: its answer on stdout, logs on stderr",
+     invoke_options, invoke, true},
+    {"runtime-api", "[options] [-- program arguments]",
+     "run any Lambda bootstrap on this machine: one event, or an endpoint for AWS's clients", runtime_api_options,
+     runtime_api},
     {"run", "[options] script.lua [arguments]", "run a Lua script with every binding", run_options, run},
     {"test", "[busted arguments]", "run busted inside the host", NULL, test},
     {"version", "", "print the version", no_options, version},
@@ -252,7 +373,7 @@ static const struct command commands[] = {
 
 static void usage(FILE *to) {
     fprintf(to, "usage: perigee <command> [options]\n\n");
-    for (const struct command *c = commands; c->name; c++) fprintf(to, "  %-8s %s\n", c->name, c->help);
+    for (const struct command *c = commands; c->name; c++) fprintf(to, "  %-11s %s\n", c->name, c->help);
     fprintf(to, "\n`perigee <command> --help` lists the options of a command.\n");
 }
 
@@ -264,7 +385,7 @@ static struct perigee_config defaults_of(const struct command *c) {
 }
 
 static void command_help(const struct command *c) {
-    struct perigee_config defaults = defaults_of(c);
+    struct settings defaults = {.config = defaults_of(c), .runtime_api = perigee_runtime_api_defaults()};
     struct buf b = BUF_MAX(1 << 16);
     printf("usage: perigee %s%s%s\n%s\n", c->name, *c->usage ? " " : "", c->usage, c->help);
     if (c->options && c->options->name) {
@@ -275,14 +396,14 @@ static void command_help(const struct command *c) {
 }
 
 static int dispatch(const struct command *c, int argc, char **argv) {
-    struct perigee_config config = defaults_of(c);
+    struct settings settings = {.config = defaults_of(c), .runtime_api = perigee_runtime_api_defaults()};
     struct err e = {0};
     bool help = argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
-    if (!help && c->options && conf_parse(c->options, &config, argc, argv, &argc, &help, &e)) {
-        fprintf(stderr, "perigee %s: %s\n", c->name, e.msg);
-        return 2;
-    }
-    if (!help) return c->fn(&config, argc, argv);
+    int (*parse)(const struct conf_option *options, void *into, int argc, char **argv, int *ret_argc, bool *ret_help,
+                 struct err *e) = c->mixed ? conf_parse_mixed : conf_parse;
+    if (!help && c->options && parse(c->options, &settings, argc, argv, &argc, &help, &e))
+        return usage_error(c->name, &e);
+    if (!help) return c->fn(&settings.config, argc, argv);
     command_help(c);
     return 0;
 }

@@ -219,6 +219,7 @@ static int open_template(struct perigee *p, struct err *e) {
         err_set(e, ERR_CONFIG, "%s cannot be used:\n%.*s", p->config.template_path,
                 problems.n ? (int)problems.n - 1 : (int)strlen(e->msg), problems.n ? buf_cstr(&problems) : e->msg);
     buf_free(&problems);
+    if (!rc && p->config.env_file) rc = host_apply_env(p->config.env_file, p->app, e);
     return rc;
 }
 

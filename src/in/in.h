@@ -134,6 +134,11 @@ void lambda_close(struct lambda *l);
 void lambda_init_error(const char *api, const char *error_type, const struct err *why, struct str traceback,
                        const struct log *log);
 
+/* {"errorMessage","errorType","stackTrace","requestId"}: what the caller of a function that failed is given. type: of
+ * who raised it, may be empty. */
+void lambda_error_document(struct buf *b, const struct err *e, struct str type, struct str traceback,
+                           struct str request_id);
+
 /* -- runtime_api: the other side: a Runtime API server that runs a bootstrap
  * -------------------------------------------- What `perigee runtime-api` and the tests use: spawns the program with
  * Lambda's environment at the first invocation, hands invocations to it, restarts it when it died, kills its process

@@ -120,6 +120,11 @@ void lambda_error_body(struct buf *b, const struct lambda_failure *f) {
     buf_byte(b, '}');
 }
 
+void lambda_error_document(struct buf *b, const struct err *e, struct str type, struct str traceback,
+                           struct str request_id) {
+    lambda_error_body(b, &(struct lambda_failure){e, type, traceback, request_id});
+}
+
 /* == X-Ray ========================================================================================================= */
 
 /* Header values are ASCII: the rest as \uXXXX. Surrogates are what the escapes of JSON use. */
