@@ -408,14 +408,28 @@ static int dispatch(const struct command *c, int argc, char **argv) {
     return 0;
 }
 
+static const struct command *find_command(const char *name) {
+    const struct command *c = commands;
+    while (c->name && strcmp(name, c->name) != 0) c++;
+    return c->name ? c : NULL;
+}
+
+/* Lambda starts /var/task/bootstrap, or an image's entry point, which has the handler for its argument. */
+static bool is_bootstrap(int argc, char **argv) {
+    const char *slash = argc ? strrchr(argv[0], '/') : NULL;
+    if (argc && !strcmp(slash ? slash + 1 : argv[0], "bootstrap")) return true;
+    return getenv("AWS_LAMBDA_RUNTIME_API") && (argc < 2 || !find_command(argv[1]));
+}
+
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
+    if (is_bootstrap(argc, argv)) return perigee_lambda();
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
     }
-    for (const struct command *c = commands; c->name; c++)
-        if (!strcmp(argv[1], c->name)) return dispatch(c, argc - 1, argv + 1);
+    const struct command *c = find_command(argv[1]);
+    if (c) return dispatch(c, argc - 1, argv + 1);
     fprintf(stderr, "perigee: '%s' is no command\n", argv[1]);
     usage(stderr);
     return 2;
