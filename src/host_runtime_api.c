@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "host.h"
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENT_MAX = 6 * 1024 * 1024, ENV_FILE_MAX = 1 << 20, PROGRAM_MAX = 256 << 20, PATH_BYTES = 4096 };
+enum { EVENT_MAX = 6 * 1024 * 1024, ENV_FILE_MAX = 1 << 20, PROGRAM_MAX = 256 << 20 };
 
 struct runtime_host {
     const struct perigee_runtime_api *o;
@@ -57,7 +58,7 @@ static const char *find_program(struct arena *a, const char *name) {
         struct str dir = str_cut(&path, ':'), full = arena_printf(a, "%.*s/%s", STR_ARG(dir), name);
         if (dir.n && fs_is_file(full.p) && !access(full.p, X_OK)) return full.p;
     }
-    return name;
+    return NULL;
 }
 
 static const char *this_machine(void) {
@@ -71,7 +72,7 @@ static const char *this_machine(void) {
 static int check_script(const char *path, struct str head, struct err *e) {
     struct str line = str_trim(str_from(str_cut(&head, '\n'), 2));
     struct str words = line, program = str_cut(&words, ' ');
-    char name[PATH_BYTES];
+    char name[PATH_MAX];
     snprintf(name, sizeof name, "%.*s", STR_ARG(program));
     if (access(name, X_OK)) return err_sys(e, ERR_CONFIG, errno, "%s: its interpreter %s", path, name);
     return 0;
@@ -100,7 +101,7 @@ static int check_program(const char *path, struct err *e) {
         err_set(e, ERR_CONFIG, "the program %s is for %s, this machine is %s", path, elf.machine, this_machine());
     } else {
         rc = 0;
-        char name[PATH_BYTES];
+        char name[PATH_MAX];
         snprintf(name, sizeof name, "%.*s", STR_ARG(elf.interpreter));
         if (*name && access(name, X_OK)) rc = err_sys(e, ERR_CONFIG, errno, "%s: its loader %s", path, name);
     }
@@ -111,7 +112,7 @@ out:
 }
 
 static const char *absolute(struct runtime_host *h, const char *path) {
-    char here[PATH_BYTES];
+    char here[PATH_MAX];
     if (path[0] == '/' || !getcwd(here, sizeof here)) return path;
     return arena_printf(&h->arena, "%s/%s", here, path[0] == '.' && path[1] == '/' ? path + 2 : path).p;
 }
@@ -119,8 +120,11 @@ static const char *absolute(struct runtime_host *h, const char *path) {
 static int read_program(struct runtime_host *h, int argc, char **argv, struct err *e) {
     const struct perigee_runtime_api *o = h->o;
     size_t n = 0;
-    h->root = absolute(h, o->task_root ? o->task_root : ".");
-    if (!fs_is_dir(h->root)) return err_set(e, ERR_CONFIG, "--task-root: %s is no directory", h->root);
+    char root[PATH_MAX];
+    const char *dir = o->task_root ? o->task_root : ".";
+    if (!realpath(dir, root)) return err_sys(e, ERR_CONFIG, errno, "--task-root: %s", dir);
+    h->root = arena_cstr(&h->arena, str_c(root));
+    if (!fs_is_dir(root)) return err_set(e, ERR_CONFIG, "--task-root: %s is no directory", root);
     h->argv = ARENA_ARRAY(&h->arena, const char *, (size_t)argc + 2);
     if (o->exec) h->argv[n++] = o->exec;
     for (int i = 1; i < argc; i++) h->argv[n++] = argv[i];
@@ -132,7 +136,11 @@ static int read_program(struct runtime_host *h, int argc, char **argv, struct er
         h->argv = NULL;
         return 0;
     }
-    h->argv[0] = absolute(h, find_program(&h->arena, h->argv[0]));
+    const char *found = find_program(&h->arena, h->argv[0]);
+    if (!found)
+        return err_set(e, ERR_CONFIG, "no program %s is on PATH (./%s for one in this directory)", h->argv[0],
+                       h->argv[0]);
+    h->argv[0] = absolute(h, found);
     return check_program(h->argv[0], e);
 }
 

@@ -194,19 +194,24 @@ static void on_ended(void *ud, struct str tail) {
 
 /* == requests ====================================================================================================== */
 
-static bool is_ours(const struct invoke_api *a, struct str target, const char *before, const char *after) {
-    struct arena arena = {0};
-    struct str name = str_from(target, strlen(before)), decoded = STR_NONE;
-    struct err e;
-    name = str_take(name, name.n - strlen(after));
-    bool ours = false;
-    if (!url_decode(&arena, name, false, &decoded, &e)) {
-        struct str rest = decoded, full = str_c(a->cfg.arn), ours_name = str_c(a->cfg.function_name);
-        ptrdiff_t at = str_find(decoded, STR("function:"), 0);
-        if (at >= 0 && str_starts(decoded, STR("arn:")) && !str_starts(decoded, full)) rest = STR("");
-        if (at >= 0 && rest.n) rest = str_from(decoded, (size_t)at + 9);
-        ours = str_eq(str_cut(&rest, ':'), ours_name);
+/* A name, a partial ARN (000000000000:function:name) or an ARN, each perhaps with a qualifier. */
+static bool names_ours(const struct invoke_api *a, struct str name) {
+    ptrdiff_t at = str_find(name, STR(":function:"), 0);
+    if (str_starts(name, STR("arn:"))) {
+        if (!str_starts(name, str_c(a->cfg.arn))) return false;
+        name = str_from(name, strlen(a->cfg.arn));
+        return !name.n || name.p[0] == ':';
     }
+    if (at >= 0) name = str_from(name, (size_t)at + strlen(":function:"));
+    return str_is(str_cut(&name, ':'), a->cfg.function_name);
+}
+
+static bool is_ours(const struct invoke_api *a, struct str path, const char *before, const char *after) {
+    struct arena arena = {0};
+    struct str name = str_from(path, strlen(before)), decoded = STR_NONE;
+    struct err e;
+    bool ours =
+        !url_decode(&arena, str_take(name, name.n - strlen(after)), false, &decoded, &e) && names_ours(a, decoded);
     arena_free(&arena);
     return ours;
 }

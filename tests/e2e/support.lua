@@ -4,6 +4,8 @@ local support = {}
 support.bin = os.getenv "PERIGEE_BIN" or "build/dev/perigee"
 support.release = os.getenv "PERIGEE_RELEASE_BIN" or support.bin
 
+support.bootstrap = "tests/e2e/fixtures/bootstrap.py"
+
 local json = require "perigee.json"
 
 --- Runs a shell command: its output and exit status.
@@ -74,16 +76,25 @@ function support.cloud(opts)
   return self:launch(opts, "cloud --port 0 --data " .. support.quote(self.data))
 end
 
+--- @param opts? { args?: string, env?: string, bin?: string, wrap?: string, exec?: string }
+--- Starts `perigee runtime-api` on free ports, with `exec` or the bootstrap that does what its events say.
+function support.runtime_api(opts)
+  opts = opts or {}
+  local self = setmetatable({ dir = support.tmpdir() }, Server)
+  return self:launch(opts, "runtime-api --port 0 --exec " .. support.quote(opts.exec or support.bootstrap))
+end
+
 function Server:launch(opts, command)
   self.pid = math.tointeger(tonumber((support.sh("%s %s %s %s %s >%s/out 2>%s/log & echo $!", opts.env or "", opts.wrap or "",
     opts.bin or support.bin, command, opts.args or "", self.dir, self.dir))))
   self.ready = support.eventually(opts.wait or 30, "ready line; log: " .. self.dir .. "/log", function()
     local line = support.read(self.dir .. "/out")
-    if line:find "ready %w+=http" then return line end
+    if line:find "ready .-http://" then return line end
     if not self:alive() then error("the server ended: " .. self:log(), 0) end
   end)
   self.http = self.ready:match "http=(%S+)"
   self.cloud = self.ready:match "cloud=(%S+)"
+  self.invoke = self.ready:match "ready (http%S+)"
   return self
 end
 

@@ -42,15 +42,16 @@ function wire.run(script, url, args)
   return results
 end
 
---- One test a check of the script, against a server of its own; and that these are all its checks.
-function wire.describe(_ENV, what, script, checks) -- of the spec
+--- One test a check of the script, against a server of its own (what `start` gives, else the engine's); and that these are all its
+--- checks.
+function wire.describe(_ENV, what, script, checks, start) -- of the spec
   describe(what, function()
     local results, server
 
     setup(function()
       if wire.missing() then return end
-      server = support.cloud()
-      results = wire.run(script, server.cloud)
+      server = (start or support.cloud)()
+      results = wire.run(script, server.cloud or server.invoke)
     end)
     teardown(function()
       if server then server:stop() end
