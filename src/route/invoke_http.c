@@ -27,12 +27,30 @@ static void add_cors(struct route_run *run, struct http_response *res) {
     if (run->http.kind == EVENT_REST_V1 && cors_enabled(cors)) cors_add(cors, &run->http.request, res);
 }
 
+static struct http_stream *stream_of(const struct route_run *run) {
+    return run->http.kind == EVENT_URL ? run->in.stream : NULL;
+}
+
+/* An answer that is there as a whole. Takes res over. */
+static void stream_whole(struct route_run *run, struct http_response *res) {
+    const struct http_stream *to = run->in.stream;
+    struct buf body = res->body;
+    res->body = (struct buf){0};
+    run->outcome.streamed = true;
+    to->ops->begin(to->stream, res);
+    if (body.n && !str_is(run->http.request.method, "HEAD")) to->ops->write(to->stream, buf_view(&body));
+    buf_free(&body);
+}
+
 /* Takes res over. */
 static void end_with(struct route_run *run, struct http_response *res) {
     struct err e;
     add_cors(run, res);
     answer_complete(&run->request, res);
-    if (event_write_answer(&run->outcome.body, &run->http, res, run->in.answer_max, &e)) refused(run, &e);
+    if (stream_of(run))
+        stream_whole(run, res);
+    else if (event_write_answer(&run->outcome.body, &run->http, res, run->in.answer_max, &e))
+        refused(run, &e);
     http_response_free(res);
     invoke_end(run);
 }
@@ -45,15 +63,26 @@ static void end_error(struct route_run *run, int status, const char *code, const
 
 // ---- the job ----
 
+static void end_stream(struct route_run *run, const struct script_reply *reply) {
+    struct http_response res;
+    run->outcome.streamed = true;
+    stream_end(&run->request, reply, &res);
+    if (reply->err.code) invoke_failed_job(run, reply);
+    invoke_end(run);
+}
+
 static void on_job(void *ud, struct script_reply *reply) {
     struct route_run *run = ud;
     struct http_request *q = &run->http.request;
     struct http_response res;
     run->handle = NULL;
-    run->outcome.streamed = reply->streamed;
+    if (reply->streamed) {
+        end_stream(run, reply);
+        return;
+    }
     if (reply->err.code) answer_log_failure(&run->request, q->request_id, q->trace_id, reply);
-    if (reply->streamed || (reply->err.code && run->route->cfg.fail_http)) {
-        if (reply->err.code) invoke_failed_job(run, reply);
+    if (reply->err.code && run->route->cfg.fail_http) {
+        invoke_failed_job(run, reply);
         invoke_end(run);
         return;
     }
@@ -75,8 +104,8 @@ static void run_function(struct route_run *run) {
     job.path = run->http.path;
     job.params = run->http.params;
     job.n_params = run->http.n_params;
-    job.stream = run->in.stream;
     run->request.function = run->in.function;
+    job.stream = stream_open(&run->request, stream_of(run), false);
     script_start(run->route->cfg.script, &job, on_job, run, &run->handle);
 }
 

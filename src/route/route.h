@@ -134,7 +134,9 @@ struct route_invocation {
     size_t answer_max;    /* bytes; 0: 6 MiB */
     bool report_failures; /* of an SQS batch: batchItemFailures; false: one failure fails the batch */
     const struct script_invocation *invocation;
-    struct http_stream *stream; /* NULL: gathered */
+    /* Takes the answers to documents of function URLs, those too that come whole: such a URL does not read answer
+     * documents. All others are gathered. NULL: all are. */
+    struct http_stream *stream;
 };
 struct route_outcome {
     struct err err; /* ERR_NONE: body is the answer. Else the invocation failed */

@@ -32,6 +32,9 @@ struct rig {
     void (*ready_done)(void *ud, const struct err *e);
     void *ready_ud;
     bool ready_later, not_ready;
+    struct http_stream stream; /* keeps what it is given in a list: rig:parts() */
+    int parts;
+    size_t waiting;
 };
 
 static struct rig *rig_of(lua_State *L) {
@@ -210,6 +213,8 @@ static int l_open(lua_State *L) {
     luaL_setmetatable(L, "t.route");
     lua_newtable(L);
     rig->lines = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L);
+    rig->parts = luaL_ref(L, LUA_REGISTRYINDEX);
     struct err e;
     if (loop_open(&rig->loop, &e)) return luaL_error(L, "%s", e.msg);
     rig->app.template_path = STR("template.yaml");
@@ -225,6 +230,56 @@ static int l_open(lua_State *L) {
     lua_pushnil(L);
     lua_pushstring(L, e.msg);
     return 2;
+}
+
+// ---- streams ----
+
+static void keep_part(struct rig *rig, struct str s) {
+    lua_rawgeti(rig->L, LUA_REGISTRYINDEX, rig->parts);
+    lua_pushlstring(rig->L, s.n ? s.p : "", s.n);
+    lua_rawseti(rig->L, -2, (lua_Integer)lua_rawlen(rig->L, -2) + 1);
+    lua_pop(rig->L, 1);
+}
+
+static void stream_begin(void *ud, struct http_response *head) {
+    struct rig *rig = ud;
+    char status[16];
+    if (head->body.n) fatal("a head with a body");
+    snprintf(status, sizeof status, "%d", head->status);
+    keep_part(rig, str_c(status));
+    keep_part(rig, buf_view(&head->head));
+    http_response_free(head);
+}
+
+static size_t stream_write(void *ud, struct str bytes) {
+    struct rig *rig = ud;
+    keep_part(rig, bytes);
+    return rig->waiting += bytes.n;
+}
+
+/* parts() -> { status, head, bytes, ... } */
+static int l_parts(lua_State *L) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, rig_of(L)->parts);
+    return 1;
+}
+
+/* What was written has been taken. */
+static int l_drain(lua_State *L) {
+    struct rig *rig = rig_of(L);
+    rig->waiting = 0;
+    rig->stream.drained(rig->stream.ud);
+    return 0;
+}
+
+/* The options at idx say whether answers may be streamed. */
+static struct http_stream *stream_for(lua_State *L, int idx) {
+    static const struct http_stream_ops ops = {stream_begin, stream_write};
+    struct rig *rig = rig_of(L);
+    lua_getfield(L, idx, "stream");
+    bool on = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    rig->stream = (struct http_stream){.ops = &ops, .stream = rig};
+    return on ? &rig->stream : NULL;
 }
 
 // ---- requests ----
@@ -254,6 +309,8 @@ static void on_reply(void *ud, struct http_response *res) {
     lua_setfield(L, -2, "body");
     push_headers(L, buf_view(&res->head));
     lua_setfield(L, -2, "headers");
+    lua_pushboolean(L, res->cut);
+    lua_setfield(L, -2, "cut");
     http_response_free(res);
     if (lua_pcall(L, 1, 0, 0)) fatal("callback: %s", lua_tostring(L, -1));
 }
@@ -292,7 +349,8 @@ static int l_request(lua_State *L) {
                                    .request_id = STR("request-1"),
                                    .trace_id = STR("4bf92f3577b34da6a3ce929d0e0e4736"),
                                    .start_ns = now_mono_ns(),
-                                   .arena = &p->arena};
+                                   .arena = &p->arena,
+                                   .stream = stream_for(L, 3)};
     lua_getfield(L, 3, "remote");
     p->req.loopback = !lua_toboolean(L, -1);
     lua_getfield(L, 3, "body");
@@ -425,6 +483,8 @@ static void on_outcome(void *ud, struct route_outcome *o) {
     lua_setfield(L, -2, "traceback");
     lua_pushlstring(L, o->body.n ? o->body.p : "", o->body.n);
     lua_setfield(L, -2, "body");
+    lua_pushboolean(L, o->streamed);
+    lua_setfield(L, -2, "streamed");
     lua_pushstring(L, event_kind_name(o->kind));
     lua_setfield(L, -2, "kind");
     buf_free(&o->body);
@@ -470,6 +530,7 @@ static int l_invoke(lua_State *L) {
                                   .timeout_ms = (uint32_t)number(L, "timeout_ms", 0),
                                   .answer_max = (size_t)number(L, "answer_max", 0),
                                   .report_failures = report,
+                                  .stream = stream_for(L, 4),
                                   .invocation = &of_lambda};
     lua_pop(L, 2);
     v->run = route_invoke(rig->route, &in, on_outcome, v);
@@ -492,19 +553,11 @@ static int l_counter(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg methods[] = {{"close", l_close},
-                                   {"__gc", l_close},
-                                   {"request", l_request},
-                                   {"cancel", l_cancel},
-                                   {"turn", l_turn},
-                                   {"lines", l_lines},
-                                   {"readiness", l_readiness},
-                                   {"get_ready", l_get_ready},
-                                   {"message", l_message},
-                                   {"event", l_event},
-                                   {"messages", l_counter},
-                                   {"invoke", l_invoke},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {{"close", l_close},         {"__gc", l_close},          {"request", l_request},
+                                   {"cancel", l_cancel},       {"turn", l_turn},           {"lines", l_lines},
+                                   {"readiness", l_readiness}, {"get_ready", l_get_ready}, {"message", l_message},
+                                   {"event", l_event},         {"messages", l_counter},    {"invoke", l_invoke},
+                                   {"parts", l_parts},         {"drain", l_drain},         {NULL, NULL}};
 static const luaL_Reg functions[] = {{"open", l_open}, {NULL, NULL}};
 
 static int open_module(lua_State *L) {
