@@ -225,7 +225,7 @@ static void answer(struct lambda_slot *s, struct route_outcome *o) {
     if (!o->err.code && o->body.n > ANSWER_MAX) {
         err_set(&e, ERR_TOO_LARGE, "the answer has %zu bytes, more than the %d that Lambda takes", o->body.n,
                 (int)ANSWER_MAX);
-        f = (struct lambda_failure){.err = &e, .type = STR("Function.ResponseTooLarge")};
+        f = (struct lambda_failure){.err = &e, .type = STR("Function.ResponseSizeTooLarge")};
     }
     if (o->streamed || s->streamed) {
         buf_free(&o->body);

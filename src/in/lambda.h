@@ -85,11 +85,11 @@ void lambda_trace_id(struct str xray, struct str id, char ret[33]);
 
 struct lambda_failure {
     const struct err *err;
-    struct str type;      /* of who raised it: any text, may be empty */
+    struct str type;      /* what is none of Lambda's is replaced by one of the error's code; may be empty */
     struct str traceback; /* as the script writes it, may be empty */
     struct str id;        /* of the invocation, may be empty */
 };
-/* "Function.OrderNotFound": matches (Runtime|Function)\.[A-Z][a-zA-Z]+ whatever is given. */
+/* "Function.HandlerError": matches (Runtime|Function)\.[A-Z][a-zA-Z]+ whatever is given. */
 void lambda_error_type(struct buf *b, const struct lambda_failure *f);
 /* {"errorMessage","errorType","stackTrace"} */
 void lambda_error_body(struct buf *b, const struct lambda_failure *f);

@@ -22,56 +22,32 @@ static bool is_letter(char c) {
 static bool is_type(struct str s) {
     struct str name = str_starts(s, STR("Runtime.")) ? str_from(s, 8) : STR_NONE;
     if (str_starts(s, STR("Function."))) name = str_from(s, 9);
-    if (name.n < 2 || name.p[0] < 'A' || name.p[0] > 'Z') return false;
+    if (name.n < 2 || name.n > TYPE_MAX || name.p[0] < 'A' || name.p[0] > 'Z') return false;
     for (size_t i = 0; i < name.n; i++)
         if (!is_letter(name.p[i])) return false;
     return true;
 }
 
-/* "order_not_found" -> "OrderNotFound", "ORDER_NOT_FOUND" too; "HTTPError404" -> "HTTPError". */
-static void add_name(struct buf *b, struct str s) {
-    bool lower = false, start = true;
-    for (size_t i = 0; i < s.n; i++) lower |= s.p[i] >= 'a' && s.p[i] <= 'z';
-    for (size_t i = 0; i < s.n && i < TYPE_MAX; i++) {
-        char c = s.p[i];
-        if (!is_letter(c)) {
-            start = true;
-            continue;
-        }
-        if (start)
-            c &= ~0x20;
-        else if (!lower)
-            c |= 0x20;
-        buf_byte(b, c);
-        start = false;
-    }
-}
-
 static const char *name_of(const struct err *e) {
     switch (e->code) {
     case ERR_TOO_LARGE:
-        return "ResponseTooLarge";
+        return "ResponseSizeTooLarge";
     case ERR_TIMEOUT:
-        return "Timeout";
-    case ERR_SYNTAX:
+        return "TimedOut";
     case ERR_VALIDATION:
         return "InvalidEvent";
     default:
-        return err_name_of(e);
+        return err_name(e->code);
     }
 }
 
 void lambda_error_type(struct buf *b, const struct lambda_failure *f) {
-    size_t before = b->n;
     if (is_type(f->type)) {
         buf_str(b, f->type);
         return;
     }
     buf_c(b, "Function.");
-    add_name(b, f->type);
-    if (b->n - before >= sizeof "Function.Xx" - 1) return;
-    b->n = before + sizeof "Function." - 1;
-    add_name(b, str_c(name_of(f->err)));
+    buf_c(b, name_of(f->err));
 }
 
 /* == the document ================================================================================================== */
@@ -96,22 +72,12 @@ static void write_stack(struct buf *b, struct str lines) {
     buf_byte(b, ']');
 }
 
-static void write_type(struct buf *b, const struct lambda_failure *f) {
-    struct buf type = BUF_MAX(2 * TYPE_MAX);
-    if (f->type.n && str_bad_utf8(f->type) < 0)
-        buf_str(&type, f->type);
-    else
-        lambda_error_type(&type, f);
-    json_write_str(b, buf_view(&type));
-    buf_free(&type);
-}
-
 void lambda_error_body(struct buf *b, const struct lambda_failure *f) {
     buf_c(b, "{\"errorMessage\":");
     json_write_str(b, str_c(f->err->msg));
-    buf_c(b, ",\"errorType\":");
-    write_type(b, f);
-    buf_c(b, ",\"stackTrace\":");
+    buf_c(b, ",\"errorType\":\"");
+    lambda_error_type(b, f);
+    buf_c(b, "\",\"stackTrace\":");
     write_stack(b, frames(f->traceback));
     if (f->id.n) {
         buf_c(b, ",\"requestId\":");
@@ -183,16 +149,13 @@ static void write_frames(struct buf *b, struct str lines) {
 }
 
 void lambda_error_cause(struct buf *b, const struct lambda_failure *f) {
-    struct buf type = BUF_MAX(2 * TYPE_MAX);
-    lambda_error_type(&type, f);
-    buf_c(b, "{\"working_directory\":\"/var/task\",\"exceptions\":[{\"type\":");
-    write_ascii(b, buf_view(&type), TYPE_MAX);
-    buf_c(b, ",\"message\":");
+    buf_c(b, "{\"working_directory\":\"/var/task\",\"exceptions\":[{\"type\":\"");
+    lambda_error_type(b, f);
+    buf_c(b, "\",\"message\":");
     write_ascii(b, str_c(f->err->msg), MESSAGE_MAX / 2);
     buf_c(b, ",\"stack\":[");
     write_frames(b, frames(f->traceback));
     buf_c(b, "]}],\"paths\":[]}");
-    buf_free(&type);
 }
 
 /* == what the Runtime API says ===================================================================================== */

@@ -1,4 +1,5 @@
 /* lambda_event: the head of an answer to /next as an invocation. */
+#include "base/trace.h"
 #include "in/lambda.h"
 #include <string.h>
 
@@ -6,22 +7,17 @@ enum { ID_MAX = 256, MARGIN_PART = 20, MARGIN_MIN_MS = 30, MARGIN_MAX_MS = 250 }
 
 /* == trace ids ===================================================================================================== */
 
-static bool add_hex(char ret[33], size_t *n, struct str s) {
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '-') continue;
-        if (c >= 'A' && c <= 'F') c |= 0x20;
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')) || *n == 32) return false;
-        ret[(*n)++] = c;
-    }
-    return true;
-}
-
-static bool is_trace_id(char ret[33], struct str s) {
+/* The digits of a UUID. */
+static bool is_trace_id(char ret[33], struct str id) {
     size_t n = 0;
-    if (!add_hex(ret, &n, s) || n != 32) return false;
-    ret[32] = 0;
-    return strspn(ret, "0") != 32;
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i];
+        if (c == '-') continue;
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')) || n == 32) return false;
+        ret[n++] = c;
+    }
+    ret[n] = 0;
+    return n == 32 && strspn(ret, "0") != 32;
 }
 
 /* Two numbers of the id, which itself is no UUID. */
@@ -32,14 +28,8 @@ static void hashed(char ret[33], struct str id) {
     ret[32] = 0;
 }
 
-/* "Root=1-<8 hex: seconds>-<24 hex>;Parent=...;Sampled=1" */
 void lambda_trace_id(struct str xray, struct str id, char ret[33]) {
-    while (xray.p) {
-        struct str part = str_trim(str_cut(&xray, ';'));
-        if (!str_starts(part, STR("Root=1-"))) continue;
-        if (is_trace_id(ret, str_from(part, 7))) return;
-    }
-    if (!is_trace_id(ret, id)) hashed(ret, id);
+    if (!trace_of_xray(xray, ret) && !is_trace_id(ret, id)) hashed(ret, id);
 }
 
 /* == time ========================================================================================================== */

@@ -5,11 +5,13 @@
 int luaopen_t_server(lua_State *L);
 int luaopen_t_feed(lua_State *L);
 int luaopen_t_http1(lua_State *L);
+int luaopen_t_lambda(lua_State *L);
 
 extern const luaL_Reg test_modules[];
 const luaL_Reg test_modules[] = {
     {"t.server", luaopen_t_server},
     {"t.feed", luaopen_t_feed},
     {"t.http1", luaopen_t_http1},
+    {"t.lambda", luaopen_t_lambda},
     {NULL, NULL},
 };

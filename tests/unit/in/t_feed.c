@@ -1,6 +1,7 @@
 /* t.feed: queue feeds and schedules over the real engine, router and script, on one loop and a clock that tests move.
  */
 #include "in/in.h"
+#include "load.h"
 #include "local/local.h"
 #include <lauxlib.h>
 #include <lua.h>
@@ -54,8 +55,6 @@ static void drop_line(void *ud, enum log_level level, struct str line) {
 // ---- opening and closing ----
 
 static int load(struct rig *rig, const char *root, struct err *e) {
-    struct script_sources *sources;
-    struct buf traceback = BUF_MAX(65536);
     struct script_config c = {.loop = rig->loop,
                               .backend = local_backend(rig->conn),
                               .pool = rig->pool,
@@ -63,13 +62,7 @@ static int load(struct rig *rig, const char *root, struct err *e) {
                               .log = &rig->log,
                               .metrics = &rig->metrics,
                               .root_dir = root};
-    if (script_open(&c, &rig->script, e)) return -1;
-    if (script_sources_read(rig->app.functions, rig->app.n_functions, NULL, root, &sources, e)) return -1;
-    int rc = script_load(rig->script, sources, rig->app.functions, rig->app.n_functions, &traceback, e);
-    script_sources_unref(sources);
-    buf_free(&traceback);
-    if (!rc) script_commit(rig->script, true);
-    return rc;
+    return load_script(&c, rig->app.functions, rig->app.n_functions, &rig->script, e);
 }
 
 static int open_all(struct rig *rig, const char *root, struct err *e) {

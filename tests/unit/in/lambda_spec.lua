@@ -1,0 +1,300 @@
+-- in/lambda: the Runtime API client, against a Runtime API played here.
+local lambda = require "t.lambda"
+local json = require "dkjson"
+local runtime = require "unit.in.runtime"
+
+local handlers = [[
+local log, time = require "perigee.log", require "perigee.time"
+local M, runs = {}, 0
+function M.echo(event) return event end
+function M.count() runs = runs + 1 return { runs = runs } end
+function M.say(event, context) log.info("said", { n = event.n }) return event.n end
+function M.fail(event) error { code = event.code, message = "it is broken" } end
+function M.crash() local t = nil return t.x end
+function M.big(event) return ("x"):rep(event.n) end
+function M.spin() while true do end end
+function M.wait() time.sleep(60000) end
+function M.nap() time.sleep(50) return 1 end
+function M.trace() return os.getenv "_X_AMZN_TRACE_ID" end
+function M.later(_, context)
+  context:after(function() time.sleep(5) log.info "afterwards" end)
+  return 1
+end
+return M
+]]
+
+describe("the Runtime API client", function()
+  local dir
+
+  setup(function()
+    dir = os.tmpname()
+    os.remove(dir)
+    os.execute("mkdir " .. dir)
+    local f = assert(io.open(dir .. "/h.lua", "w"))
+    f:write(handlers)
+    f:close()
+  end)
+  teardown(function() os.execute("rm -r " .. dir) end)
+
+  local function run(field, api, more)
+    local options = { dir = dir, field = field, serve = api.serve, part = api.part }
+    for k, v in pairs(more or {}) do options[k] = v end
+    return lambda.run(options)
+  end
+  local function answer_of(api, n)
+    local request = api.answers[runtime.id(n)]
+    return request and request.body
+  end
+
+  describe("on its way", function()
+    it("asks, answers and asks again on one connection", function()
+      local api = runtime.api { '{"a":1}', '{"a":2}', '{"a":3}' }
+      local how = run("echo", api)
+      assert.is_true(how.ok, how.error)
+      assert.are.equal("next response next response next response next", api.calls())
+      assert.are.equal('{"a":2}', answer_of(api, 2))
+      for _, request in ipairs(api.seen) do
+        assert.are.equal(1, request.connection)
+        assert.matches("^perigee/%d", request.headers["user-agent"])
+        assert.matches("^127.0.0.1:%d+$", request.headers.host)
+      end
+      assert.are.equal("application/json", api.seen[2].headers["content-type"])
+      assert.are.equal("7", api.seen[2].headers["content-length"])
+    end)
+
+    it("takes events of any size in chunks, and answers as large", function()
+      local body = json.encode(("x"):rep(3000000))
+      local api = runtime.api { body, "{}" }
+      assert.is_true(run("echo", api).ok)
+      assert.are.equal(body, answer_of(api, 1))
+      assert.are.equal("{}", answer_of(api, 2))
+    end)
+
+    it("takes what comes byte by byte, after information and late", function()
+      local function slowly(_, go_on) return { "HTTP/1.1 100 Continue\r\n\r\n" .. go_on(), dribble = true, wait = 5 } end
+      local api = runtime.api({ ('{"long":"%s"}'):format(("x"):rep(3000)), "{}" },
+        { next = { slowly, slowly }, response = { slowly, slowly } })
+      assert.is_true(run("echo", api).ok)
+      assert.are.equal("next response next response next", api.calls())
+    end)
+
+    it("echoes the invocation's nonce where there is one", function()
+      local api = runtime.api { { body = "1", headers = { ["Lambda-Runtime-Invocation-Id"] = "nonce-1" } }, "2" }
+      assert.is_true(run("echo", api).ok)
+      assert.are.equal("nonce-1", api.seen[2].headers["lambda-runtime-invocation-id"])
+      assert.is_nil(api.seen[4].headers["lambda-runtime-invocation-id"])
+    end)
+
+    it("sets the trace variable for each event, to nothing when there is no trace", function()
+      local api = runtime.api { "{}", { headers = { ["Lambda-Runtime-Trace-Id"] = false } },
+                                { headers = { ["Lambda-Runtime-Trace-Id"] = ("x"):rep(5000) } } }
+      assert.is_true(run("trace", api, { trace_variable = true }).ok)
+      assert.are.equal('"Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=1"', answer_of(api, 1))
+      assert.are.equal('""', answer_of(api, 2))
+      assert.are.equal('""', answer_of(api, 3))
+      assert.is_nil(os.getenv "_X_AMZN_TRACE_ID")
+    end)
+
+    it("asks for the next event after what runs behind the answer", function()
+      local api = runtime.api({ "{}" }, { next = { [2] = function(_, go_on) return go_on() end } })
+      local how = run("later", api)
+      assert.is_true(how.ok)
+      assert.matches("afterwards", how.lines)
+    end)
+
+    it("runs as many at once as there are slots", function()
+      local waiting, running, most, done, held = 0, 0, 0, 0, {}
+      local function serve(connection, request)
+        local call = runtime.call_of(request)
+        if call ~= "next" then
+          running, done = running - 1, done + 1
+          return runtime.accepted
+        end
+        if done >= 16 then return "stop" end
+        waiting = waiting + 1
+        held[waiting] = connection
+        if waiting < 16 then return nil end
+        for n, c in ipairs(held) do
+          running = running + 1
+          most = running
+          if c ~= connection then lambda.send(c, runtime.event(n, "{}")) end
+        end
+        return runtime.event(16, "{}")
+      end
+      assert.is_true(run("nap", { serve = serve }, { concurrency = 16 }).ok)
+      assert.are.equal(16, most)
+    end)
+  end)
+
+  describe("when a handler fails", function()
+    it("says what and where", function()
+      local api = runtime.api { "{}" }
+      assert.is_true(run("crash", api).ok)
+      local request = api.errors[runtime.id(1)]
+      local document = json.decode(request.body)
+      assert.matches("attempt to index a nil value", document.errorMessage)
+      assert.matches("^Function%.%u%a+$", document.errorType)
+      assert.matches("^Function%.%u%a+$", request.headers["lambda-runtime-function-error-type"])
+      assert.matches("h.lua:%d+:", document.stackTrace[1])
+      local cause = json.decode(request.headers["lambda-runtime-function-xray-error-cause"])
+      assert.are.equal(1, #cause.exceptions)
+      assert.matches("h.lua$", cause.exceptions[1].stack[1].path)
+      assert.is_true(cause.exceptions[1].stack[1].line > 0)
+    end)
+
+    it("names the code that it raised", function()
+      local api = runtime.api { '{"code":"order_not_found"}' }
+      assert.is_true(run("fail", api).ok)
+      assert.are.equal("Function.OrderNotFound",
+        api.errors[runtime.id(1)].headers["lambda-runtime-function-error-type"])
+    end)
+
+    it("says so for an event that is no JSON, and goes on", function()
+      local api = runtime.api { "{broken", "", "1" }
+      assert.is_true(run("echo", api).ok)
+      assert.are.equal("next error next error next response next", api.calls())
+      assert.matches("JSON", json.decode(api.errors[runtime.id(1)].body).errorMessage)
+    end)
+
+    it("ends one that waits or runs for ever shortly before the deadline", function()
+      for _, field in ipairs { "wait", "spin" } do
+        local deadline = tostring((os.time() + 2) * 1000)
+        local api = runtime.api { { headers = { ["Lambda-Runtime-Deadline-Ms"] = deadline } }, "{}" }
+        api.inner = api.serve
+        local from = os.time()
+        function api.serve(...) return #api.seen == 2 and "stop" or api.inner(...) end
+        assert.is_true(run(field, api).ok)
+        assert.are.equal("next error", api.calls())
+        assert.matches("did not end within", json.decode(api.errors[runtime.id(1)].body).errorMessage)
+        assert.is_true(os.time() - from <= 2)
+      end
+    end)
+
+    it("refuses an answer that Lambda would not take, with both sizes", function()
+      local most = 6 * 1024 * 1024 + 100
+      local api = runtime.api { ('{"n":%d}'):format(most - 2), ('{"n":%d}'):format(most - 1), '{"n":1}' }
+      assert.is_true(run("big", api).ok)
+      assert.are.equal("next response next error next response next", api.calls())
+      local request = api.errors[runtime.id(2)]
+      assert.are.equal("Function.ResponseSizeTooLarge", request.headers["lambda-runtime-function-error-type"])
+      assert.matches(tostring(most), json.decode(request.body).errorMessage)
+    end)
+  end)
+
+  describe("when an event comes again", function()
+    it("sends the answer that was not taken again instead of running the handler", function()
+      local api = runtime.api({ "{}", "{}" }, { response = { function() return runtime.refused(400) end } })
+      local how = run("count", api)
+      assert.is_true(how.ok)
+      assert.are.equal("next response next response next response next", api.calls())
+      assert.are.same({ '{"runs":1}', '{"runs":2}' }, { answer_of(api, 1), answer_of(api, 2) })
+      assert.matches("comes again", how.lines)
+    end)
+
+    it("runs it when it is another attempt: another deadline, or another nonce", function()
+      for _, more in ipairs { { ["Lambda-Runtime-Deadline-Ms"] = "99999999999999" },
+                              { ["Lambda-Runtime-Invocation-Id"] = "other" } } do
+        local api = runtime.api({ "{}" }, {
+          response = { function() return runtime.refused(410) end },
+          next = { [2] = function() return runtime.event(1, "{}", more) end },
+        })
+        assert.is_true(run("count", api).ok)
+        assert.are.equal('{"runs":2}', answer_of(api, 1))
+      end
+    end)
+
+    it("runs it when its answer was taken", function()
+      local api = runtime.api({ "{}" }, { next = { [2] = function() return runtime.event(1, "{}") end } })
+      run("count", api)
+      assert.are.equal('{"runs":2}', api.seen[4].body)
+    end)
+
+    it("again and again, gives up", function()
+      local refuse = function() return runtime.refused(400) end
+      local api = runtime.api({ "{}" }, { response = { refuse, refuse, refuse, refuse, refuse } })
+      local how = run("count", api)
+      assert.is_false(how.ok)
+      assert.matches("again and again", how.error)
+      for _, request in ipairs(api.seen) do
+        if request.call == "response" then assert.are.equal('{"runs":1}', request.body) end
+      end
+    end)
+  end)
+
+  describe("addresses", function()
+    it("are host:port", function()
+      for _, good in ipairs { "127.0.0.1:9001", "[::1]:9001", "localhost:1", "127.0.0.1:65535" } do
+        assert.is_nil(lambda.address(good))
+      end
+      for _, bad in ipairs { "", ":1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:1x",
+                             "127.0.0.1:-1" } do
+        assert.matches("is not host:port", lambda.address(bad))
+      end
+      assert.matches("no address for", lambda.address "no.such.host.invalid:80")
+    end)
+  end)
+
+  describe("failures in Lambda's words", function()
+    it("have a type that Lambda takes", function()
+      for given, type in pairs { ["Function.Xy"] = "Function.Xy", ["Runtime.XyZ"] = "Runtime.XyZ",
+                                 ["Function.x"] = "Function.HandlerError", ["Function.X"] = "Function.HandlerError",
+                                 ["Function.X1"] = "Function.HandlerError", ["Other.Xy"] = "Function.HandlerError",
+                                 Xy = "Function.HandlerError", [""] = "Function.HandlerError",
+                                 ["Function.X" .. ("y"):rep(1000)] = "Function.HandlerError" } do
+        local taken, document, cause = lambda.failure(given, "x", "")
+        assert.are.equal(type, taken)
+        assert.are.equal(type, json.decode(document).errorType)
+        assert.are.equal(type, json.decode(cause).exceptions[1].type)
+      end
+    end)
+
+    it("have stacks", function()
+      local _, document, cause = lambda.failure("x", 'said "no"\nand é 😀', 'no\nstack traceback:\n' ..
+        "\thandlers/orders.lua:12: in function 'create'\n\t\tlocal x = 1\n\t[C]: in function 'error'\n\t... (3 levels)")
+      assert.are.same({ "handlers/orders.lua:12: in function 'create'", "local x = 1", "[C]: in function 'error'",
+                        "... (3 levels)" }, json.decode(document).stackTrace)
+      assert.is_nil(cause:find "[\128-\255%c]")
+      local exception = json.decode(cause).exceptions[1]
+      assert.are.same({ path = "handlers/orders.lua", line = 12, label = "function 'create'" }, exception.stack[1])
+      assert.are.same({ path = "[C]", line = 0, label = "function 'error'" }, exception.stack[2])
+      assert.are.equal('said "no"\nand é 😀', exception.message)
+    end)
+
+    it("stay within the limits of a header", function()
+      local long = "\tx.lua:1: in function '" .. ("y"):rep(3000) .. "'\n"
+      local _, _, cause = lambda.failure(("x"):rep(4000), ("é"):rep(500), "x\nstack traceback:\n" .. long:rep(100))
+      assert.is_true(#cause <= 8192, #cause)
+      assert.is_not_nil(json.decode(cause))
+    end)
+  end)
+
+  describe("a trace id", function()
+    it("is X-Ray's root, else the request's id, else made of it", function()
+      local id = runtime.id(1)
+      local hex = id:gsub("-", "")
+      assert.are.equal("5759e988bd862e3fe1be46a994272793",
+        lambda.trace_id("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1", id))
+      assert.are.equal("5759e988bd862e3fe1be46a994272793",
+        lambda.trace_id("Sampled=0;Root=1-5759e988-bd862e3fe1be46a994272793", id))
+      for _, bad in ipairs { "", "Root=1-5759e988", "Root=2-5759e988-bd862e3fe1be46a994272793", "Root=1-" .. ("0"):rep(32),
+                             "Root=1-5759e988-bd862e3fe1be46a9942727930", "Root=1-g759e988-bd862e3fe1be46a994272793" } do
+        assert.are.equal(hex, lambda.trace_id(bad, id))
+      end
+      assert.matches("^%x+$", lambda.trace_id(nil, "some-id"))
+      assert.are.equal(32, #lambda.trace_id(nil, "some-id"))
+      assert.are_not.equal(lambda.trace_id(nil, "some-id"), lambda.trace_id(nil, "some-ie"))
+    end)
+  end)
+
+  describe("the time that a handler has", function()
+    it("ends so much before the deadline that its error arrives", function()
+      assert.are.equal(950, lambda.timeout(1001000, 1000000))
+      assert.are.equal(2850, lambda.timeout(1003000, 1000000))
+      assert.are.equal(899750, lambda.timeout(1900000, 1000000))
+      assert.are.equal(70, lambda.timeout(1000100, 1000000))
+      assert.are.equal(20, lambda.timeout(1000040, 1000000))
+      assert.are.equal(1, lambda.timeout(1000000, 1000000))
+      assert.are.equal(1, lambda.timeout(0, 1000000))
+    end)
+  end)
+end)
