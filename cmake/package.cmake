@@ -18,7 +18,7 @@ add_executable(bootstrap-lambda src/bootstrap.c)
 target_link_libraries(bootstrap-lambda PRIVATE perigee_lib)
 perigee_exports_lua(bootstrap-lambda)
 target_link_options(bootstrap-lambda PRIVATE -s -Wl,--dynamic-linker=/var/task/lib/${loader} -Wl,--disable-new-dtags)
-set_target_properties(bootstrap-lambda PROPERTIES BUILD_RPATH "\$ORIGIN/lib" EXCLUDE_FROM_ALL TRUE)
+set_target_properties(bootstrap-lambda PROPERTIES BUILD_RPATH /var/task/lib EXCLUDE_FROM_ALL TRUE)
 
 set(runtime ${CMAKE_BINARY_DIR}/lambda-runtime)
 add_custom_command(OUTPUT ${runtime}.stamp

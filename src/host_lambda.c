@@ -136,11 +136,10 @@ static const char *code_dir(struct lambda_host *h) {
     return fs_is_dir(dir) ? dir : h->root;
 }
 
-/* What a package brings along, unless the function's variables say otherwise: public certificates, C modules. */
-static void set_defaults(struct lambda_host *h) {
+/* The public certificates that a package brings along, unless the function's variables say otherwise. */
+static void set_certificates(struct lambda_host *h) {
     const char *certs = arena_printf(&h->arena, "%s/certs", h->root).p;
     if (fs_is_dir(certs)) setenv("AWS_CA_BUNDLE", certs, 0);
-    setenv("LUA_CPATH_5_4", arena_printf(&h->arena, "%s/lib/lua/?.so;;", h->root).p, 0);
 }
 
 /* Modules that go before the built-in ones; NULL: none. */
@@ -184,6 +183,7 @@ static int open_script(struct lambda_host *h, struct err *e) {
         .metrics = &h->metrics,
         .limits = {.state_bytes = h->function.memory_bytes},
         .lua_dir = lua_dir(h),
+        .cpath = arena_printf(&h->arena, "%s/lib/lua/?.so", h->root).p,
         .root_dir = h->root,
         .scratch_dir = variable("TMPDIR", "/tmp"),
     };
@@ -225,7 +225,7 @@ static void open_backend(struct lambda_host *h) {
 static int open_host(struct lambda_host *h, struct err *e) {
     h->error_type = "Runtime.InitError";
     if (loop_open(&h->loop, e) || pool_open(1, 0, &h->pool, e)) return -1;
-    set_defaults(h);
+    set_certificates(h);
     open_backend(h);
     host_fetch_init(&h->fetch, h->loop);
     h->error_type = "Runtime.InvalidManifest";

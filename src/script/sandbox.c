@@ -296,6 +296,14 @@ static int exit_process(lua_State *L) {
     return 0;
 }
 
+static void prepend_cpath(lua_State *L, const char *cpath) {
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "cpath");
+    lua_pushfstring(L, "%s;%s", cpath, lua_tostring(L, -1));
+    lua_setfield(L, -3, "cpath");
+    lua_pop(L, 2);
+}
+
 void sandbox_open(lua_State *L, struct script *s) {
     if (s->c.trusted) {
         lua_newtable(L);
@@ -308,6 +316,7 @@ void sandbox_open(lua_State *L, struct script *s) {
     }
     strip_relative(L, "path");
     strip_relative(L, "cpath");
+    if (s->c.cpath) prepend_cpath(L, s->c.cpath);
     open_base(L, s);
 }
 

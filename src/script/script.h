@@ -39,6 +39,7 @@ struct script_config {
     const struct log *log;
     struct metrics *metrics;
     struct script_limits limits;
+    const char *cpath;    /* where C modules are looked for first, as in package.cpath; NULL: nowhere else */
     const char *lua_dir;  /* a directory whose perigee modules override the embedded modules; NULL: none */
     const char *root_dir; /* what handlers may read through perigee.file / schemas: the project's directory (parent of
                              the template's) */
