@@ -3,8 +3,11 @@
 #include "base/err.h"
 #include "perigee.h"
 #include <signal.h>
+#include <stdlib.h>
 
-int main(void) {
+/* A container image's command is the handler. */
+int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
+    if (argc > 1) setenv("_HANDLER", argv[1], 1);
     return perigee_lambda();
 }

@@ -131,6 +131,31 @@ static const struct conf_option invoke_options[] = {
     OPT("cpu-ms", CONF_INT, cpu_ms, 0, 900000, "MS", "CPU time of one run, 0: its Timeout"),
     {0},
 };
+static const struct conf_option event_options[] = {
+    OWN_OPT("function", CONF_STRING, event.function, "NAME", "of the template: its route, queue or schedule"),
+    OWN_OPT("method", CONF_STRING, event.method, "METHOD", "HTTP: the function's, else GET, POST with a body"),
+    OWN_OPT("path", CONF_STRING, event.path, "PATH", "HTTP: as in a URL, without query"),
+    OWN_OPT("query", CONF_STRING, event.query, "QUERY", "HTTP: as in a URL: a=1&b=2"),
+    OWN_OPT("header", CONF_LIST, event.headers, "NAME:VALUE", "HTTP: may be given again"),
+    OWN_OPT("body", CONF_STRING, event.body, "TEXT", "HTTP"),
+    OWN_OPT("body-file", CONF_STRING, event.body_file, "FILE", "HTTP: any bytes"),
+    OWN_OPT("base64", CONF_BOOL, event.base64, NULL, "HTTP: the body as base64 although it is text"),
+    OWN_OPT("source-ip", CONF_STRING, event.source_ip, "ADDRESS", "HTTP: the client's (127.0.0.1)"),
+    OWN_OPT("multi-value", CONF_BOOL, event.multi_value, NULL, "alb: multi-value headers and query parameters"),
+    OWN_OPT("queue", CONF_STRING, event.queue, "NAME", "sqs: the function's, else sample"),
+    OWN_OPT("message", CONF_LIST, event.messages, "TEXT", "sqs: a message's body; may be given again"),
+    OWN_OPT("fifo", CONF_BOOL, event.fifo, NULL, "sqs: of a FIFO queue"),
+    OWN_OPT("group", CONF_STRING, event.group, "ID", "sqs: message group of a FIFO queue"),
+    OWN_OPT("schedule", CONF_STRING, event.schedule, "NAME", "schedule: the function's, else sample"),
+    OWN_OPT("source", CONF_STRING, event.source, "NAME", "eventbridge"),
+    OWN_OPT("detail-type", CONF_STRING, event.detail_type, "TEXT", "eventbridge"),
+    OWN_OPT("detail", CONF_STRING, event.detail, "JSON", "eventbridge: an object"),
+    OWN_OPT("now", CONF_BOOL, event.now, NULL, "the present time and new ids, not always the same"),
+    OWN_OPT("region", CONF_STRING, config.region, "REGION", "in ARNs (us-east-1)"),
+    OWN_OPT("account", CONF_STRING, config.account, "N", "in ARNs (000000000000)"),
+    TEMPLATE_OPTIONS,
+    {0},
+};
 #define RUNTIME_OPT(name, type, field, lo, hi, value, help)                                                            \
     { name, (type) | CONF_FLAG_ONLY, offsetof(struct settings, runtime_api.field), lo, hi, value, help }
 static const struct conf_option runtime_api_options[] = {
@@ -279,6 +304,19 @@ out:
     return rc < 0 ? usage_error("invoke", &e) : rc;
 }
 
+static int event(struct perigee_config *c, int argc, char **argv) {
+    struct buf document = BUF_MAX(EVENT_MAX);
+    struct err e = {0};
+    if (argc != 2) {
+        fprintf(stderr, "usage: perigee event source [options]\n");
+        return 2;
+    }
+    int rc = perigee_event(c, argv[1], &((struct settings *)c)->event, &document, &e);
+    if (!rc) printf("%s\n", buf_cstr(&document));
+    buf_free(&document);
+    return rc ? usage_error("event", &e) : 0;
+}
+
 /* Exit codes: 0 answered, 1 the function failed, 2 it was not run. */
 static int runtime_api(struct perigee_config *c, int argc, char **argv) {
     struct err e = {0};
@@ -362,6 +400,9 @@ static const struct command commands[] = {
      package},
     {"invoke", "function [options]", "run one event through a function: its answer on stdout, logs on stderr",
      invoke_options, invoke, true},
+    {"event", "source [options]",
+     "write a sample event: apigw-rest, apigw-http, apigw-http-1, url, alb, sqs, schedule or eventbridge",
+     event_options, event, true},
     {"runtime-api", "[options] [-- program arguments]",
      "run any Lambda bootstrap on this machine: one event, or an endpoint for AWS's clients", runtime_api_options,
      runtime_api},
@@ -423,7 +464,10 @@ static bool is_bootstrap(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
-    if (is_bootstrap(argc, argv)) return perigee_lambda();
+    if (is_bootstrap(argc, argv)) {
+        if (argc > 1) setenv("_HANDLER", argv[1], 1);
+        return perigee_lambda();
+    }
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? 2 : 0;
