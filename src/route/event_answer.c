@@ -203,6 +203,8 @@ static void write_body(struct buf *b, const struct http_response *res, struct st
  * Elastic Load Balancing user guide, "Lambda functions as targets" (its answers are at most 1 MB of JSON). */
 int event_write_answer(struct buf *b, const struct event_http *in, const struct http_response *res, size_t max,
                        struct err *e) {
+    ptrdiff_t bad = str_bad_utf8(buf_view(&res->head));
+    if (bad >= 0) return err_set(e, ERR_VALIDATION, "the answer's headers are not UTF-8 (at byte %td)", bad);
     struct arena a = {0};
     struct head h = split(&a, buf_view(&res->head));
     size_t limit = in->kind == EVENT_ALB && max > ALB_MAX ? ALB_MAX : max;

@@ -83,6 +83,7 @@ struct script_job invoke_job(const struct route_run *run, enum script_kind kind)
         .kind = kind,
         .function = run->in.function,
         .request_id = run->in.request_id,
+        .aws_request_id = run->in.request_id,
         .trace_id = str_n(run->trace_id, 32),
         .timeout_ms = run->end_ms > now ? (uint32_t)(run->end_ms - now) : 1,
         .invocation = run->in.invocation,

@@ -12,7 +12,9 @@ static void refused(struct route_run *run, const struct err *why) {
     const struct http_request *q = &run->http.request;
     log_event(run->route->cfg.log, LOG_ERROR, "answer not sent", "SSs", "request_id", q->request_id, "function",
               run->in.function->name, "error", why->msg);
-    answer_error(&res, q, 500, "answer_too_large", "the answer is larger than can be sent");
+    bool large = why->code == ERR_TOO_LARGE;
+    answer_error(&res, q, 500, large ? "answer_too_large" : "handler_error",
+                 large ? "the answer is larger than can be sent" : "the request could not be handled");
     http_set(&res, STR("X-Request-Id"), q->request_id, NULL);
     if (event_write_answer(&run->outcome.body, &run->http, &res, run->in.answer_max, &e)) {
         run->outcome.err = e;

@@ -74,8 +74,8 @@ int event_read_http(struct arena *a, const struct json *document, struct event_h
 /* The answer document of that kind. Text is sent as it is, other bytes as base64. ERR_TOO_LARGE over `max` bytes. */
 int event_write_answer(struct buf *b, const struct event_http *in, const struct http_response *res, size_t max,
                        struct err *e);
-/* What API Gateway & co. do with an answer document: the response that the HTTP client gets; 502 for a malformed one.
- */
+/* What API Gateway & co. do with an answer document: the response that the HTTP client gets; 502 (HTTP
+ * APIs: 500) for a malformed one. */
 void event_read_answer(struct arena *a, enum event_kind kind, const struct json *answer, struct http_response *ret);
 struct event_route {    /* of a document that is made: what the gateway knows */
     struct str pattern; /* "/orders/{id}" */

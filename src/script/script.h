@@ -111,12 +111,13 @@ struct script_job {
     enum script_kind kind;
     const struct function *function;
     struct str request_id, trace_id;
+    struct str aws_request_id;                  /* of the invocation that this is part of; empty: request_id */
     uint32_t timeout_ms;                        /* 0: the function's Timeout */
     const struct script_invocation *invocation; /* NULL: not on Lambda */
-    /* The AWS document that this came as: request.event. NULL: make_document makes it when a handler asks (HTTP only).
-     */
+    /* The AWS document that this came as: request.event. NULL: make_document makes it of the job when a handler asks
+     * (HTTP only; possibly after the reply: make_ud outlives the script). */
     const struct json *document;
-    int (*make_document)(void *ud, struct arena *a, struct json *ret, struct err *e);
+    int (*make_document)(void *ud, const struct script_job *job, struct arena *a, struct json *ret, struct err *e);
     void *make_ud;
     /* SCRIPT_HTTP: where a handler's stream goes; NULL: it is gathered and is the answer's body. */
     struct http_stream *stream;

@@ -7,7 +7,7 @@ enum { LINE_MAX_BYTES = 256 << 10 };
 
 /* Members that the host writes itself get a trailing '_' when a handler uses their name. */
 static bool reserved(struct str key) {
-    static const char *const names[] = {"time",     "level",          "msg", "request_id", "function",
+    static const char *const names[] = {"time",     "level",          "msg", "request_id", "aws_request_id", "function",
                                         "trace_id", "correlation_id", NULL};
     for (const char *const *n = names; *n; n++)
         if (str_is(key, *n)) return true;

@@ -72,7 +72,9 @@ static void read_functions(lua_State *L, struct rig *rig) {
                                  .timeout_ms = (uint32_t)number(L, "timeout_ms", 3000),
                                  .memory_bytes = 128 * 1024 * 1024,
                                  .policy = {.allow_all = true},
+                                 .url = number(L, "url", 0) != 0,
                                  .index = i};
+        rig->app.has_urls = rig->app.has_urls || f[i].url;
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -578,4 +580,5 @@ static int open_module(lua_State *L) {
 }
 
 extern const luaL_Reg test_modules[];
-const luaL_Reg test_modules[] = {{"t.route", open_module}, {NULL, NULL}};
+int luaopen_t_event(lua_State *L);
+const luaL_Reg test_modules[] = {{"t.event", luaopen_t_event}, {"t.route", open_module}, {NULL, NULL}};
