@@ -137,13 +137,25 @@ static void read_lease_table(struct template *t, const struct yaml *own, struct 
 }
 
 /* Metadata.Perigee; other metadata is free. */
-static void read_metadata(struct template *t) {
+static const struct yaml *own_metadata(struct template *t, struct str where) {
     const struct yaml *metadata = section(t, "Metadata"), *own = NULL;
-    struct str where = STR("Metadata.Perigee");
     if (metadata) own = template_map(t, metadata, "Perigee", STR("Metadata"));
-    if (own) own = template_resolve(t, own, where);
+    return own ? template_resolve(t, own, where) : NULL;
+}
+
+/* Handlers: the directory that packages are made of. */
+static void read_handlers(struct template *t) {
+    struct str where = STR("Metadata.Perigee"), uri = STR("");
+    const struct yaml *own = own_metadata(t, where);
+    if (own && template_text(t, own, "Handlers", where, &uri))
+        t->handlers = template_dir(t, uri, yaml_get(own, "Handlers")->line, template_path(t, where, "Handlers"));
+}
+
+static void read_metadata(struct template *t) {
+    struct str where = STR("Metadata.Perigee");
+    const struct yaml *own = own_metadata(t, where);
     if (!own) return;
-    template_check_keys(t, own, where, "RequireOffLoopback LeaseTable", NULL);
+    template_check_keys(t, own, where, "Handlers RequireOffLoopback LeaseTable", NULL);
     read_required(t, own, where);
     read_lease_table(t, own, where);
 }
@@ -161,6 +173,7 @@ static void read_sections(struct template *t) {
     template_check_resources(t);
     template_check_names(t);
     template_read_stores(t);
+    read_handlers(t);
     template_read_functions(t);
     template_read_cors(t);
     check_outputs(t);
