@@ -106,6 +106,7 @@ struct app {
     struct str template_path, dir;
     const struct function *functions;
     size_t n_functions;
+    bool has_urls; /* one of them has a URL of its own */
     const struct app_route *routes;
     size_t n_routes;
     const struct app_table *tables;

@@ -86,6 +86,26 @@ static void read_route(struct template *t, const struct function *f, const struc
     out->routes[out->n_routes++] = r;
 }
 
+/* ==== function URLs ==== */
+
+void template_read_url(struct template *t, const struct yaml *props, struct str where, struct function *f) {
+    const struct yaml *v = template_map(t, props, "FunctionUrlConfig", where);
+    struct str mode = STR("BUFFERED"), auth = STR_NONE;
+    if (!v) return;
+    where = template_path(t, where, "FunctionUrlConfig");
+    template_check_keys(t, v, where, "AuthType InvokeMode", "Cors");
+    if (!template_text(t, v, "AuthType", where, &auth)) {
+        if (!yaml_get(v, "AuthType")) template_problem(t, v->line, where, "needs an AuthType (AWS_IAM or NONE)");
+    } else if (!template_word("AWS_IAM NONE", auth)) {
+        template_problem(t, v->line, where, "AuthType %s is not AWS_IAM or NONE", auth.p);
+    }
+    if (template_text(t, v, "InvokeMode", where, &mode) && !template_word("BUFFERED RESPONSE_STREAM", mode))
+        template_problem(t, v->line, where, "InvokeMode %s is not BUFFERED or RESPONSE_STREAM", mode.p);
+    f->url = true;
+    f->stream = str_is(mode, "RESPONSE_STREAM");
+    t->app->has_urls = true;
+}
+
 /* ==== queues ==== */
 
 static const struct app_queue *queue_of(struct template *t, struct str arn) {

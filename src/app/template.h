@@ -17,9 +17,7 @@ enum template_kind {
     KIND_ROLE,
     KIND_POLICY,
     KIND_MANAGED_POLICY,
-    /* What matters in the cloud only: */
-    KIND_TOPIC,
-    KIND_OTHER
+    KIND_OTHER /* matters in the cloud only */
 };
 
 struct template_type {
@@ -41,7 +39,6 @@ struct template {
     struct arena *problems_arena;
     const struct app_options *o;
     const struct yaml *root, *parameters, *conditions, *mappings, *resources, *globals;
-    struct str handlers; /* Metadata.Perigee.Handlers as a path; p NULL: none */
     struct template_problem *problems;
     size_t n_problems, cap_problems;
     int depth; /* of references being followed: a circle never ends */
@@ -84,10 +81,6 @@ void template_check_resources(struct template *t);
 /* Resolved properties of a resource, Globals merged in. Never NULL. */
 struct yaml *template_properties(struct template *t, struct str logical_id, struct str *ret_where);
 
-/* ---- functions.c ---- */
-/* The path of a directory that the template names relative to its own. It is noted when there is none. */
-struct str template_dir(struct template *t, struct str uri, int line, struct str where);
-
 /* ---- values.c: reading resolved maps. A missing value leaves *ret as it is; a wrong one is noted and leaves it too.
  * ---- */
 struct str template_path(struct template *t, struct str where, const char *key);
@@ -126,6 +119,7 @@ struct template_events {
     struct app_schedule *schedules;
     size_t n_routes, cap_routes, n_feeds, cap_feeds, n_schedules, cap_schedules;
 };
+void template_read_url(struct template *t, const struct yaml *props, struct str where, struct function *f);
 void template_read_event(struct template *t, const struct function *f, struct str id, const struct yaml *event,
                          struct str where, struct template_events *out);
 

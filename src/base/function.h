@@ -18,7 +18,8 @@ struct function {
     const struct function_env *env;
     size_t n_env;
     struct policy policy;
-    bool stream;  /* its function URL streams answers (FunctionUrlConfig.InvokeMode: RESPONSE_STREAM) */
+    bool url;     /* it has a function URL (FunctionUrlConfig) */
+    bool stream;  /* its function URL streams answers (InvokeMode: RESPONSE_STREAM) */
     size_t index; /* dense, 0-based, in template order */
 };
 

@@ -109,7 +109,7 @@ void answer_complete(const struct route_ticket *t, struct http_response *res) {
 
 void answer_send(struct route_ticket *t, struct http_response *res) {
     const struct app_cors *cors = &t->route->cfg.app->cors;
-    if (cors_enabled(cors)) cors_add(cors, t->req, res);
+    if (cors_enabled(cors) && !t->url) cors_add(cors, t->req, res);
     answer_complete(t, res);
     t->replied = true;
     t->reply(t->ud, res);

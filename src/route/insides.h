@@ -27,6 +27,7 @@ struct route_ticket {
     struct http_stream stream, *to; /* what the script writes to, and where it goes on */
     int streamed;                   /* status of the head that has left; 0: none has */
     bool cors;
+    bool url; /* it came to the function's URL: API Gateway's CORS is not its own */
     const char *version;
     /* messages and events */
     struct script_message message;

@@ -1,6 +1,7 @@
 /* route: from a request to its function's job, and the job's reply back. */
 #include "route/route.h"
 #include "base/now.h"
+#include "base/url.h"
 #include "route/insides.h"
 #include <stdlib.h>
 
@@ -73,7 +74,7 @@ static void run_function(struct route_ticket *t, const struct route_match *m) {
                              .function = m->function,
                              .request_id = t->req->request_id,
                              .trace_id = t->req->trace_id,
-                             .stream = stream_open(t, t->req->stream, true),
+                             .stream = stream_open(t, t->req->stream, !t->url),
                              .http = t->req,
                              .path = m->path,
                              .params = m->params,
@@ -132,10 +133,36 @@ static void unrouted(struct route_ticket *t, const struct route_match *m) {
     finish(t, &res);
 }
 
+/* Function URLs are hosts: <url-id>.lambda-url.<region>.on.aws; here the logical id in any case, and what follows is
+ * free (*.localhost is this machine, RFC 6761 6.3). */
+static const struct function *url_of(const struct app *app, struct str host) {
+    struct str id = str_cut(&host, '.');
+    if (!str_starts(host, STR("lambda-url."))) return NULL;
+    for (size_t i = 0; i < app->n_functions; i++)
+        if (app->functions[i].url && str_ieq(app->functions[i].name, id)) return &app->functions[i];
+    return NULL;
+}
+
+static void run_url(struct route_ticket *t, const struct function *f) {
+    struct route_match m = {.function = f};
+    struct err e;
+    t->url = true;
+    if (url_decode(t->req->arena, t->req->path, false, &m.path, &e))
+        finish_error(t, 400, "bad_request", e.msg);
+    else
+        run_function(t, &m);
+}
+
 static void dispatch(struct route_ticket *t) {
     struct route_match m;
     struct err e;
     struct http_request *q = t->req;
+    const struct app *app = t->route->cfg.app;
+    const struct function *url = app->has_urls ? url_of(app, http_header(q, "Host")) : NULL;
+    if (url) {
+        run_url(t, url);
+        return;
+    }
     if (table_match(&t->route->table, q->arena, q->method, q->path, &m, &e))
         finish_error(t, 400, "bad_request", e.msg);
     else if (m.target && cors_enabled(&t->route->cfg.app->cors) && cors_is_preflight(q))

@@ -78,6 +78,8 @@ static void push_functions(lua_State *L, const struct app *a) {
         number(L, "timeout_ms", f->timeout_ms);
         number(L, "memory_bytes", (int64_t)f->memory_bytes);
         number(L, "index", (int64_t)f->index);
+        boolean(L, "url", f->url);
+        boolean(L, "stream", f->stream);
         lua_newtable(L);
         for (size_t k = 0; k < f->n_env; k++) {
             lua_pushlstring(L, f->env[k].name.p, f->env[k].name.n);

@@ -362,4 +362,31 @@ describe("route", function()
       assert.matches("neither a literal nor a {parameter}", refused("GET /a/x{id}"))
     end)
   end)
+
+  describe("a function's URL", function()
+    local function ask_url(line, host)
+      return (ask(line, { headers = { Host = host, Origin = "https://there" } }))
+    end
+    before_each(function()
+      rig = assert(t.open { root = dir, cors = { origin = "*" }, routes = { { "GET /one", "one" } }, functions = {
+        { name = "one", dir = dir, module = "h", field = "one" },
+        { name = "Echo", dir = dir, module = "h", field = "echo", url = 1 } } })
+    end)
+
+    it("is a host of its own, whatever the path, method and template's routes", function()
+      for _, host in ipairs { "echo.lambda-url.localhost:8080", "Echo.lambda-url.eu-west-1.on.aws" } do
+        local answer = ask_url("DELETE /one/a%20b", host)
+        assert.equal(200, answer.status)
+        assert.matches('"path":"/one/a b"', answer.body)
+        assert.is_nil(answer.headers["Access-Control-Allow-Origin"])
+      end
+      assert.equal(400, ask_url("GET /%zz", "echo.lambda-url.localhost").status)
+    end)
+
+    it("is none for functions without", function()
+      assert.matches('"fn":"one"', ask_url("GET /one", "one.lambda-url.localhost").body)
+      assert.equal(404, ask_url("GET /two", "nobody.lambda-url.localhost").status)
+      assert.equal(404, ask_url("GET /two", "echo.localhost").status)
+    end)
+  end)
 end)
