@@ -94,6 +94,25 @@ static struct str tidied(struct template *t, struct str path) {
     return as_written.st_dev == as_tidied.st_dev && as_written.st_ino == as_tidied.st_ino ? out : path;
 }
 
+struct str template_dir(struct template *t, struct str uri, int line, struct str where) {
+    struct str dir = tidied(t, fs_join(t->a, t->app->dir, uri));
+    if (!fs_is_dir(dir.p)) template_problem(t, line, where, "there is no directory %s", dir.p);
+    return dir;
+}
+
+/* A directory of handlers, or a package that is made of Metadata.Perigee.Handlers and need not be there yet. */
+static struct str code_dir(struct template *t, struct str uri, int line, struct str where) {
+    if (str_find(uri, STR("://"), 0) >= 0)
+        template_problem(t, line, where, "must be a directory or a .zip, not %.*s", STR_ARG(uri));
+    else if (!str_ends(uri, STR(".zip")))
+        return template_dir(t, uri, line, where);
+    else if (!t->handlers.p)
+        template_problem(t, line, where,
+                         "%.*s is a package: Metadata.Perigee.Handlers must name the directory of its handlers",
+                         STR_ARG(uri));
+    return t->handlers.p ? t->handlers : STR(".");
+}
+
 static void read_code(struct template *t, const struct yaml *props, struct str where, struct function *f) {
     struct str uri = STR("."), runtime = STR("provided.al2023"), package = STR("Zip");
     const struct yaml *v = yaml_get(props, "CodeUri");
@@ -107,11 +126,15 @@ static void read_code(struct template *t, const struct yaml *props, struct str w
     }
     if (template_text(t, props, "PackageType", where, &package) && !str_is(package, "Zip"))
         template_problem(t, props->line, where, "PackageType %.*s is not supported", STR_ARG(package));
-    f->code_dir = tidied(t, fs_join(t->a, t->app->dir, uri));
-    if (str_find(uri, STR("://"), 0) >= 0)
-        template_problem(t, line, where, "CodeUri must be a directory, not %.*s", STR_ARG(uri));
-    else if (!fs_is_dir(f->code_dir.p))
-        template_problem(t, line, where, "CodeUri: there is no directory %s", f->code_dir.p);
+    f->code_dir = code_dir(t, uri, line, template_path(t, where, "CodeUri"));
+}
+
+/* ==== asynchronous invocations: a schedule's run is never repeated locally ==== */
+
+static void check_invoke_config(struct template *t, const struct yaml *props, struct str where) {
+    const struct yaml *v = template_map(t, props, "EventInvokeConfig", where);
+    where = template_path(t, where, "EventInvokeConfig");
+    if (v) template_check_keys(t, v, where, NULL, "MaximumEventAgeInSeconds MaximumRetryAttempts");
 }
 
 /* ==== one function ==== */
@@ -132,6 +155,7 @@ static void read_function(struct template *t, struct str id, struct function *f,
     f->name = id;
     read_handler(t, props, where, f);
     read_code(t, props, where, f);
+    check_invoke_config(t, props, where);
     template_int(t, props, "Timeout", where, 1, 900, &timeout);
     template_int(t, props, "MemorySize", where, 128, 10240, &memory);
     f->timeout_ms = (uint32_t)timeout * 1000;

@@ -4,7 +4,7 @@
 
 #define FUNCTION_USED                                                                                                  \
     "Handler CodeUri Timeout MemorySize Environment Policies Role Events FunctionName Runtime PackageType "            \
-    "FunctionUrlConfig"
+    "EventInvokeConfig FunctionUrlConfig"
 #define FUNCTION_CLOUD                                                                                                 \
     "Description Architectures Tags Tracing Layers VpcConfig KmsKeyArn EphemeralStorage ReservedConcurrentExecutions " \
     "ProvisionedConcurrencyConfig AutoPublishAlias DeploymentPreference LoggingConfig SnapStart PermissionsBoundary "  \
@@ -46,6 +46,10 @@ static const struct template_type types[] = {
      "Description Path"},
     {"AWS::SQS::QueuePolicy", KIND_OTHER, NULL, "", "PolicyDocument Queues"},
     {"AWS::S3::BucketPolicy", KIND_OTHER, NULL, "", "PolicyDocument Bucket"},
+    {"AWS::SNS::Topic", KIND_TOPIC, "TopicName", "TopicName",
+     "DisplayName KmsMasterKeyId SignatureVersion TracingConfig DataProtectionPolicy Tags"},
+    {"AWS::SNS::TopicPolicy", KIND_OTHER, NULL, "", "PolicyDocument Topics"},
+    {"AWS::SNS::Subscription", KIND_OTHER, NULL, "Protocol", "TopicArn Endpoint Region"},
     {"AWS::Logs::LogGroup", KIND_OTHER, "LogGroupName", "LogGroupName",
      "RetentionInDays KmsKeyId LogGroupClass DataProtectionPolicy Tags"},
     {"AWS::CloudWatch::Alarm", KIND_OTHER, "AlarmName", "AlarmName",
@@ -234,6 +238,8 @@ struct str template_arn(struct template *t, struct str logical_id) {
         return arn(t, "iam", false, true, "role/", name);
     case KIND_MANAGED_POLICY:
         return arn(t, "iam", false, true, "policy/", name);
+    case KIND_TOPIC:
+        return arn(t, "sns", true, true, "", name);
     default:
         break;
     }
@@ -309,15 +315,18 @@ struct yaml *template_ref(struct template *t, struct str name, int line, struct 
         refuse(t, r, name, why, line, where);
         return unknown(t, line);
     }
+    enum template_kind kind = template_type(r)->kind;
     value = template_name(t, name);
-    if (template_type(r)->kind == KIND_QUEUE) value = queue_url(t, value);
-    if (template_type(r)->kind == KIND_MANAGED_POLICY) value = template_arn(t, name);
+    if (kind == KIND_QUEUE) value = queue_url(t, value);
+    if (kind == KIND_MANAGED_POLICY || kind == KIND_TOPIC) value = template_arn(t, name);
     return template_scalar(t, line, value);
 }
 
 static struct str attribute_of(struct template *t, const struct template_type *type, struct str id, struct str attr) {
     struct str name = template_name(t, id);
     if (type->kind == KIND_QUEUE && str_is(attr, "QueueName")) return name;
+    if (type->kind == KIND_TOPIC && str_is(attr, "TopicName")) return name;
+    if (type->kind == KIND_TOPIC) return str_is(attr, "TopicArn") ? template_arn(t, id) : STR("");
     if (type->kind == KIND_QUEUE && str_is(attr, "QueueUrl")) return queue_url(t, name);
     if (type->kind == KIND_BUCKET && str_is(attr, "DomainName"))
         return arena_printf(t->a, "%.*s.s3.%s", STR_ARG(name), app_url_suffix(t->o->partition));
@@ -353,6 +362,15 @@ static void check_depends(struct template *t, const struct yaml *r, struct str w
             template_problem(t, d->line, where, "DependsOn: there is no resource %.*s", STR_ARG(names[i]));
 }
 
+/* Whom alarms tell is no matter here; what a topic starts is: nothing publishes locally. */
+static void check_subscription(struct template *t, const struct yaml *props, struct str where) {
+    struct str protocol = STR("");
+    if (!template_text(t, props, "Protocol", where, &protocol)) return;
+    if (!template_word("email email-json sms http https application firehose", protocol))
+        template_problem(t, yaml_get(props, "Protocol")->line, where,
+                         "Protocol %.*s is not supported: no topic starts anything locally", STR_ARG(protocol));
+}
+
 static void check_resource(struct template *t, const struct yaml *id, const struct yaml *r) {
     struct str where = resource_path(t, id->text);
     const struct yaml *type = yaml_get(r, "Type");
@@ -370,7 +388,9 @@ static void check_resource(struct template *t, const struct yaml *id, const stru
     const struct yaml *props = yaml_get(r, "Properties");
     if (props) template_check_keys(t, props, template_path(t, where, "Properties"), known->used, known->cloud);
     /* Resolving finds references that lead nowhere also where nothing else reads the value. */
-    if (known->kind == KIND_OTHER) template_properties(t, id->text, &where);
+    if (known->kind < KIND_TOPIC) return;
+    props = template_properties(t, id->text, &where);
+    if (str_is(type->text, "AWS::SNS::Subscription")) check_subscription(t, props, where);
 }
 
 static void check_globals(struct template *t) {
@@ -379,7 +399,11 @@ static void check_globals(struct template *t) {
         const struct yaml *g = globals_of(t, k);
         struct str where = STR("Globals");
         const char *section = strrchr(types[k].type, ':') + 1;
-        if (g) template_check_keys(t, g, template_path(t, where, section), types[k].used, types[k].cloud);
+        if (!g) continue;
+        where = template_path(t, where, section);
+        template_check_keys(t, g, where, types[k].used, types[k].cloud);
+        /* Of an API that SAM makes, nothing else reads more than CORS. */
+        if (k == KIND_API || k == KIND_HTTP_API) template_resolve(t, g, where);
     }
 }
 

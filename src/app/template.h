@@ -17,7 +17,9 @@ enum template_kind {
     KIND_ROLE,
     KIND_POLICY,
     KIND_MANAGED_POLICY,
-    KIND_OTHER /* matters in the cloud only */
+    /* What matters in the cloud only: */
+    KIND_TOPIC,
+    KIND_OTHER
 };
 
 struct template_type {
@@ -39,6 +41,7 @@ struct template {
     struct arena *problems_arena;
     const struct app_options *o;
     const struct yaml *root, *parameters, *conditions, *mappings, *resources, *globals;
+    struct str handlers; /* Metadata.Perigee.Handlers as a path; p NULL: none */
     struct template_problem *problems;
     size_t n_problems, cap_problems;
     int depth; /* of references being followed: a circle never ends */
@@ -80,6 +83,10 @@ struct yaml *template_attribute(struct template *t, struct str name, struct str 
 void template_check_resources(struct template *t);
 /* Resolved properties of a resource, Globals merged in. Never NULL. */
 struct yaml *template_properties(struct template *t, struct str logical_id, struct str *ret_where);
+
+/* ---- functions.c ---- */
+/* The path of a directory that the template names relative to its own. It is noted when there is none. */
+struct str template_dir(struct template *t, struct str uri, int line, struct str where);
 
 /* ---- values.c: reading resolved maps. A missing value leaves *ret as it is; a wrong one is noted and leaves it too.
  * ---- */

@@ -99,8 +99,8 @@ Resources:
         has_problem("8: Resources.F.Properties.Timeout: must be a whole number from 1 to 900, not '901'", fn "      Timeout: 901\n")
         has_problem("8: Resources.F.Properties.MemorySize: must be a whole number from 128 to 10240", fn "      MemorySize: 64\n")
         has_problem("8: Resources.F.Properties.Timeout: must be a whole number", fn "      Timeout: [1]\n")
-        has_problem("8: Resources.F.Properties: CodeUri: there is no directory /tmp/no/such", fn "      CodeUri: no/such\n")
-        has_problem("CodeUri must be a directory, not s3://b/k", fn "      CodeUri: s3://b/k\n")
+        has_problem("8: Resources.F.Properties.CodeUri: there is no directory /tmp/no/such", fn "      CodeUri: no/such\n")
+        has_problem("CodeUri: must be a directory or a .zip, not s3://b/k", fn "      CodeUri: s3://b/k\n")
         has_problem("Environment.Variables: 1X is no name for a variable", fn "      Environment: { Variables: { 1X: a } }\n")
         has_problem("AWS_REGION is set by Lambda itself", fn "      Environment: { Variables: { AWS_REGION: a } }\n")
         has_problem("Environment.Variables.A: must be a string", fn "      Environment: { Variables: { A: [b] } }\n")
@@ -112,6 +112,67 @@ Resources:
         has_problem("Runtime nodejs20.x is not supported", (fn():gsub("provided.al2023", "nodejs20.x", 1)))
         has_problem("needs a Handler", (fn():gsub("      Handler: m.f\n", "")))
         has_problem("needs a Runtime", (fn():gsub("      Runtime: provided.al2023\n", "")))
+    end)
+end)
+
+describe("packages", function()
+    local packed = fn "      CodeUri: no/such.zip\n"
+
+    it("are run from the directory that they are made of, and need not be there", function()
+        local app = load("Metadata: { Perigee: { Handlers: . } }\n" .. packed)
+        assert.equal("/tmp/.", app.functions.F.code_dir)
+    end)
+
+    it("leave functions with a directory of their own alone", function()
+        local app = load("Metadata: { Perigee: { Handlers: /usr } }\n" .. packed ..
+            "  G: { Type: AWS::Serverless::Function, Properties: { Runtime: provided.al2023, Handler: m.f, CodeUri: . } }\n")
+        assert.same({ "/usr", "/tmp/." }, { app.functions.F.code_dir, app.functions.G.code_dir })
+    end)
+
+    it("need to be told of that directory", function()
+        has_problem("Resources.F.Properties.CodeUri: no/such.zip is a package: Metadata.Perigee.Handlers must name the directory", packed)
+        local list = problems("Metadata: { Perigee: { Handlers: no/such } }\n" .. packed)
+        assert.equal(1, #list, table.concat(list, "\n"))
+        assert.matches("2: Metadata.Perigee.Handlers: there is no directory /tmp/no/such", list[1], 1, true)
+        has_problem("Metadata.Perigee.Handlers: must be a string", "Metadata: { Perigee: { Handlers: [a] } }\n" .. packed)
+    end)
+end)
+
+describe("what only matters in the cloud", function()
+    local function topic(more) return fn() .. "  T: { Type: AWS::SNS::Topic }\n" .. more end
+
+    it("is accepted: topics of alarms, retries of asynchronous invocations, deletion policies, limits and logs of APIs", function()
+        local app = load([[
+Globals:
+  HttpApi: { DefaultRouteSettings: { ThrottlingRateLimit: 5 }, AccessLogSettings: { DestinationArn: !GetAtt Log.Arn, Format: x } }
+]] .. fn [[
+      EventInvokeConfig: { MaximumRetryAttempts: 0, MaximumEventAgeInSeconds: 60 }
+      Environment: { Variables: { A: !Ref T, B: !GetAtt T.TopicName, C: !GetAtt T.TopicArn } }
+  Log: { Type: AWS::Logs::LogGroup, DeletionPolicy: Retain, UpdateReplacePolicy: Retain }
+  T: { Type: AWS::SNS::Topic }
+  P: { Type: AWS::SNS::TopicPolicy, Properties: { Topics: [!Ref T], PolicyDocument: {} } }
+  S: { Type: AWS::SNS::Subscription, Properties: { TopicArn: !Ref T, Protocol: email, Endpoint: a@b.example } }
+  A: { Type: AWS::CloudWatch::Alarm, Properties: { AlarmActions: [!Ref T] } }
+]])
+        local arn = "arn:aws:sns:us-east-1:000000000000:T"
+        assert.same({ A = arn, B = "T", C = arn }, app.functions.F.env)
+    end)
+
+    it("is not what starts something or keeps failures", function()
+        has_problem("S.Properties: Protocol lambda is not supported: no topic starts anything locally",
+            topic "  S: { Type: AWS::SNS::Subscription, Properties: { TopicArn: !Ref T, Protocol: lambda, Endpoint: !GetAtt F.Arn } }\n")
+        has_problem("Resources.U.Properties.Subscription: is not supported",
+            topic "  U: { Type: AWS::SNS::Topic, Properties: { Subscription: [] } }\n")
+        has_problem("S.Properties.FilterPolicy: is not supported",
+            topic "  S: { Type: AWS::SNS::Subscription, Properties: { TopicArn: !Ref T, Protocol: sms, FilterPolicy: {} } }\n")
+        has_problem("T has no attribute 'Arn' that is supported", topic "  A: { Type: AWS::CloudWatch::Alarm, Properties: { AlarmActions: [!GetAtt T.Arn] } }\n")
+        has_problem("Resources.F.Properties.EventInvokeConfig.DestinationConfig: is not supported",
+            fn "      EventInvokeConfig: { DestinationConfig: {} }\n")
+    end)
+
+    it("is held to its references", function()
+        has_problem("Globals.HttpApi.AccessLogSettings.DestinationArn: refers to Nowhere",
+            "Globals: { HttpApi: { AccessLogSettings: { DestinationArn: !GetAtt Nowhere.Arn } } }\n" .. fn())
     end)
 end)
 
@@ -508,10 +569,11 @@ describe("permissions", function()
         fails("Policies.S3ReadPolicy.Bucket: is not supported", "        - S3ReadPolicy: { Bucket: b }\n")
         fails("managed policy PowerUserAccess is not known", "        - PowerUserAccess\n")
         fails("Statement.Condition: is not supported", "        - Statement: [{ Effect: Allow, Action: a:b, Resource: '*', Condition: {} }]\n")
-        fails("Statement.NotAction: is not supported", "        - Statement: [{ Effect: Allow, NotAction: a:b, Resource: '*' }]\n")
+        fails("Statement: Action and NotAction exclude each other", "        - Statement: [{ Effect: Allow, Action: a:b, NotAction: a:c, Resource: '*' }]\n")
+        fails("Statement.Principal: is not supported", "        - Statement: [{ Effect: Allow, Action: a:b, Principal: '*', Resource: '*' }]\n")
         fails("Effect must be Allow or Deny", "        - Statement: [{ Effect: Perhaps, Action: a:b, Resource: '*' }]\n")
         fails("'GetItem' is no action", "        - Statement: [{ Effect: Allow, Action: GetItem, Resource: '*' }]\n")
-        fails("needs Action and Resource", "        - Statement: [{ Effect: Allow, Action: a:b }]\n")
+        fails("needs Resource or NotResource", "        - Statement: [{ Effect: Allow, Action: a:b }]\n")
         has_problem("Role arn:aws:iam::1:role/x is no role of this template", fn "      Role: arn:aws:iam::1:role/x\n")
         has_problem("Policies has no effect beside Role", fn "      Role: arn:aws:iam::1:role/x\n      Policies: []\n")
     end)
