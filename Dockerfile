@@ -1,8 +1,9 @@
-# Two images of one build. docs/lambda.md, "Packaging", says how to run them; ./dev image-check goes through these steps
+# The images of one build. docs/lambda.md, "Packaging", says how to run them; ./dev image-check goes through these steps
 # without Docker.
 #
 #   docker build --target server -t perigee .
 #   docker build --target lambda -t perigee-lambda .          # --platform linux/arm64: for Lambda on Graviton
+#   docker build --target runtime --output arm64 --platform linux/arm64 .       # for `perigee package --runtime arm64`
 
 ARG BASE=debian:12-slim
 # The lambda image needs nothing of its base, which may be `scratch` too.
@@ -12,6 +13,10 @@ FROM ${BASE} AS build
 WORKDIR /src
 COPY . .
 RUN docker/build.sh /out
+
+# What Lambda packages are made of beside handlers, to be taken out of the image.
+FROM scratch AS runtime
+COPY --from=build /out/runtime/ /
 
 # `perigee serve` on the data volume /data. It listens on all addresses, so it wants the secrets that the template
 # requires off loopback: -e PERIGEE_PAYMENTS_SECRET=...

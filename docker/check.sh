@@ -45,12 +45,17 @@ base() {
 
 begin_stage() { # IMAGE as NAME
   stage=$3
-  case $1 in "\${BASE}" | "\${LAMBDA_BASE}") ;; *) fail "FROM $1: unknown" ;; esac
-  base
   say "stage $stage"
   rm -rf "${work:?}/$stage"
-  cp -a "$work/base" "$work/$stage"
-  cp /etc/resolv.conf "$work/$stage/etc/resolv.conf"
+  case $1 in
+    scratch) mkdir "$work/$stage" ;;
+    "\${BASE}" | "\${LAMBDA_BASE}")
+      base
+      cp -a "$work/base" "$work/$stage"
+      cp /etc/resolv.conf "$work/$stage/etc/resolv.conf"
+      ;;
+    *) fail "FROM $1: unknown" ;;
+  esac
   workdir_of[$stage]=/
   user_of[$stage]=0:0
 }
