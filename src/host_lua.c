@@ -7,6 +7,7 @@
  * - h:run_schedule(name), h:advance(ms), h:now(), h:reload() -> version, h:close()
  * - h:aws(service, action, params[, body]) -> result | nil, err
  * - h:cloud{...}, h:mailbox(), h:fault(name, n): of the embedded engine
+ * - manifest{...}: what a package says of the template, as JSON
  * - inspect{...}, check{...}, try_port(host, port), try_data(dir): for the doctor, see host.h
  *
  * Everything a handle needs hangs off the userdata, so an error anywhere frees it with the handle. */
@@ -152,6 +153,20 @@ static int check_all(lua_State *L) {
     lua_pushnil(L);
     lua_pushstring(L, i->lines.n ? buf_cstr(&i->lines) : e.msg);
     return 2;
+}
+
+/* manifest{template=, parameters=} -> the text of perigee.json, or nil, err */
+static int manifest(lua_State *L) {
+    struct perigee_config c = perigee_defaults();
+    struct err e = {0};
+    struct app *app = NULL;
+    inspection_config(L, &c);
+    struct inspection *i = inspection_new(L);
+    if (host_load_app(&c, NULL, &i->arena, NULL, &app, &e)) return fail(L, &e);
+    app_manifest_write(app, &i->lines);
+    app_free(app);
+    lua_pushstring(L, buf_cstr(&i->lines));
+    return 1;
 }
 
 static int outcome(lua_State *L, int rc, const struct err *e) {
@@ -411,8 +426,9 @@ static const luaL_Reg methods[] = {
     {"__close", host_close},   {NULL, NULL},
 };
 
-static const luaL_Reg functions[] = {{"open", host_open},    {"inspect", inspect},   {"check", check_all},
-                                     {"try_port", try_port}, {"try_data", try_data}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"open", host_open},    {"inspect", inspect},   {"check", check_all}, {"manifest", manifest},
+    {"try_port", try_port}, {"try_data", try_data}, {NULL, NULL}};
 
 int host_lua_open(lua_State *L) {
     luaL_newmetatable(L, HANDLE);
