@@ -76,12 +76,13 @@ function support.cloud(opts)
   return self:launch(opts, "cloud --port 0 --data " .. support.quote(self.data))
 end
 
---- @param opts? { args?: string, env?: string, bin?: string, wrap?: string, exec?: string }
---- Starts `perigee runtime-api` on free ports, with `exec` or the bootstrap that does what its events say.
+--- @param opts? { args?: string, env?: string, bin?: string, wrap?: string, exec?: string|false }
+--- Starts `perigee runtime-api` on free ports, with `exec` or the bootstrap that does what its events say; false: none.
 function support.runtime_api(opts)
   opts = opts or {}
   local self = setmetatable({ dir = support.tmpdir() }, Server)
-  return self:launch(opts, "runtime-api --port 0 --exec " .. support.quote(opts.exec or support.bootstrap))
+  local exec = opts.exec ~= false and "--exec " .. support.quote(opts.exec or support.bootstrap) or ""
+  return self:launch(opts, "runtime-api --port 0 " .. exec)
 end
 
 function Server:launch(opts, command)
