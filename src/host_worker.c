@@ -94,6 +94,7 @@ static int open_script(struct worker *w, struct err *e) {
 
 static int open_route(struct worker *w, struct err *e) {
     struct perigee *p = w->host;
+    const struct aws_identity *id = &cloud_backend(&w->conn)->id;
     struct route_config c = {
         .app = p->app,
         .script = w->script,
@@ -105,6 +106,10 @@ static int open_route(struct worker *w, struct err *e) {
         .development = p->config.development,
         .ready = worker_ready,
         .ready_ud = w,
+        .region = id->region,
+        .account = id->account,
+        .partition = id->partition,
+        .clock = p->clock,
     };
     return route_open(&c, &w->route, e);
 }

@@ -38,10 +38,12 @@ struct app_options {
     size_t n_names;
 };
 
+enum app_payload { APP_REST_V1, APP_HTTP_V1, APP_HTTP_V2 }; /* the documents that its API sends */
 struct app_route {
     struct str method; /* "GET", or "ANY" */
     struct str path;   /* "/orders/{id}", greedy "{proxy+}" allowed at the end */
     const struct function *function;
+    enum app_payload payload;
     int line;
 };
 
@@ -95,6 +97,7 @@ struct app_cors { /* of the API: empty allow_origins means no CORS */
     struct str allow_methods, allow_headers, expose_headers; /* joined with ", " */
     int64_t max_age_s;                                       /* -1: not given */
     bool allow_credentials;
+    bool rest; /* of a REST API, which leaves the headers of answers to its functions */
 };
 
 struct app_problem {
@@ -146,7 +149,8 @@ const struct function *app_function(const struct app *a, struct str name);
 /* -- the manifest: what a packaged function must know of its template, without YAML (perigee.json beside the bootstrap)
  * --
  * {"version":1, "handlers":{"orders.create":{"functions":["CreateOrder"], "routes":[["POST","/orders"]],
- * "report_failures":true, "stream":false}, ...}} */
+ * "report_failures":true, "stream":false}, ...}, "cors":{"origins":["*"], "expose":"", "credentials":false}}
+ * cors: only what functions of a REST API must send themselves. */
 void app_manifest_write(const struct app *a, struct buf *b);
 struct app_manifest {
     struct app *app; /* one function, its routes; no resources. Freed with app_free */

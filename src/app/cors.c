@@ -77,7 +77,7 @@ static void any_origin(struct template *t, struct str origin, struct app_cors *c
 
 static void read_cors(struct template *t, const struct yaml *v, struct str where, bool rest) {
     struct app_cors c = {
-        .max_age_s = -1, .allow_methods = STR(""), .allow_headers = STR(""), .expose_headers = STR("")};
+        .rest = rest, .max_age_s = -1, .allow_methods = STR(""), .allow_headers = STR(""), .expose_headers = STR("")};
     if (template_broken(v)) return;
     if (v->type == YAML_MAP)
         read_cors_map(t, v, where, rest, &c);

@@ -58,19 +58,29 @@ static bool same_shape(struct str a, struct str b) {
     return !a.p && !b.p;
 }
 
-static void read_route(struct template *t, const struct function *f, const struct yaml *props, int line,
+/* PayloadFormatVersion of an HTTP API's integration; REST APIs have none. */
+static enum app_payload payload_of(struct template *t, const struct yaml *props, int line, bool rest,
+                                   struct str where) {
+    struct str version = STR("2.0");
+    if (!template_text(t, props, "PayloadFormatVersion", where, &version) || rest || str_is(version, "2.0"))
+        return rest ? APP_REST_V1 : APP_HTTP_V2;
+    if (!str_is(version, "1.0"))
+        template_problem(t, line, where, "PayloadFormatVersion %s is not supported (1.0 and 2.0 are)", version.p);
+    return APP_HTTP_V1;
+}
+
+static void read_route(struct template *t, const struct function *f, const struct yaml *props, int line, bool rest,
                        struct str where, struct template_events *out) {
     struct app_route r = {.function = f, .line = line, .path = STR(""), .method = STR("")};
-    struct str version = STR("2.0");
-    template_check_keys(t, props, where, "Path Method PayloadFormatVersion", "RestApiId ApiId RouteSettings");
+    template_check_keys(t, props, where, rest ? "Path Method" : "Path Method PayloadFormatVersion",
+                        "RestApiId ApiId RouteSettings");
     bool complete =
         (int)template_text(t, props, "Path", where, &r.path) & (int)template_text(t, props, "Method", where, &r.method);
     if (!complete) {
         template_problem(t, line, where, "needs Path and Method");
         return;
     }
-    if (template_text(t, props, "PayloadFormatVersion", where, &version) && !str_is(version, "2.0"))
-        template_problem(t, line, where, "PayloadFormatVersion %s is not supported (2.0 is)", version.p);
+    r.payload = payload_of(t, props, line, rest, where);
     r.method = method_of(t, r.method);
     if (!template_word("ANY GET HEAD POST PUT PATCH DELETE OPTIONS", r.method))
         template_problem(t, line, where, "Method %s is not supported", r.method.p);
@@ -217,7 +227,7 @@ void template_read_event(struct template *t, const struct function *f, struct st
     template_text(t, event, "Type", where, &type);
     where = template_path(t, where, "Properties");
     if (str_is(type, "Api") || str_is(type, "HttpApi"))
-        read_route(t, f, props, event->line, where, out);
+        read_route(t, f, props, event->line, str_is(type, "Api"), where, out);
     else if (str_is(type, "SQS"))
         read_feed(t, f, props, event->line, where, out);
     else if (str_is(type, "Schedule"))

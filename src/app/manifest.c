@@ -51,6 +51,20 @@ static bool streams(const struct app *a, const struct function *f) {
     return false;
 }
 
+/* An HTTP API adds the headers itself. */
+static void write_cors(const struct app_cors *c, struct buf *b) {
+    bool any = false;
+    if (!c->rest || !c->n_origins) return;
+    buf_c(b, ",\"cors\":{\"origins\":[");
+    for (size_t i = 0; i < c->n_origins; i++) {
+        separate(b, &any);
+        json_write_str(b, c->allow_origins[i]);
+    }
+    buf_c(b, "],\"expose\":");
+    json_write_str(b, c->expose_headers);
+    buf_printf(b, ",\"credentials\":%s}", c->allow_credentials ? "true" : "false");
+}
+
 static bool is_first(const struct app *a, const struct function *f) {
     for (size_t i = 0; i < f->index; i++)
         if (same_handler(&a->functions[i], f)) return false;
@@ -70,7 +84,9 @@ void app_manifest_write(const struct app *a, struct buf *b) {
         buf_printf(b, "],\"report_failures\":%s,\"stream\":%s}", reports(a, f) ? "true" : "false",
                    streams(a, f) ? "true" : "false");
     }
-    buf_c(b, "}}");
+    buf_c(b, "}");
+    write_cors(&a->cors, b);
+    buf_c(b, "}");
 }
 
 /* ==== reading ==== */
@@ -120,6 +136,32 @@ static int read_entry(const struct json *entry, struct str handler, struct app_m
     return read_flag(entry, handler, "report_failures", &m->report_failures, e);
 }
 
+static int read_origins(struct app *a, const struct json *list, struct err *e) {
+    if (!json_is(list, JSON_ARR) || !list->n)
+        return err_set(e, ERR_CONFIG, "perigee.json: cors.origins must be a list of origins");
+    struct str *origins = ARENA_ARRAY(&a->arena, struct str, list->n);
+    for (uint32_t i = 0; i < list->n; i++) {
+        if (!json_str(&list->items[i]).n)
+            return err_set(e, ERR_CONFIG, "perigee.json: cors.origins must be a list of origins");
+        origins[i] = list->items[i].s;
+    }
+    a->cors.allow_origins = origins;
+    a->cors.n_origins = list->n;
+    return 0;
+}
+
+static int read_cors(struct app *a, const struct json *cors, struct err *e) {
+    const struct json *flag = json_get(cors, "credentials");
+    if (!cors) return 0;
+    if (!json_is(cors, JSON_OBJ)) return err_set(e, ERR_CONFIG, "perigee.json: cors must be an object");
+    if (read_origins(a, json_get(cors, "origins"), e)) return -1;
+    if (flag && !json_bool(flag, &a->cors.allow_credentials))
+        return err_set(e, ERR_CONFIG, "perigee.json: cors.credentials must be true or false");
+    a->cors.expose_headers = json_get_s(cors, "expose");
+    a->cors.rest = true;
+    return 0;
+}
+
 static int read_text(struct str text, struct str handler, struct app_manifest *m, struct err *e) {
     struct json doc;
     int64_t version = 0;
@@ -130,6 +172,7 @@ static int read_text(struct str text, struct str handler, struct app_manifest *m
         return err_set(e, ERR_CONFIG, "perigee.json: version must be %d", MANIFEST_VERSION);
     const struct json *handlers = json_get(&doc, "handlers");
     if (!json_is(handlers, JSON_OBJ)) return err_set(e, ERR_CONFIG, "perigee.json: handlers must be an object");
+    if (read_cors(m->app, json_get(&doc, "cors"), e)) return -1;
     return read_entry(json_get_str(handlers, handler), handler, m, e);
 }
 

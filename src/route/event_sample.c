@@ -108,9 +108,7 @@ int event_find_route(const struct app *app, struct arena *a, struct str method, 
     if (table_build(&t, app, e)) return -1;
     int rc = table_match(&t, a, method, path, &m, e);
     if (!rc) {
-        *ret_route = NULL;
-        for (size_t i = 0; m.function && i < m.target->n_routes && !*ret_route; i++)
-            if (m.target->routes[i]->function == m.function) *ret_route = m.target->routes[i];
+        *ret_route = m.route;
         *ret_n = m.n_params;
         struct script_param *params = ARENA_ARRAY(a, struct script_param, m.n_params + 1);
         for (size_t i = 0; i < m.n_params; i++)

@@ -5,10 +5,17 @@
 #include "route/route.h"
 #include "route/table.h"
 
+/* What a handler's request.event is made of under `perigee serve`. */
+struct route_document {
+    const struct route *route;
+    const struct app_route *of;
+};
+
 struct route {
     struct route_config cfg;
     struct route_table table;
-    const struct function *own_of; /* the function of `own`, the table of its routes alone; NULL: not built yet */
+    struct route_document *documents; /* by index of the app's routes */
+    const struct function *own_of;    /* the function of `own`, the table of its routes alone; NULL: not built yet */
     struct route_table own;
     struct list live, spare; /* of struct route_ticket */
 };

@@ -26,7 +26,7 @@ static void refused(struct route_run *run, const struct err *why) {
 /* API Gateway and function URLs add CORS headers by themselves, but for the proxy integrations of REST APIs. */
 static void add_cors(struct route_run *run, struct http_response *res) {
     const struct app_cors *cors = &run->route->cfg.app->cors;
-    if (run->http.kind == EVENT_REST_V1 && cors_enabled(cors)) cors_add(cors, &run->http.request, res);
+    if (run->http.kind == EVENT_REST_V1 && cors->rest && cors_enabled(cors)) cors_add(cors, &run->http.request, res);
 }
 
 static struct http_stream *stream_of(const struct route_run *run) {
@@ -178,10 +178,10 @@ void invoke_http(struct route_run *run) {
         return;
     }
     set_ids(run);
-    if (!run->http.path.p)
-        end_error(run, 400, "bad_request", "the path has a bad percent escape, or is not UTF-8");
-    else if (run->http.params_known || !has_routes(run))
+    if (!run->http.params_known && has_routes(run))
+        find_route(run);
+    else if (run->http.path.p)
         run_function(run);
     else
-        find_route(run);
+        end_error(run, 400, "bad_request", "the path has a bad percent escape, or is not UTF-8");
 }

@@ -69,6 +69,22 @@ static void on_job(void *ud, struct script_reply *reply) {
     finish(t, &res);
 }
 
+/* request.event: what the API of the route would have sent. */
+static int make_document(void *ud, const struct script_job *job, struct arena *a, struct json *ret, struct err *e) {
+    static const enum event_kind kinds[] = {
+        [APP_REST_V1] = EVENT_REST_V1, [APP_HTTP_V1] = EVENT_HTTP_V1, [APP_HTTP_V2] = EVENT_HTTP_V2};
+    const struct route_document *d = ud;
+    const struct route_config *cfg = &d->route->cfg;
+    struct event_route r = {.pattern = d->of->path,
+                            .params = job->params,
+                            .n_params = job->n_params,
+                            .region = cfg->region,
+                            .account = cfg->account,
+                            .partition = cfg->partition,
+                            .unix_ms = clock_ms(cfg->clock)};
+    return event_make_http(a, kinds[d->of->payload], job->http, &r, ret, e);
+}
+
 static void run_function(struct route_ticket *t, const struct route_match *m) {
     struct script_job job = {.kind = SCRIPT_HTTP,
                              .function = m->function,
@@ -77,6 +93,8 @@ static void run_function(struct route_ticket *t, const struct route_match *m) {
                              .stream = stream_open(t, t->req->stream, !t->url),
                              .http = t->req,
                              .path = m->path,
+                             .make_document = make_document,
+                             .make_ud = &t->route->documents[m->route - t->route->cfg.app->routes],
                              .params = m->params,
                              .n_params = m->n_params};
     t->function = m->function;
@@ -208,6 +226,9 @@ int route_open(const struct route_config *c, struct route **ret, struct err *e) 
         free(r);
         return -1;
     }
+    r->documents = calloc(c->app->n_routes + 1, sizeof *r->documents);
+    if (!r->documents) fatal("out of memory for a router");
+    for (size_t i = 0; i < c->app->n_routes; i++) r->documents[i] = (struct route_document){r, &c->app->routes[i]};
     *ret = r;
     return 0;
 }
@@ -226,5 +247,6 @@ void route_close(struct route *r) {
     for (struct list *n; (n = list_pop(&r->spare));) free(CONTAINER(n, struct route_ticket, node));
     table_free(&r->table);
     if (r->own_of) table_free(&r->own);
+    free(r->documents);
     free(r);
 }

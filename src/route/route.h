@@ -21,7 +21,10 @@ struct route_config {
     struct metrics *const *all_metrics; /* of all workers, for /metrics */
     size_t n_metrics;
     bool development;
-    bool fail_http; /* of invocations: an HTTP handler that raises fails the invocation, instead of being answered 500 */
+    struct str region, account, partition; /* of documents that are made for handlers: request.event */
+    const struct clock *clock;             /* likewise; NULL: the system's */
+    bool
+        fail_http; /* of invocations: an HTTP handler that raises fails the invocation, instead of being answered 500 */
     /* Readiness: calls done(ud, NULL or why not), now or later. */
     void (*ready)(void *ready_ud, void (*done)(void *ud, const struct err *e), void *ud);
     void *ready_ud;

@@ -202,11 +202,10 @@ static const struct app_route *find_method(const struct route_target *g, struct 
 }
 
 /* An explicit method, then GET for HEAD, then ANY. */
-static const struct function *find_function(const struct route_target *g, struct str method) {
+static const struct app_route *choose(const struct route_target *g, struct str method) {
     const struct app_route *r = find_method(g, method);
     if (!r && str_is(method, "HEAD")) r = find_method(g, STR("GET"));
-    if (!r) r = find_method(g, STR("ANY"));
-    return r ? r->function : NULL;
+    return r ? r : find_method(g, STR("ANY"));
 }
 
 static void allow_one(struct buf *b, struct str method) {
@@ -225,12 +224,14 @@ static void allow_all(struct buf *b, const struct route_target *g) {
 
 /* true: the search is over. A pattern that fits without the method is remembered for 405. */
 static bool consider(const struct route_target *g, struct str method, struct buf *allow, struct route_match *ret) {
-    const struct function *f = find_function(g, method);
+    const struct app_route *r = choose(g, method);
+    const struct function *f = r ? r->function : NULL;
     bool builtin = g->builtin && (str_is(method, "GET") || str_is(method, "HEAD"));
     if (!f && !builtin) allow_all(allow, g);
     if (!ret->target || f || builtin) {
         ret->target = g;
         ret->function = f;
+        ret->route = r;
     }
     return f || builtin;
 }

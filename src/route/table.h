@@ -33,6 +33,7 @@ void table_free(struct route_table *t);
 struct route_match {
     const struct route_target *target; /* NULL: no pattern fits the path */
     const struct function *function;   /* NULL: not with this method */
+    const struct app_route *route;     /* of that function */
     struct str allow;                  /* when there is a target without function: the methods there are, "GET, HEAD" */
     struct str path;                   /* decoded */
     struct script_param *params;

@@ -105,6 +105,7 @@ static void push_events(lua_State *L, const struct app *a) {
         text(L, "path", a->routes[i].path);
         text(L, "function", a->routes[i].function->name);
         number(L, "line", a->routes[i].line);
+        number(L, "payload", a->routes[i].payload);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     lua_setfield(L, -2, "routes");

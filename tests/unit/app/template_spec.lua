@@ -186,12 +186,14 @@ describe("routes", function()
       Events:
         A: { Type: HttpApi, Properties: { Path: "/a/{id}/b", Method: get } }
         B: { Type: Api, Properties: { Path: /, Method: any } }
-        C: { Type: HttpApi, Properties: { Path: "/files/{path+}", Method: "*", PayloadFormatVersion: "2.0" } }
+        C: { Type: HttpApi, Properties: { Path: "/files/{path+}", Method: "*", PayloadFormatVersion: "1.0" } }
         D: { Type: HttpApi, Properties: { Path: "/a/{other}", Method: GET, ApiId: !Ref ServerlessHttpApi } }
 ]])
         local got = {}
-        for i, r in ipairs(app.routes) do got[i] = r.method .. " " .. r.path .. " " .. r["function"] .. " " .. r.line end
-        assert.same({ "GET /a/{id}/b F 9", "ANY / F 10", "ANY /files/{path+} F 11", "GET /a/{other} F 12" }, got)
+        for i, r in ipairs(app.routes) do
+            got[i] = r.method .. " " .. r.path .. " " .. r["function"] .. " " .. r.payload .. " " .. r.line
+        end
+        assert.same({ "GET /a/{id}/b F 2 9", "ANY / F 0 10", "ANY /files/{path+} F 1 11", "GET /a/{other} F 2 12" }, got)
     end)
 
     it("are refused when malformed", function()
@@ -204,7 +206,9 @@ describe("routes", function()
         has_problem("has the same {parameter} twice", api('"/{a}/x/{a}"', "GET"))
         has_problem("Method FETCH is not supported", api("/a", "fetch"))
         has_problem("Properties.Auth: is not supported", api("/a", "GET", "            Auth: { Authorizer: X }\n"))
-        has_problem("PayloadFormatVersion 1.0 is not supported", api("/a", "GET", '            PayloadFormatVersion: "1.0"\n'))
+        has_problem("PayloadFormatVersion 3.0 is not supported", api("/a", "GET", '            PayloadFormatVersion: "3.0"\n'))
+        has_problem("PayloadFormatVersion: is not supported",
+            (api("/a", "GET", '            PayloadFormatVersion: "2.0"\n'):gsub("Type: HttpApi", "Type: Api")))
         has_problem("needs Path and Method", fn "      Events: { E: { Type: HttpApi } }\n")
         has_problem("event Type 'SNS' is not supported", fn "      Events: { E: { Type: SNS } }\n")
     end)
