@@ -208,6 +208,7 @@ static int open_route(struct lambda_host *h, struct err *e) {
         .metrics = &h->metrics,
         .all_metrics = h->all_metrics,
         .n_metrics = 1,
+        .fail_http = is_true("PERIGEE_LAMBDA_FAIL_HTTP"),
     };
     h->error_type = "Runtime.InitError";
     return route_open(&c, &h->route, e);

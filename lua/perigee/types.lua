@@ -16,7 +16,7 @@
 ---@field trace_id string
 ---@field source_ip string
 ---@field host string
----@field event table? the AWS document
+---@field event table? the AWS document: what came, or under `perigee serve` what the route's API would have sent
 ---@field json fun(self: perigee.Request): any, perigee.Error?
 
 ---@class perigee.Message one message of a queue
@@ -33,9 +33,24 @@
 ---@field trace_id string
 ---@field correlation_id string?
 ---@field function_name string
+---@field function_version string "$LATEST" elsewhere than on Lambda
+---@field memory_limit_in_mb integer
+---@field aws_request_id string of the invocation; request_id may be the caller's, or a message's
+---@field invoked_function_arn string? this and what follows: on Lambda only
+---@field log_group_name string?
+---@field log_stream_name string?
+---@field tenant_id string?
+---@field xray_trace_id string? the trace header
+---@field client_context table? as a mobile SDK sent it
+---@field identity perigee.Identity?
+---@field deadline_ms integer Unix ms when the invocation ends; elsewhere when the Timeout does
 ---@field log perigee.Log
 ---@field remaining fun(self: perigee.Context): integer ms until the function's Timeout
 ---@field after fun(self: perigee.Context, fn: fun()) runs fn once the reply was sent, within the same limits
+
+---@class perigee.Identity of Amazon Cognito
+---@field cognito_identity_id string?
+---@field cognito_identity_pool_id string?
 
 ---@class perigee.Log
 ---@field debug fun(message: string, fields: table?)

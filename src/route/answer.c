@@ -94,12 +94,17 @@ void answer_failure(struct http_response *res, const struct http_request *req, c
     if (status == 503) http_set(res, STR("Retry-After"), STR("1"), NULL);
 }
 
+struct str answer_log_id(const struct route_ticket *t, struct str own) {
+    return t->aws_request_id.n ? t->aws_request_id : own;
+}
+
 void answer_log_request(const struct route_ticket *t, const struct http_response *res) {
     const struct http_request *q = t->req;
     double ms = (double)((now_mono_ns() - t->start_ns) / 1000) / 1e3;
     log_event(t->route->cfg.log, LOG_INFO, res->cut ? "request cut" : "request done", "SSifSSS", "method", q->method,
-              "path", q->path, "status", (int64_t)res->status, "duration_ms", ms, "request_id", q->request_id,
-              "function", t->function ? t->function->name : STR("-"), "trace_id", q->trace_id);
+              "path", q->path, "status", (int64_t)res->status, "duration_ms", ms, "request_id",
+              answer_log_id(t, q->request_id), "function", t->function ? t->function->name : STR("-"), "trace_id",
+              q->trace_id);
 }
 
 void answer_complete(const struct route_ticket *t, struct http_response *res) {
@@ -117,7 +122,7 @@ void answer_send(struct route_ticket *t, struct http_response *res) {
 
 void answer_log_failure(const struct route_ticket *t, struct str request_id, struct str trace_id,
                         const struct script_reply *why) {
-    log_event(t->route->cfg.log, LOG_ERROR, "handler failed", "SSssSSs", "request_id", request_id, "function",
-              t->function->name, "code", err_name_of(&why->err), "error", why->err.msg, "traceback", why->traceback,
-              "trace_id", trace_id, "version", why->version);
+    log_event(t->route->cfg.log, LOG_ERROR, "handler failed", "SSssSSs", "request_id", answer_log_id(t, request_id),
+              "function", t->function->name, "code", err_name_of(&why->err), "error", why->err.msg, "traceback",
+              why->traceback, "trace_id", trace_id, "version", why->version);
 }

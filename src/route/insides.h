@@ -8,16 +8,15 @@
 /* What a handler's request.event is made of under `perigee serve`. */
 struct route_document {
     const struct route *route;
-    const struct app_route *of;
+    const struct app_route *of; /* NULL: a function's URL */
 };
 
 struct route {
     struct route_config cfg;
     struct route_table table;
-    struct route_document *documents; /* by index of the app's routes */
-    const struct function *own_of;    /* the function of `own`, the table of its routes alone; NULL: not built yet */
-    struct route_table own;
-    struct list live, spare; /* of struct route_ticket */
+    struct route_document *documents; /* by index of the app's routes; then the one of function URLs */
+    struct route_table **own;         /* by index of the function; NULL: not built yet */
+    struct list live, spare;          /* of struct route_ticket */
 };
 
 /* Life: NEW -> (replied inside the starting call) or HELD -> replied | cancelled. */
@@ -39,6 +38,7 @@ struct route_ticket {
     /* messages and events */
     struct script_message message;
     struct str request_id;
+    struct str aws_request_id; /* of the invocation that it is part of: what log lines are found by */
     char trace_id[33];
     void (*done)(void *ud, const struct err *e);
     void (*done_reply)(void *ud, struct script_reply *reply); /* instead of done */
@@ -46,6 +46,15 @@ struct route_ticket {
 };
 struct route_ticket *ticket_new(struct route *r);
 void ticket_free(struct route_ticket *t);
+
+// ---- own.c ----
+
+void own_open(struct route *r);
+void own_close(struct route *r);
+/* As table_match, with f's routes alone. No function: to be answered 404, 405, OPTIONS, or /healthz and /readyz (not
+ * /metrics). */
+int own_match(struct route *r, const struct function *f, struct http_request *q, struct route_match *ret,
+              struct err *e);
 
 // ---- work.c ----
 
@@ -73,6 +82,8 @@ void answer_status(struct http_response *res, const char *status);
 /* No function answers this: OPTIONS (also a preflight), 404, 405. */
 void answer_unrouted(const struct app_cors *cors, const struct http_request *req, const struct route_match *m,
                      struct http_response *res);
+/* The id that log lines have: the invocation's, else `own`. */
+struct str answer_log_id(const struct route_ticket *t, struct str own);
 /* The traceback at error level. */
 void answer_log_failure(const struct route_ticket *t, struct str request_id, struct str trace_id,
                         const struct script_reply *why);

@@ -10,7 +10,7 @@ static void refused(struct route_run *run, const struct err *why) {
     struct http_response res;
     struct err e;
     const struct http_request *q = &run->http.request;
-    log_event(run->route->cfg.log, LOG_ERROR, "answer not sent", "SSs", "request_id", q->request_id, "function",
+    log_event(run->route->cfg.log, LOG_ERROR, "answer not sent", "SSs", "request_id", run->in.request_id, "function",
               run->in.function->name, "error", why->msg);
     bool large = why->code == ERR_TOO_LARGE;
     answer_error(&res, q, 500, large ? "answer_too_large" : "handler_error",
@@ -113,42 +113,21 @@ static void run_function(struct route_run *run) {
 
 // ---- which route ----
 
-/* The table of one function's routes; kept, for a runtime has one function. */
-static const struct route_table *own_table(struct route *r, const struct function *f) {
-    struct err e;
-    if (r->own_of == f) return &r->own;
-    if (r->own_of) table_free(&r->own);
-    if (table_build_of(&r->own, r->cfg.app, f, &e)) fatal("routes that were good are bad: %s", e.msg);
-    r->own_of = f;
-    return &r->own;
-}
-
-static bool has_routes(const struct route_run *run) {
-    const struct app *app = run->route->cfg.app;
-    for (size_t i = 0; i < app->n_routes; i++)
-        if (str_eq(app->routes[i].function->name, run->in.function->name)) return true;
-    return false;
-}
-
 static void end_unrouted(struct route_run *run, const struct route_match *m) {
     struct http_response res;
-    enum route_builtin which = m->target && !m->allow.n ? m->target->builtin : ROUTE_NONE;
-    if (which == ROUTE_HEALTH || which == ROUTE_READY)
-        answer_status(&res, which == ROUTE_HEALTH ? "ok" : "ready");
-    else if (which == ROUTE_METRICS) /* of one environment among many: nobody's business */
-        answer_error(&res, &run->http.request, 404, "not_found", "there is nothing at this path");
+    if (m->target && !m->allow.n)
+        answer_status(&res, m->target->builtin == ROUTE_HEALTH ? "ok" : "ready");
     else
         answer_unrouted(&run->route->cfg.app->cors, &run->http.request, m, &res);
     end_with(run, &res);
 }
 
-/* Documents of load balancers and function URLs name no route: it is found as `perigee serve` would. A function without
- * routes in the template takes all. */
+/* Documents of load balancers and function URLs name no route. */
 static void find_route(struct route_run *run) {
     struct http_request *q = &run->http.request;
     struct route_match m;
     struct err e;
-    if (table_match(own_table(run->route, run->in.function), q->arena, q->method, q->path, &m, &e)) {
+    if (own_match(run->route, run->in.function, q, &m, &e)) {
         end_error(run, 400, "bad_request", e.msg);
     } else if (m.function) {
         run->http.params = m.params;
@@ -168,7 +147,8 @@ static void set_ids(struct route_run *run) {
     q->request_id = trace_request_id_ok(id) ? id : run->in.request_id;
     q->trace_id = trace.n ? trace : str_n(run->trace_id, 32);
     q->start_ns = now_mono_ns();
-    run->request = (struct route_ticket){.route = run->route, .start_ns = q->start_ns, .req = q};
+    run->request = (struct route_ticket){
+        .route = run->route, .start_ns = q->start_ns, .req = q, .aws_request_id = run->in.request_id};
 }
 
 void invoke_http(struct route_run *run) {
@@ -178,7 +158,7 @@ void invoke_http(struct route_run *run) {
         return;
     }
     set_ids(run);
-    if (!run->http.params_known && has_routes(run))
+    if (!run->http.params_known)
         find_route(run);
     else if (run->http.path.p)
         run_function(run);

@@ -1,7 +1,6 @@
 /* route: from a request to its function's job, and the job's reply back. */
 #include "route/route.h"
 #include "base/now.h"
-#include "base/url.h"
 #include "route/insides.h"
 #include <stdlib.h>
 
@@ -75,17 +74,19 @@ static int make_document(void *ud, const struct script_job *job, struct arena *a
         [APP_REST_V1] = EVENT_REST_V1, [APP_HTTP_V1] = EVENT_HTTP_V1, [APP_HTTP_V2] = EVENT_HTTP_V2};
     const struct route_document *d = ud;
     const struct route_config *cfg = &d->route->cfg;
-    struct event_route r = {.pattern = d->of->path,
+    struct event_route r = {.pattern = d->of ? d->of->path : STR_NONE,
+                            .api_id = d->of ? STR_NONE : job->function->name,
                             .params = job->params,
                             .n_params = job->n_params,
                             .region = cfg->region,
                             .account = cfg->account,
                             .partition = cfg->partition,
                             .unix_ms = clock_ms(cfg->clock)};
-    return event_make_http(a, kinds[d->of->payload], job->http, &r, ret, e);
+    return event_make_http(a, d->of ? kinds[d->of->payload] : EVENT_URL, job->http, &r, ret, e);
 }
 
 static void run_function(struct route_ticket *t, const struct route_match *m) {
+    const struct app *app = t->route->cfg.app;
     struct script_job job = {.kind = SCRIPT_HTTP,
                              .function = m->function,
                              .request_id = t->req->request_id,
@@ -94,7 +95,7 @@ static void run_function(struct route_ticket *t, const struct route_match *m) {
                              .http = t->req,
                              .path = m->path,
                              .make_document = make_document,
-                             .make_ud = &t->route->documents[m->route - t->route->cfg.app->routes],
+                             .make_ud = &t->route->documents[t->url ? app->n_routes : (size_t)(m->route - app->routes)],
                              .params = m->params,
                              .n_params = m->n_params};
     t->function = m->function;
@@ -162,13 +163,17 @@ static const struct function *url_of(const struct app *app, struct str host) {
 }
 
 static void run_url(struct route_ticket *t, const struct function *f) {
-    struct route_match m = {.function = f};
+    struct route_match m;
     struct err e;
     t->url = true;
-    if (url_decode(t->req->arena, t->req->path, false, &m.path, &e))
+    if (own_match(t->route, f, t->req, &m, &e))
         finish_error(t, 400, "bad_request", e.msg);
-    else
+    else if (m.function)
         run_function(t, &m);
+    else if (m.target && !m.allow.n)
+        run_builtin(t, m.target->builtin);
+    else
+        unrouted(t, &m);
 }
 
 static void dispatch(struct route_ticket *t) {
@@ -229,6 +234,8 @@ int route_open(const struct route_config *c, struct route **ret, struct err *e) 
     r->documents = calloc(c->app->n_routes + 1, sizeof *r->documents);
     if (!r->documents) fatal("out of memory for a router");
     for (size_t i = 0; i < c->app->n_routes; i++) r->documents[i] = (struct route_document){r, &c->app->routes[i]};
+    r->documents[c->app->n_routes] = (struct route_document){r, NULL};
+    own_open(r);
     *ret = r;
     return 0;
 }
@@ -246,7 +253,7 @@ void route_close(struct route *r) {
     for (struct list *n; (n = list_pop(&r->live));) close_live(CONTAINER(n, struct route_ticket, node));
     for (struct list *n; (n = list_pop(&r->spare));) free(CONTAINER(n, struct route_ticket, node));
     table_free(&r->table);
-    if (r->own_of) table_free(&r->own);
+    own_close(r);
     free(r->documents);
     free(r);
 }

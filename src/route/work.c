@@ -9,8 +9,9 @@ static void log_done(const struct route_ticket *t, const struct err *e) {
     double ms = (double)(now_mono_ns() - t->start_ns) / 1e6;
     bool message = t->message.id.p;
     log_event(log, LOG_INFO, message ? "message done" : "event done", "SSfbSSSs", "function", t->function->name,
-              "request_id", t->request_id, "duration_ms", ms, "ok", !e, "queue", t->message.queue, "correlation_id",
-              t->message.correlation_id, "trace_id", str_n(t->trace_id, 32), "code", e ? err_name_of(e) : NULL);
+              "request_id", answer_log_id(t, t->request_id), "duration_ms", ms, "ok", !e, "queue", t->message.queue,
+              "correlation_id", t->message.correlation_id, "trace_id", str_n(t->trace_id, 32), "code",
+              e ? err_name_of(e) : NULL);
 }
 
 static void on_job(void *ud, struct script_reply *reply) {
@@ -43,6 +44,7 @@ static struct route_ticket *begin(struct route *r, struct script_job *job, void 
     job->trace_id = str_n(t->trace_id, 32);
     t->function = job->function;
     t->request_id = job->request_id;
+    t->aws_request_id = job->aws_request_id;
     t->ud = ud;
     if (!job->message) return t;
     t->message = *job->message;

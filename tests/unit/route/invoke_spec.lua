@@ -36,6 +36,21 @@ function M.message(message)
   running = running - 1
   if message.body:find "bad" then error { code = "bad_message", message = "bad message" } end
 end
+function M.context(request, context)
+  local after = {}
+  context:after(function()
+    local ok, why = pcall(function() after.event = request.event.rawPath or request.event.path end)
+    context.log.info("after", { path = after.event or why, tenant = context.tenant_id })
+  end)
+  return 200, {
+    aws_request_id = context.aws_request_id, request_id = context.request_id, arn = context.invoked_function_arn,
+    version = context.function_version, memory = context.memory_limit_in_mb, group = context.log_group_name,
+    stream = context.log_stream_name, tenant = context.tenant_id, xray = context.xray_trace_id, name = context.function_name,
+    custom = context.client_context and context.client_context.custom.a, id = context.identity and context.identity.cognito_identity_id,
+    pool = context.identity and context.identity.cognito_identity_pool_id, late = context.deadline_ms - time.now(),
+    event = request.event,
+  }
+end
 function M.attributes(message, context)
   return 0, assert(message.attributes.a.StringValue == "1" and message.queue == "orders" and message.receive_count == 2
     and message.sent_at == 1545082649183 and context.correlation_id == "c-1")
@@ -61,7 +76,7 @@ describe("an invocation", function()
   end)
 
   local all = { "echo", "bytes", "lambda", "fail", "refuse", "slow", "big", "nothing", "odd", "event", "error", "unjson",
-    "message", "attributes" }
+    "message", "attributes", "context" }
   local function open(routes, options)
     local spec = { root = dir, functions = {}, routes = routes }
     for i, name in ipairs(all) do spec.functions[i] = { name = name, dir = dir, module = "h", field = name } end
@@ -164,6 +179,31 @@ describe("an invocation", function()
       d.requestContext.http.method = nil
       local o = invoke("echo", d)
       assert.same({ "Runtime.MalformedEvent", "the event: requestContext.http.method: missing" }, { o.error_type, o.err })
+    end)
+  end)
+
+  describe("tells its handler", function()
+    it("what Lambda says of it, and the document", function()
+      local sent = http { headers = { ["x-request-id"] = "mine" } }
+      local _, body = answer_of("context", sent)
+      assert.near(1795000000000 - os.time() * 1000, body.late, 10000)
+      assert.same(sent, body.event)
+      body.late, body.event = nil, nil
+      assert.same({ aws_request_id = "8f507cfc-xmpl-4697-b07a-ac58fc914c95", request_id = "mine", version = "7", memory = 128,
+        arn = "arn:aws:lambda:eu-central-1:123456789012:function:f", group = "/aws/lambda/f", stream = "2026/11/22/[7]abc",
+        tenant = "blue", xray = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1", name = "context", custom = "1", id = "i",
+        pool = "p" }, body)
+    end)
+    it("the same after the reply", function()
+      answer_of("context", http())
+      for _ = 1, 20 do rig:turn() end
+      assert.matches('"after".*"path":"/a/7","tenant":"blue"', table.concat(rig:lines(), "\n"))
+    end)
+    it("in its log lines which invocation it was", function()
+      answer_of("fail", http { headers = { ["x-request-id"] = "mine" } })
+      answer_of("context", http { headers = { ["x-request-id"] = "mine" } })
+      for _ = 1, 20 do rig:turn() end
+      for _, line in ipairs(rig:lines()) do assert.matches('request_id":"8f507cfc', line) end
     end)
   end)
 

@@ -6,6 +6,11 @@ local M = {}
 function M.echo(request)
   return 200, { fn = "echo", method = request.method, path = request.path, params = json.object and json.object(request.path_params) or request.path_params }
 end
+function M.event_of(request)
+  local once = request.event
+  assert(rawequal(once, request.event))
+  return 200, once
+end
 function M.one() return 200, { fn = "one" } end
 function M.two() return 200, { fn = "two" } end
 function M.headers() return 201, { ok = true }, { ["Access-Control-Allow-Origin"] = "https://mine", ["X-Request-Id"] = "mine" } end
@@ -41,7 +46,7 @@ describe("route", function()
     end
     return list
   end
-  local all = { "echo", "one", "two", "headers", "fail", "slow", "nap", "message", "event" }
+  local all = { "echo", "event_of", "one", "two", "headers", "fail", "slow", "nap", "message", "event" }
   local function open(routes, options)
     local spec = { root = dir, functions = functions(all), routes = routes }
     for k, v in pairs(options or {}) do spec[k] = v end
@@ -363,6 +368,35 @@ describe("route", function()
     end)
   end)
 
+  describe("request.event", function()
+    local json = require "dkjson"
+    local function event_of(line, payload, options)
+      open({ { "POST /a/{id}", "event_of" } }, { payload = payload })
+      local answer = ask(line, options)
+      return assert(json.decode(answer.body))
+    end
+    local options = { body = "hi", headers = { Host = "api.example", ["X-A"] = "1" } }
+    it("is the document of an HTTP API", function()
+      local d = event_of("POST /a/x%20y?q=1&q=%41", 2, options)
+      assert.same({ "2.0", "POST /a/{id}", "/a/x y", "q=1&q=%41", { q = "1,A" }, { id = "x y" }, "hi", "1" },
+        { d.version, d.routeKey, d.rawPath, d.rawQueryString, d.queryStringParameters, d.pathParameters, d.body,
+          d.headers["x-a"] })
+      assert.same({ "POST", "127.0.0.1", "api.example", "request-1" }, { d.requestContext.http.method,
+        d.requestContext.http.sourceIp, d.requestContext.domainName, d.requestContext.requestId })
+    end)
+    it("is in format 1.0 when the route says so", function()
+      local d = event_of("POST /a/x", 1, options)
+      assert.same({ "1.0", "/a/{id}", "/a/x", "POST", "1" },
+        { d.version, d.resource, d.path, d.httpMethod, d.multiValueHeaders["x-a"][1] })
+    end)
+    it("is the document of a REST API", function()
+      local d = event_of("POST /a/x%20y?q=1", 0, options)
+      assert.is_nil(d.version)
+      assert.same({ "/a/{id}", "/a/x%20y", { id = "x%20y" }, { q = { "1" } }, "1", "/Prod/a/x%20y" },
+        { d.resource, d.path, d.pathParameters, d.multiValueQueryStringParameters, d.headers["X-A"], d.requestContext.path })
+    end)
+  end)
+
   describe("a function's URL", function()
     local function ask_url(line, host)
       return (ask(line, { headers = { Host = host, Origin = "https://there" } }))
@@ -381,6 +415,16 @@ describe("route", function()
         assert.is_nil(answer.headers["Access-Control-Allow-Origin"])
       end
       assert.equal(400, ask_url("GET /%zz", "echo.lambda-url.localhost").status)
+    end)
+
+    it("has the parameters of the function's own routes, which are then all there is", function()
+      rig:close()
+      rig = assert(t.open { root = dir, routes = { { "GET /a/{id}", "Echo" } }, functions = {
+        { name = "Echo", dir = dir, module = "h", field = "echo", url = 1 } } })
+      assert.matches('"params":{"id":"7"}', ask_url("GET /a/7", "echo.lambda-url.localhost").body)
+      assert.same({ 404, 405, 200, 404 }, { ask_url("GET /b", "echo.lambda-url.localhost").status,
+        ask_url("PUT /a/7", "echo.lambda-url.localhost").status, ask_url("GET /healthz", "echo.lambda-url.localhost").status,
+        ask_url("GET /metrics", "echo.lambda-url.localhost").status })
     end)
 
     it("is none for functions without", function()

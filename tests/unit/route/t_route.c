@@ -90,6 +90,9 @@ static const struct function *function_named(const struct rig *rig, struct str n
 
 /* routes: {"GET /a", function name, line} */
 static void read_routes(lua_State *L, struct rig *rig) {
+    lua_pushvalue(L, 1);
+    enum app_payload payload = (enum app_payload)number(L, "payload", APP_HTTP_V2);
+    lua_pop(L, 1);
     lua_getfield(L, 1, "routes");
     size_t n = lua_istable(L, -1) ? lua_rawlen(L, -1) : 0;
     struct app_route *r = ARENA_ARRAY(&rig->arena, struct app_route, n + 1);
@@ -101,6 +104,7 @@ static void read_routes(lua_State *L, struct rig *rig) {
         r[i] = (struct app_route){.method = method,
                                   .path = path,
                                   .function = function_named(rig, str_c(luaL_optstring(L, -1, "F"))),
+                                  .payload = payload,
                                   .line = (int)i + 10};
         lua_pop(L, 3);
     }
@@ -458,6 +462,9 @@ static int l_event(lua_State *L) {
 
 // ---- invocations ----
 
+#define LITERAL(text)                                                                                                  \
+    { text, sizeof(text) - 1 }
+
 struct invoked {
     struct rig *rig;
     int callback;
@@ -502,14 +509,14 @@ static int l_invoked_gc(lua_State *L) {
 /* rig:invoke(function, payload, {timeout_ms, answer_max, report}, callback) -> the invocation */
 static int l_invoke(lua_State *L) {
     static const struct script_invocation of_lambda = {
-        .arn = {"arn:aws:lambda:eu-central-1:123456789012:function:f", 51},
-        .client_context = {"{\"custom\":{\"a\":\"1\"}}", 22},
-        .identity = {"{\"cognitoIdentityId\":\"i\",\"cognitoIdentityPoolId\":\"p\"}", 53},
-        .tenant_id = {"blue", 4},
-        .function_version = {"7", 1},
-        .log_group = {"/aws/lambda/f", 13},
-        .log_stream = {"2026/11/22/[7]abc", 17},
-        .xray = {"Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1", 50},
+        .arn = LITERAL("arn:aws:lambda:eu-central-1:123456789012:function:f"),
+        .client_context = LITERAL("{\"custom\":{\"a\":\"1\"}}"),
+        .identity = LITERAL("{\"cognitoIdentityId\":\"i\",\"cognitoIdentityPoolId\":\"p\"}"),
+        .tenant_id = LITERAL("blue"),
+        .function_version = LITERAL("7"),
+        .log_group = LITERAL("/aws/lambda/f"),
+        .log_stream = LITERAL("2026/11/22/[7]abc"),
+        .xray = LITERAL("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"),
         .deadline_unix_ms = 1795000000000,
     };
     struct rig *rig = rig_of(L);
