@@ -192,6 +192,8 @@ int host_load_app(const struct perigee_config *c, const struct deployment *d, st
 const struct function *host_find_function(const struct app *app, const char *name, struct err *e);
 /* Changes the values of declared variables, as the JSON file says (perigee_config.env_file). */
 int host_apply_env(const char *path, struct app *app, struct err *e);
+/* The value of a variable in such a file: numbers and booleans as text, as the template has them. */
+int host_env_value(struct arena *a, const struct json_member *m, struct str where, struct str *ret, struct err *e);
 int host_read_sources(const struct perigee_config *c, const struct app *app, const char *root,
                       struct script_sources **ret, struct err *e);
 int host_provision(struct perigee *p, struct cloud_conn *conn, struct err *e);

@@ -50,8 +50,7 @@ static struct function_env *find_variable(const struct function *f, struct str n
     return NULL;
 }
 
-/* Numbers and booleans as text, as the template has them. */
-static int value_of(struct arena *a, const struct json_member *m, struct str where, struct str *ret, struct err *e) {
+int host_env_value(struct arena *a, const struct json_member *m, struct str where, struct str *ret, struct err *e) {
     const struct json *v = &m->value;
     if (v->type == JSON_STR || v->type == JSON_NUM)
         *ret = arena_str(a, v->s);
@@ -73,7 +72,7 @@ static int set_variables(struct arena *a, const struct app *app, const struct fu
         const struct json_member *one = &values->members[m];
         struct str value;
         bool declared = false;
-        if (value_of(a, one, where, &value, e)) return -1;
+        if (host_env_value(a, one, where, &value, e)) return -1;
         for (size_t i = 0; i < app->n_functions; i++) {
             struct function_env *v = find_variable(&app->functions[i], one->key);
             if (!v || (f && f != &app->functions[i])) continue;

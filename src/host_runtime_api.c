@@ -212,47 +212,44 @@ static void lambda_env(struct runtime_host *h) {
     put_env_c(h, "AWS_XRAY_DAEMON_ADDRESS", "169.254.79.129:2000");
 }
 
-static int put_own(struct runtime_host *h, const struct json_member *m, struct err *e) {
-    const struct json *v = &m->value;
-    bool yes = false;
-    struct str text = v->type == JSON_STR || v->type == JSON_NUM ? v->s : STR_NONE;
-    if (json_bool(v, &yes)) text = yes ? STR("true") : STR("false");
-    if (!m->key.n || str_chr(m->key, '=', 0) >= 0 || memchr(m->key.p, 0, m->key.n))
-        return err_set(e, ERR_CONFIG, "--env %s: '%.*s' is no name of a variable", h->o->env, STR_ARG(m->key));
+static int put_own(struct runtime_host *h, struct str where, const struct json_member *m, struct err *e) {
+    struct str value;
+    if (!m->key.n || str_chr(m->key, '=', 0) >= 0 || str_chr(m->key, '\0', 0) >= 0)
+        return err_set(e, ERR_CONFIG, "%.*s: '%.*s' is no name of a variable", STR_ARG(where), STR_ARG(m->key));
     if (str_is(m->key, "AWS_LAMBDA_RUNTIME_API"))
-        return err_set(e, ERR_CONFIG, "--env %s: AWS_LAMBDA_RUNTIME_API is where the program finds this server",
-                       h->o->env);
-    if (!text.p || (text.n && memchr(text.p, 0, text.n)))
-        return err_set(e, ERR_CONFIG, "--env %s: %.*s must be a string, a number or a boolean, not %s", h->o->env,
-                       STR_ARG(m->key), json_type_name(v->type));
-    put_env(h, arena_cstr(&h->arena, m->key), text);
+        return err_set(e, ERR_CONFIG, "AWS_LAMBDA_RUNTIME_API is where the program finds this server");
+    if (host_env_value(&h->arena, m, where, &value, e)) return -1;
+    put_env(h, arena_cstr(&h->arena, m->key), value);
     return 0;
 }
 
-static int put_all(struct runtime_host *h, const struct json *vars, struct err *e) {
+static int put_all(struct runtime_host *h, struct str where, const struct json *vars, struct err *e) {
     for (uint32_t i = 0; json_is(vars, JSON_OBJ) && i < vars->n; i++)
-        if (put_own(h, &vars->members[i], e)) return -1;
+        if (put_own(h, where, &vars->members[i], e)) return -1;
     return 0;
 }
 
 /* {"Parameters":{...},"FunctionName":{...}} as sam local has it, or {"NAME":"value"}. */
+static int put_document(struct runtime_host *h, const struct json *doc, struct err *e) {
+    const char *name = h->o->function_name;
+    if (doc->type != JSON_OBJ) return err_set(e, ERR_CONFIG, "must be an object, not %s", json_type_name(doc->type));
+    if (!doc->n || doc->members[0].value.type != JSON_OBJ) return put_all(h, STR("variables"), doc, e);
+    const struct json *mine = json_get(doc, name), *all = json_get(doc, "Parameters");
+    if (!mine && !all) return err_set(e, ERR_CONFIG, "has neither '%s' (--function-name) nor 'Parameters'", name);
+    return put_all(h, STR("Parameters"), all, e) || put_all(h, str_c(name), mine, e) ? -1 : 0;
+}
+
 static int own_env(struct runtime_host *h, struct err *e) {
     struct buf text = BUF_MAX(ENV_FILE_MAX);
+    struct arena a = {0};
     struct json doc;
     const char *file = h->o->env;
     if (!file) return 0;
-    if (fs_read(file, &text, e)) return err_wrap(e, "--env");
-    struct str kept = arena_str(&h->arena, buf_view(&text));
+    int rc = fs_read(file, &text, e) || json_parse(&a, buf_view(&text), NULL, &doc, e) || put_document(h, &doc, e);
+    if (rc) err_wrap(e, "--env %s", file);
+    arena_free(&a);
     buf_free(&text);
-    if (json_parse(&h->arena, kept, NULL, &doc, e)) return err_wrap(e, "--env %s", file);
-    if (doc.type != JSON_OBJ)
-        return err_set(e, ERR_CONFIG, "--env %s holds %s, not an object", file, json_type_name(doc.type));
-    if (!doc.n || doc.members[0].value.type != JSON_OBJ) return put_all(h, &doc, e);
-    const struct json *mine = json_get(&doc, h->o->function_name), *all = json_get(&doc, "Parameters");
-    if (!mine && !all)
-        return err_set(e, ERR_CONFIG, "--env %s has neither '%s' (--function-name) nor 'Parameters'", file,
-                       h->o->function_name);
-    return put_all(h, all, e) || put_all(h, mine, e) ? -1 : 0;
+    return rc ? -1 : 0;
 }
 
 static int make_env(struct runtime_host *h, struct err *e) {

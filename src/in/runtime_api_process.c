@@ -1,11 +1,11 @@
 /* runtime_api_process: the program under the Runtime API. It leads a process group of its own; its exit is an event of
  * the loop (pidfd), and so is what it writes. */
 #include "base/now.h"
+#include "base/spawn.h"
 #include "in/runtime_api.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,23 +109,13 @@ void program_close(struct runtime_api *r) {
 
 static int spawn(const struct runtime_api_config *c, int out, pid_t *ret) {
     posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, out, 1);
     posix_spawn_file_actions_adddup2(&actions, out, 2);
     posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     if (c->directory) posix_spawn_file_actions_addchdir_np(&actions, c->directory);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setpgroup(&attr, 0);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int rc = posix_spawn(ret, c->argv[0], &actions, &attr, (char **)c->argv, (char **)c->env);
-    posix_spawnattr_destroy(&attr);
+    int rc = spawn_group(c->argv, c->env, false, &actions, ret);
     posix_spawn_file_actions_destroy(&actions);
     return rc;
 }

@@ -1,12 +1,12 @@
 /* credential_process: a program that prints credentials. Source: AWS SDKs and Tools Reference Guide, "Process
  * credential provider". The command is split as a shell would (quotes, backslashes), but no shell runs. */
 #include "base/json.h"
+#include "base/spawn.h"
 #include "remote/credentials_source.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,28 +73,13 @@ static int pipe_to(posix_spawn_file_actions_t *actions, int target, int *ret_rea
     return 0;
 }
 
-static int spawn(char **argv, const posix_spawn_file_actions_t *actions, pid_t *ret) {
-    posix_spawnattr_t attr;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setpgroup(&attr, 0);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    int rc = posix_spawnp(ret, argv[0], actions, &attr, argv, environ);
-    posix_spawnattr_destroy(&attr);
-    return rc;
-}
-
 static int start(struct program *p, char **argv, struct err *e) {
     posix_spawn_file_actions_t actions;
     int out = -1, err = -1, rc = -1;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     if (pipe_to(&actions, 1, &p->out, &out, e) || pipe_to(&actions, 2, &p->err, &err, e)) goto out;
-    rc = spawn(argv, &actions, &p->pid);
+    rc = spawn_group((const char *const *)argv, (const char *const *)environ, true, &actions, &p->pid);
     if (rc) err_sys(e, ERR_CREDENTIALS, rc, "cannot start %s", argv[0]);
 out:
     if (out >= 0) close(out);

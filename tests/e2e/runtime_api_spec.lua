@@ -180,8 +180,8 @@ done
       ["--exec /bin/true --event /dev/null"] = "--event /dev/null is empty",
       ["--exec /bin/true --event DIR/bad"] = "--event DIR/bad: ",
       ["--exec /bin/true --env DIR/bad"] = "--env DIR/bad: ",
-      ["--exec /bin/true --env DIR/env"] = "--env DIR/env has neither 'function' (--function-name) nor 'Parameters'",
-      ["--exec /bin/true --env DIR/list"] = "--env DIR/list: A must be a string, a number or a boolean, not array",
+      ["--exec /bin/true --env DIR/env"] = "--env DIR/env: has neither 'function' (--function-name) nor 'Parameters'",
+      ["--exec /bin/true --env DIR/list"] = "--env DIR/list: variables.A: must be a string, not array",
       ["--exec /bin/true --env DIR/own"] = "AWS_LAMBDA_RUNTIME_API is where the program finds this server",
       ["--exec /bin/true --repeat 2"] = "--repeat goes with --event",
       ["--exec /bin/true --timeout 0"] = "--timeout: 0 is not between 1 and 900",
@@ -218,6 +218,49 @@ done
       assert.equal('{"a": 1}', invoke(server, { a = 1 }).body)
       support.sh("kill %s", pid)
       server:stop()
+    end)
+  end)
+
+  describe("with Perigee's", function()
+    local own = support.bin:gsub("[^/]*$", "") .. "bootstrap"
+    local why = not io.open(own) and own .. " is not built" or nil
+
+    before_each(function()
+      support.sh("mkdir %s/handlers", dir)
+      support.write(dir .. "/handlers/hello.lua", [[
+local M = { n = 0 }
+function M.greet(event)
+  M.n = M.n + 1
+  return { hi = event.name, n = M.n }
+end
+function M.fail() error "broken" end
+return M
+]])
+    end)
+
+    it("answers event after event from one start", function()
+      if why then return pending(why) end
+      local out, status, log = run(("--exec %s --task-root %s --handler hello.greet --repeat 500"):format(own, dir), '{"name":"you"}')
+      assert.equal(0, status, log)
+      local first, last = out:match "^(.-)\n.-([^\n]*)\n$"
+      assert.same({ hi = "you", n = 1 }, json.decode(first))
+      assert.same({ hi = "you", n = 500 }, json.decode(last))
+      local _, starts = log:gsub("Init Duration", "")
+      assert.equal(1, starts)
+    end)
+
+    it("reports errors of handlers and of the start", function()
+      if why then return pending(why) end
+      local at = ("--exec %s --task-root %s --handler "):format(own, dir)
+      for handler, said in pairs {
+        ["hello.fail"] = { "Function.HandlerError", "broken" }, ["hello.nope"] = { "Runtime.NoSuchHandler", "without a function 'nope'" },
+        ["none.greet"] = { "Runtime.ImportModuleError", "module 'none' not found" },
+      } do
+        local out, status = run(at .. handler, "{}")
+        local doc = json.decode(out)
+        assert.same({ said[1], 1 }, { doc.errorType, status })
+        assert.matches(said[2], doc.errorMessage, 1, true)
+      end
     end)
   end)
 
