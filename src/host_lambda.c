@@ -288,6 +288,7 @@ int perigee_lambda(void) {
         return 1;
     }
     h.all_metrics[0] = &h.metrics;
+    log_lambda(&h.log, variable("AWS_LAMBDA_LOG_FORMAT", NULL), variable("AWS_LAMBDA_LOG_LEVEL", NULL));
     rc = open_host(&h, &e);
     if (rc)
         lambda_init_error(h.api, h.error_type, &e, buf_view(&h.traceback), &h.log);

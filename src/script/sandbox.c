@@ -87,7 +87,7 @@ static int print(lua_State *L) {
     size_t len;
     const char *p = lua_tolstring(L, -1, &len);
     struct buf line = BUF_MAX(256 << 10);
-    log_begin(&line, LOG_INFO, str_n(p, len));
+    log_begin(s->c.log, &line, LOG_INFO, str_n(p, len));
     script_log_fields(L, &line);
     log_end(s->c.log, LOG_INFO, &line);
     buf_free(&line);

@@ -110,16 +110,19 @@ static void add_field(struct buf *b, const char *name, struct str value) {
     json_write_str(b, value);
 }
 
-static void add_ids(struct buf *line, const struct script_job *j) {
-    add_field(line, "request_id", j->request_id);
-    if (j->aws_request_id.n && !str_eq(j->aws_request_id, j->request_id))
-        add_field(line, "aws_request_id", j->aws_request_id);
+/* On Lambda the request's id is Lambda's; a caller's own goes beside it. */
+static void add_ids(const struct log *log, struct buf *line, const struct script_job *j) {
+    bool differs = j->aws_request_id.n && !str_eq(j->aws_request_id, j->request_id);
+    bool lambda = log && log->style != LOG_PLAIN;
+    add_field(line, log_name(log, "request_id"), differs && lambda ? j->aws_request_id : j->request_id);
+    if (differs) add_field(line, lambda ? "request_id" : "aws_request_id", lambda ? j->request_id : j->aws_request_id);
+    if (j->invocation) add_field(line, log_name(log, "tenant_id"), j->invocation->tenant_id);
 }
 
 void script_log_fields(lua_State *L, struct buf *line) {
     struct script *s = script_of(L);
     const struct unit *u = unit_of(s);
-    if (s->running) add_ids(line, &s->running->in);
+    if (s->running) add_ids(s->c.log, line, &s->running->in);
     if (u) add_field(line, "function", u->fn.name);
     if (!s->running) return;
     add_field(line, "trace_id", s->running->in.trace_id);

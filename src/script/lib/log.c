@@ -6,17 +6,16 @@
 enum { LINE_MAX_BYTES = 256 << 10 };
 
 /* Members that the host writes itself get a trailing '_' when a handler uses their name. */
-static bool reserved(struct str key) {
-    static const char *const names[] = {"time",     "level",          "msg", "request_id", "aws_request_id", "function",
-                                        "trace_id", "correlation_id", NULL};
+static bool reserved(const struct log *log, struct str key) {
+    static const char *const names[] = {"aws_request_id", "function", "trace_id", "correlation_id", NULL};
     for (const char *const *n = names; *n; n++)
         if (str_is(key, *n)) return true;
-    return false;
+    return log_has(log, key);
 }
 
-static void add_member(struct buf *line, struct str key, const struct json *v) {
+static void add_member(const struct log *log, struct buf *line, struct str key, const struct json *v) {
     buf_byte(line, ',');
-    if (reserved(key)) {
+    if (reserved(log, key)) {
         char name[24];
         memcpy(name, key.p, key.n);
         name[key.n] = '_';
@@ -29,16 +28,17 @@ static void add_member(struct buf *line, struct str key, const struct json *v) {
 }
 
 /* A line must not be lost because of its fields: what cannot be written becomes "fields_error". */
-static void add_fields(lua_State *L, int idx, struct lib_scratch *s, struct buf *line) {
+static void add_fields(lua_State *L, int idx, struct lib_scratch *s, const struct log *log) {
+    struct buf *line = &s->buf;
     struct json fields;
     struct err e = {0};
     if (conv_to_json(L, idx, &s->arena, &fields, &e)) {
         struct json text = json_make_str(str_c(e.msg));
-        add_member(line, STR("fields_error"), &text);
+        add_member(log, line, STR("fields_error"), &text);
     } else if (fields.type != JSON_OBJ) {
-        add_member(line, STR("fields"), &fields);
+        add_member(log, line, STR("fields"), &fields);
     } else {
-        for (uint32_t i = 0; i < fields.n; i++) add_member(line, fields.members[i].key, &fields.members[i].value);
+        for (uint32_t i = 0; i < fields.n; i++) add_member(log, line, fields.members[i].key, &fields.members[i].value);
     }
 }
 
@@ -53,9 +53,9 @@ static int write_line(lua_State *L, enum log_level level) {
     size_t n;
     const char *p = luaL_tolstring(L, 1, &n);
     struct lib_scratch *s = lib_scratch(L);
-    log_begin(&s->buf, level, str_n(p, n));
+    log_begin(log, &s->buf, level, str_n(p, n));
     script_log_fields(L, &s->buf);
-    if (!lua_isnil(L, 2)) add_fields(L, 2, s, &s->buf);
+    if (!lua_isnil(L, 2)) add_fields(L, 2, s, log);
     log_end(log, level, &s->buf);
     arena_reset(&s->arena);
     return 0;

@@ -174,6 +174,37 @@ describe("log", function()
         assert.has_error(function() t.log("m", "x", "loud") end)
     end)
 
+    it("writes lines as Lambda wants them in JSON", function()
+        local own, plain, lines = t.log_lambda("JSON", "INFO", "two\nlines")
+        local v = assert(cjson.decode((lines:sub(3))))
+        assert.matches("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$", v.timestamp)
+        assert.same({ "WARN", "two\nlines", "r-1", "HandlerError", "it broke", "o", 7 },
+            { v.level, v.message, v.requestId, v.errorType, v.errorMessage, v.other, v.n })
+        assert.same({ "it broke", "stack traceback:", "\th.lua:1:" }, v.stackTrace)
+        assert.same({ true, false }, { own, plain })
+    end)
+
+    it("writes lines as Lambda wants them in text", function()
+        local _, _, lines = t.log_lambda("Text", "DEBUG", "two\nlines")
+        local warning, debug_line = lines:match "^2 (.*)0 (.*)$"
+        local time, id, level, rest = warning:match "^(%S+)\t(.-)\t(%u+)\t(.*)$"
+        assert.matches("^%d%d%d%d%-%d%d%-%d%dT", time)
+        assert.same({ "r-1", "WARN" }, { id, level })
+        assert.equal('two\rlines {"errorType":"HandlerError","errorMessage":"it broke","stackTrace":["it broke",' ..
+            '"stack traceback:","\\th.lua:1:"],"other":"o","n":7}', rest)
+        assert.matches("^%S+\t\tDEBUG\tdeep$", debug_line)
+    end)
+
+    it("keeps to Lambda's levels, and stays as it is when Lambda says nothing", function()
+        for level, n in pairs { TRACE = 2, DEBUG = 2, INFO = 1, WARN = 1, ERROR = 0, FATAL = 0, nonsense = 1 } do
+            local _, _, lines = t.log_lambda("JSON", level, "m")
+            assert.equal(n, select(2, lines:gsub('"timestamp"', "")), level)
+        end
+        local own, plain, lines = t.log_lambda(nil, nil, "m")
+        assert.same({ false, true }, { own, plain })
+        assert.matches('"level":"warn","msg":"m","request_id":"r-1"', lines, 1, true)
+    end)
+
     it("writes whole lines to its descriptor", function()
         local first, second, rest = t.log_fd():match "^([^\n]*)\n([^\n]*)\n(.*)$"
         assert.same({ "first", "second", 2, "" },

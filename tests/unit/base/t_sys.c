@@ -270,10 +270,25 @@ static int l_log_fd(lua_State *L) { /* what two events make of a pipe */
 static int l_log_own(lua_State *L) { /* members written by the caller, into a buffer of arg 2 bytes */
     struct buf b = BUF_MAX(1 << 20), line = BUF_MAX((size_t)luaL_checkinteger(L, 2));
     struct log l = {.fd = -1, .sink = collect, .ud = &b};
-    log_begin(&line, LOG_WARN, t_str(L, 1));
+    log_begin(&l, &line, LOG_WARN, t_str(L, 1));
     buf_c(&line, ",\"own\":[1,2]");
     log_end(&l, LOG_WARN, &line);
     return t_push_buf(L, &b);
+}
+
+/* log_lambda(format, level, msg) -> what a warning with several members and a debug line make of it */
+static int l_log_lambda(lua_State *L) {
+    struct buf b = BUF_MAX(1 << 20);
+    struct log l = {.fd = -1, .level = LOG_INFO, .sink = collect, .ud = &b};
+    log_lambda(&l, lua_tostring(L, 1), lua_tostring(L, 2));
+    log_event(&l, LOG_WARN, luaL_checkstring(L, 3), "ssssssi", "request_id", "r-1", "code", "HandlerError", "error",
+              "it broke", "traceback", "it broke\nstack traceback:\n\th.lua:1:", "tenant_id", NULL, "other", "o", "n",
+              (int64_t)7);
+    log_event(&l, LOG_DEBUG, "deep", NULL);
+    lua_pushboolean(L, log_has(&l, STR("message")));
+    lua_pushboolean(L, log_has(&l, STR("msg")));
+    t_push_buf(L, &b);
+    return 3;
 }
 
 /* ==== crypto ==== */
@@ -608,7 +623,7 @@ const luaL_Reg t_sys[] = {
     {"clock", l_clock},
     {"log", l_log},
     {"log_fd", l_log_fd},
-    {"log_own", l_log_own},
+    {"log_own", l_log_own}, {"log_lambda", l_log_lambda},
     {"digest", l_digest},
     {"hmac", l_hmac},
     {"crc32", l_crc32},

@@ -95,6 +95,15 @@ describe("the Runtime API client", function()
       assert.is_nil(os.getenv "_X_AMZN_TRACE_ID")
     end)
 
+    it("logs with the invocation's id and tenant, as Lambda wants it", function()
+      local more = { ["Lambda-Runtime-Aws-Tenant-Id"] = "blue" }
+      local how = run("say", runtime.api { { body = '{"n":7}', headers = more } }, { log_format = "JSON" })
+      local line = json.decode(how.lines:match '[^\n]*"said"[^\n]*')
+      assert.are.same({ runtime.id(1), "blue", "INFO", 7 }, { line.requestId, line.tenantId, line.level, line.n })
+      how = run("say", runtime.api { { body = '{"n":7}', headers = more } }, { log_format = "Text" })
+      assert.matches("Z\t" .. runtime.id(1):gsub("%-", "%%-") .. "\tINFO\tsaid {", how.lines)
+    end)
+
     it("asks for the next event after what runs behind the answer", function()
       local api = runtime.api({ "{}" }, { next = { [2] = function(_, go_on) return go_on() end } })
       local how = run("later", api)

@@ -44,10 +44,12 @@ struct peer {
     struct peer_conn *conns[CONNS];
     int n;
     bool stopped, timed_out;
+    struct buf broken; /* what serve raised: the test's error */
     struct loop_timer patience;
 };
 
 static struct peer *playing; /* for lambda.send */
+static pid_t child_pid;      /* for lambda.pid */
 
 /* == connections =================================================================================================== */
 
@@ -156,18 +158,25 @@ static bool push_function(struct peer_conn *c, const char *name) {
     return false;
 }
 
+static bool call(struct peer *p, int n, int results) {
+    if (!lua_pcall(p->L, n, results, 0)) return true;
+    buf_c(&p->broken, luaL_tolstring(p->L, -1, NULL));
+    lua_pop(p->L, 2);
+    stop(p);
+    return false;
+}
+
 static void serve(struct peer_conn *c) {
     if (!push_function(c, "serve")) return;
     push_request(c->peer->L, c);
-    lua_call(c->peer->L, 2, 1);
-    obey(c);
+    if (call(c->peer, 2, 1)) obey(c);
 }
 
 static void tell_part(struct peer_conn *c) {
     buf_str(&c->body, c->in.part);
     if (!push_function(c, "part")) return;
     lua_pushlstring(c->peer->L, c->in.part.p, c->in.part.n);
-    lua_call(c->peer->L, 2, 0);
+    call(c->peer, 2, 0);
 }
 
 static void on_readable(void *ud, int events) {
@@ -188,7 +197,11 @@ static void on_readable(void *ud, int events) {
         if (told == HTTP1_HEAD) buf_clear(&c->body);
         if (told == HTTP1_BODY) tell_part(c);
         if (told == HTTP1_END) serve(c);
-        if (told == HTTP1_BAD) luaL_error(c->peer->L, "the client sent a bad request: %s", e.msg);
+        if (told == HTTP1_BAD) {
+            buf_printf(&c->peer->broken, "the client sent a bad request: %s", e.msg);
+            stop(c->peer);
+            return;
+        }
     }
 }
 
@@ -213,12 +226,13 @@ static void on_accept(void *ud, int events) {
 static void give_up(void *ud) {
     struct peer *p = ud;
     p->timed_out = true;
+    buf_c(&p->broken, "nothing happened any more");
     stop(p);
 }
 
 static void peer_open(struct peer *p, lua_State *L) {
     struct err e;
-    *p = (struct peer){.L = L, .serve = 1};
+    *p = (struct peer){.L = L, .serve = 1, .broken = BUF_MAX(65536)};
     if (loop_open(&p->loop, &e) || in_listen("127.0.0.1", 0, &p->fd, &p->port, &e) ||
         loop_fd_add(p->loop, p->fd, LOOP_READ, on_accept, p, &p->watch, &e))
         luaL_error(L, "%s", e.msg);
@@ -240,6 +254,16 @@ static void peer_close(struct peer *p) {
     }
     loop_fd_remove(p->watch);
     close(p->fd);
+}
+
+/* The last step of a test: one result, or what was wrong. */
+static int result(lua_State *L, struct peer *p) {
+    bool broken = p->broken.n;
+    lua_pushstring(L, buf_cstr(&p->broken));
+    buf_free(&p->broken);
+    if (broken) return lua_error(L);
+    lua_pop(L, 1);
+    return 1;
 }
 
 static const char *text_option(lua_State *L, const char *name, const char *otherwise) {
@@ -287,6 +311,7 @@ static void keep_line(void *ud, enum log_level level, struct str line) {
 static void open_rig(struct rig *r, lua_State *L) {
     struct err e;
     r->log = (struct log){.level = LOG_DEBUG, .sink = keep_line, .ud = r};
+    log_lambda(&r->log, text_option(L, "log_format", NULL), NULL);
     r->lines = BUF_MAX(64 << 20);
     r->all[0] = &r->metrics;
     r->function = (struct function){.name = STR("Fn"),
@@ -350,9 +375,8 @@ static int l_run(lua_State *L) {
     lua_setfield(L, -2, "stopped");
     set_text(L, "error", str_c(e.msg));
     set_text(L, "lines", buf_view(&r->lines));
-    bool late = r->peer.timed_out;
     close_rig(r);
-    return late ? luaL_error(L, "nothing happened any more") : 1;
+    return result(L, &r->peer);
 }
 
 /* == other processes =============================================================================================== */
@@ -446,6 +470,7 @@ static int play(lua_State *L, void (*child)(lua_State *L, int port)) {
     peer_open(&peer, L);
     pid_t pid = fork_with_output(&out);
     if (!pid) child(L, peer.port);
+    child_pid = pid;
     fcntl(out, F_SETFL, O_NONBLOCK);
     int status = await(&peer, pid, out, &output);
     close(out);
@@ -453,7 +478,7 @@ static int play(lua_State *L, void (*child)(lua_State *L, int port)) {
     push_status(L, status, &output);
     buf_free(&output);
     loop_close(peer.loop);
-    return peer.timed_out ? luaL_error(L, "the program neither went on nor ended") : 1;
+    return result(L, &peer);
 }
 
 static int l_init_error(lua_State *L) {
@@ -462,6 +487,12 @@ static int l_init_error(lua_State *L) {
 
 static int l_spawn(lua_State *L) {
     return play(L, exec_program);
+}
+
+/* Of the program that is running. */
+static int l_pid(lua_State *L) {
+    lua_pushinteger(L, child_pid);
+    return 1;
 }
 
 /* == parts ========================================================================================================= */
@@ -504,9 +535,16 @@ static int l_address(lua_State *L) {
 }
 
 int luaopen_t_lambda(lua_State *L) {
-    static const luaL_Reg functions[] = {{"run", l_run},         {"send", l_send},       {"init_error", l_init_error},
-                                         {"spawn", l_spawn},     {"failure", l_failure}, {"trace_id", l_trace_id},
-                                         {"timeout", l_timeout}, {"address", l_address}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"run", l_run},
+                                         {"send", l_send},
+                                         {"init_error", l_init_error},
+                                         {"spawn", l_spawn},
+                                         {"failure", l_failure},
+                                         {"trace_id", l_trace_id},
+                                         {"timeout", l_timeout},
+                                         {"address", l_address},
+                                         {"pid", l_pid},
+                                         {NULL, NULL}};
     signal(SIGPIPE, SIG_IGN);
     luaL_newlib(L, functions);
     return 1;
