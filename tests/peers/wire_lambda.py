@@ -3,6 +3,7 @@ import base64
 import concurrent.futures
 import json
 import os
+import socket
 import tempfile
 import time
 
@@ -144,6 +145,26 @@ def _():
         if n % 50 == 0:
             time.sleep(0.01)
     assert got == 40000000, got
+
+
+@check("clients that go away do not end what they began")
+def _():
+    path, gate = os.path.join(DIR, "gone"), os.path.join(DIR, "gone.gate")
+    events = awslambda.invoke_with_response_stream(FunctionName="function", Payload=json.dumps(
+        {"do": "stream", "parts": ["first"] + ["x" * 100000] * 20, "gate": gate}))["EventStream"]
+    assert next(iter(events))["PayloadChunk"]["Payload"] == b"first"
+    events.close()
+    open(gate, "w").close()
+    asked = socket.create_connection(URL.split("/")[2].split(":"))
+    body = json.dumps({"do": "write", "file": path, "text": "done"}).encode()
+    asked.sendall(b"POST /2015-03-31/functions/function/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    asked.close()
+    cut = socket.create_connection(URL.split("/")[2].split(":"))
+    cut.sendall(b"POST /2015-03-31/functions/function/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+    cut.close()
+    assert json.load(invoke({"still": True})["Payload"]) == {"still": True}
 
 
 @check("streams that fail, and answers that were not streamed")

@@ -6,7 +6,7 @@ local CHECKS = {
   "an answer", "an error of the function", "a runtime that ends, and the next", "the tail of the log", "the client's context and the trace",
   "asynchronous and dry runs", "names of the function", "what is refused", "large payloads both ways", "many at once are answered one by one",
   "a stream reaches the client while the handler runs", "a long stream to a slow reader",
-  "streams that fail, and answers that were not streamed",
+  "clients that go away do not end what they began", "streams that fail, and answers that were not streamed",
 }
 
 wire.describe(_ENV, "boto3 on the invoke API", "wire_lambda.py", CHECKS, support.runtime_api)
