@@ -161,7 +161,10 @@ static int read_manifest(struct lambda_host *h, struct err *e) {
 
 static void fill_function(struct lambda_host *h) {
     int64_t mb = number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", TASK_MEMORY_MB, 1 << 20);
-    h->function = h->manifest.app->functions[0];
+    struct function *own = (struct function *)h->manifest.app->functions; /* routes point to it */
+    const char *name = variable("AWS_LAMBDA_FUNCTION_NAME", NULL);
+    if (name) own->name = str_c(name);
+    h->function = *own;
     h->function.n_env = 0;
     read_environment(h);
     h->function.policy = (struct policy){.allow_all = true}; /* IAM's business */
@@ -190,7 +193,9 @@ static int open_script(struct lambda_host *h, struct err *e) {
     h->error_type = "Runtime.InitError";
     if (script_open(&c, &h->script, e)) return -1;
     h->error_type = "Runtime.ImportModuleError";
-    if (script_sources_read(&h->function, 1, c.lua_dir, h->root, &h->sources, e)) return -1;
+    if (script_sources_list(&h->function, 1, c.lua_dir, h->root, variable("AWS_LAMBDA_FUNCTION_VERSION", ""),
+                            &h->sources, e))
+        return -1;
     if (script_load(h->script, h->sources, &h->function, 1, &h->traceback, e)) {
         if (str_starts(str_c(e->msg), STR("Handler:"))) h->error_type = "Runtime.NoSuchHandler";
         return -1;

@@ -181,10 +181,12 @@ static void add_name(struct listing *l, struct str name) {
 
 static int list_dir(struct listing *l, struct str below, int depth);
 
-static int list_entry(struct listing *l, struct str name, int depth) {
-    struct stat st;
+/* type: of struct dirent, which not every file system knows. */
+static int list_entry(struct listing *l, struct str name, int type, int depth) {
+    struct stat st = {.st_mode = DTTOIF((mode_t)type)};
     const char *path = fs_join(l->a, str_c(l->root), name).p;
-    if (stat(path, &st)) return errno == ENOENT ? 0 : err_sys(l->e, ERR_IO, errno, "cannot look at %s", path);
+    if ((type == DT_UNKNOWN || type == DT_LNK) && stat(path, &st))
+        return errno == ENOENT ? 0 : err_sys(l->e, ERR_IO, errno, "cannot look at %s", path);
     if (S_ISDIR(st.st_mode)) {
         if (l->dirs) add_name(l, name);
         return list_dir(l, name, depth + 1);
@@ -202,7 +204,7 @@ static int list_dir(struct listing *l, struct str below, int depth) {
     for (struct dirent *f; !rc && (f = readdir(d));) {
         if (strcmp(f->d_name, ".") == 0 || strcmp(f->d_name, "..") == 0) continue;
         struct str name = below.n ? fs_join(l->a, below, str_c(f->d_name)) : arena_str(l->a, str_c(f->d_name));
-        rc = list_entry(l, name, depth);
+        rc = list_entry(l, name, f->d_type, depth);
     }
     closedir(d);
     return rc;

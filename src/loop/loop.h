@@ -95,7 +95,8 @@ struct pool_work {
     void (*done)(void *ud); /* on the loop that submitted it, after work has returned */
     void *ud;
 };
-/* `niceness` is added to the pool threads' nice value, so that background rendering gives way to requests. */
+/* `niceness` is added to the pool threads' nice value, so that background rendering gives way to requests. A thread is
+ * started when there is work for it; where the system gives none at all, work is done within pool_run. */
 int pool_open(int threads, int niceness, struct pool **ret, struct err *e);
 void pool_run(struct pool *p, struct loop *home, struct pool_work *w, void (*work)(void *ud), void (*done)(void *ud),
               void *ud);

@@ -1,4 +1,4 @@
-/* pool: a fixed set of threads that take work in order. */
+/* pool: a few threads that take work in order. Each is started when there is work that no other waits for. */
 #include "loop/loop.h"
 #include <pthread.h>
 #include <signal.h>
@@ -7,21 +7,30 @@
 #include <unistd.h>
 
 struct pool {
-    pthread_mutex_t lock; /* guards queue and closing */
+    pthread_mutex_t lock; /* guards all but niceness and max_threads */
     pthread_cond_t more;
     struct list queue;
     bool closing;
-    int niceness, n_threads;
+    int niceness, max_threads, n_threads;
+    int n_idle, n_waiting; /* threads and work */
     pthread_t threads[];
 };
 
 /* The next piece of work; NULL when the pool closes and nothing is left. */
 static struct pool_work *take(struct pool *p) {
     pthread_mutex_lock(&p->lock);
+    p->n_idle++;
     while (list_empty(&p->queue) && !p->closing) pthread_cond_wait(&p->more, &p->lock);
+    p->n_idle--;
     struct list *n = list_pop(&p->queue);
+    if (n) p->n_waiting--;
     pthread_mutex_unlock(&p->lock);
     return n ? CONTAINER(n, struct pool_work, node) : NULL;
+}
+
+static void finish(struct pool_work *w) {
+    w->work(w->ud);
+    loop_post(w->home, &w->task);
 }
 
 /* On Linux a nice value belongs to the thread; a refusal only costs priority. */
@@ -31,10 +40,7 @@ static void *run(void *ud) {
         int was = getpriority(PRIO_PROCESS, (id_t)gettid());
         (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), was + p->niceness);
     }
-    for (struct pool_work *w; (w = take(p));) {
-        w->work(w->ud);
-        loop_post(w->home, &w->task);
-    }
+    for (struct pool_work *w; (w = take(p));) finish(w);
     return NULL;
 }
 
@@ -43,18 +49,13 @@ static void on_done(void *ud) {
     w->done(w->ud);
 }
 
-/* Signals are for the loops' threads. */
-static int start_threads(struct pool *p, int threads) {
+/* Under the lock. Signals are for the loops' threads. That none can be started is no failure while there is another. */
+static void start_thread(struct pool *p) {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = 0;
-    while (!rc && p->n_threads < threads) {
-        rc = pthread_create(&p->threads[p->n_threads], NULL, run, p);
-        if (!rc) p->n_threads++;
-    }
+    if (!pthread_create(&p->threads[p->n_threads], NULL, run, p)) p->n_threads++;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc;
 }
 
 int pool_open(int threads, int niceness, struct pool **ret, struct err *e) {
@@ -65,11 +66,7 @@ int pool_open(int threads, int niceness, struct pool **ret, struct err *e) {
     pthread_cond_init(&p->more, NULL);
     list_init(&p->queue);
     p->niceness = niceness;
-    int rc = start_threads(p, threads);
-    if (rc) {
-        pool_close(p);
-        return err_sys(e, ERR_UNAVAILABLE, rc, "cannot start a thread of the pool");
-    }
+    p->max_threads = threads;
     *ret = p;
     return 0;
 }
@@ -82,9 +79,16 @@ void pool_run(struct pool *p, struct loop *home, struct pool_work *w, void (*wor
     w->done = done;
     w->ud = ud;
     pthread_mutex_lock(&p->lock);
-    list_add(&p->queue, &w->node);
+    p->n_waiting++;
+    if (p->n_waiting > p->n_idle && p->n_threads < p->max_threads) start_thread(p);
+    bool alone = !p->n_threads;
+    if (alone)
+        p->n_waiting--;
+    else
+        list_add(&p->queue, &w->node);
     pthread_cond_signal(&p->more);
     pthread_mutex_unlock(&p->lock);
+    if (alone) finish(w); /* the machine gives no thread: the caller's must do */
 }
 
 void pool_close(struct pool *p) {

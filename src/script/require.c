@@ -63,6 +63,7 @@ static void insert_scope(lua_State *L) {
 
 struct found {
     struct str text, chunk;
+    const char *mode; /* NULL: text only */
 };
 
 /* "a.b" -> "a/b.lua" or "a/b/init.lua" */
@@ -77,20 +78,30 @@ static const struct source *in_snapshot(lua_State *L, const struct script_source
     return f;
 }
 
-static bool find_source(lua_State *L, const struct script_sources *src, struct str root, const char *name,
+/* A file that cannot be read: pushes why. */
+static bool push_problem(lua_State *L, struct script_sources *src, const struct source *f, struct str *ret) {
+    struct err e;
+    if (!sources_text(src, f, ret, &e)) return false;
+    lua_pushstring(L, e.msg);
+    return true;
+}
+
+static bool find_source(lua_State *L, struct script_sources *src, struct str root, const char *name,
                         struct found *ret) {
     const struct source *f = NULL;
     if (!src || !root.n) return false;
     f = in_snapshot(L, src, root, name, ".lua");
     if (!f) f = in_snapshot(L, src, root, name, "/init.lua");
-    if (f) *ret = (struct found){f->text, f->chunk};
-    return f;
+    if (!f) return false;
+    *ret = (struct found){.chunk = f->chunk};
+    bool unreadable = push_problem(L, src, f, &ret->text);
+    return unreadable ? lua_error(L) : true;
 }
 
 static bool find_embedded(const char *name, struct found *ret) {
     for (const struct embedded_module *m = embedded_modules; m->name; m++)
         if (strcmp(m->name, name) == 0) {
-            *ret = (struct found){str_n(m->source, m->n), str_c(name)};
+            *ret = (struct found){str_n(m->chunk, m->n), str_c(name), "bt"};
             return true;
         }
     return false;
@@ -105,7 +116,7 @@ static void load_chunk(lua_State *L, const struct found *f, const char *prefix) 
         ptrdiff_t end = str_chr(text, '\n', 0);
         text = str_from(text, end < 0 ? text.n : (size_t)end);
     }
-    int rc = luaL_loadbufferx(L, text.p ? text.p : "", text.n, lua_tostring(L, -1), "t");
+    int rc = luaL_loadbufferx(L, text.p ? text.p : "", text.n, lua_tostring(L, -1), f->mode ? f->mode : "t");
     lua_remove(L, -2);
     if (rc) lua_error(L);
 }
@@ -124,18 +135,12 @@ static int open_module(lua_State *L, struct script *s, const char *name, lua_CFu
 
 void require_clibs(lua_State *L, struct script *s) {
     static const luaL_Reg modules[] = {
-        {"perigee.json", script_open_json},
-        {"perigee.log", script_open_log},
-        {"perigee.time", script_open_time},
-        {"perigee.pdf", script_open_pdf},
-        {"perigee.crypto", script_open_crypto},
-        {"perigee.sigv4.core", script_open_sigv4},
-        {"perigee.aws.core", script_open_aws},
-        {"perigee.http.core", script_open_http},
-        {"perigee.http.stream", stream_open_module},
-        {"perigee.file", script_open_file},
-        {"perigee.parallel", coro_open_parallel},
-        {NULL, NULL},
+        {"perigee.json", script_open_json},          {"perigee.log", script_open_log},
+        {"perigee.time", script_open_time},          {"perigee.pdf", script_open_pdf},
+        {"perigee.crypto", script_open_crypto},      {"perigee.sigv4.core", script_open_sigv4},
+        {"perigee.aws.core", script_open_aws},       {"perigee.http.core", script_open_http},
+        {"perigee.http.stream", stream_open_module}, {"perigee.file", script_open_file},
+        {"perigee.parallel", coro_open_parallel},    {NULL, NULL},
     };
     for (const luaL_Reg *m = modules; m->name; m++) open_module(L, s, m->name, m->func);
     for (const struct script_module *m = s->c.modules; m && m->name; m++) open_module(L, s, m->name, m->open);

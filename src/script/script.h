@@ -65,12 +65,16 @@ uint64_t script_memory(const struct script *s);
 /* -- versions
  * ------------------------------------------------------------------------------------------------------------ A source
  * set is an immutable snapshot of every .lua file below the functions' code directories (and lua_dir), and the .json
- * files below root_dir/config/schemas, with a version (16 hex digits of SHA-256 of names and contents). All workers
+ * files below root_dir/config/schemas, with a version (16 hex digits, a hash of names and contents). All workers
  * load the same snapshot; loading happens beside the present version; which one new jobs use is decided by script_use.
  * Running jobs finish on theirs. */
 struct script_sources;
 int script_sources_read(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
                         struct script_sources **ret, struct err *e);
+/* The same for files that nobody changes, as in a package: they are found now and read when they are first asked for.
+ * For the states of one thread. No directories to watch; the version is what the caller says, cut to 16 bytes. */
+int script_sources_list(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
+                        const char *version, struct script_sources **ret, struct err *e);
 struct script_sources *script_sources_ref(struct script_sources *s); /* thread-safe counts */
 void script_sources_unref(struct script_sources *s);
 const char *script_sources_version(const struct script_sources *s);

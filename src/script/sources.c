@@ -1,8 +1,8 @@
 /* sources: an immutable snapshot of the handlers' files. Shared by all workers. */
-#include "base/crypto.h"
 #include "base/fs.h"
 #include "base/map.h"
 #include "script/state.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +18,13 @@ struct script_sources {
     size_t n_dirs;
     struct map by_chunk; /* struct source */
     char version[17];
+};
+
+struct reading {
+    struct script_sources *s;
+    const char *root_dir;
+    bool later; /* texts are read when they are asked for */
+    struct err *e;
 };
 
 /* `path` as people write it: without "./", and relative to the project's directory. */
@@ -41,29 +48,32 @@ static struct source *add(struct script_sources *s) {
     return &s->files[s->n++];
 }
 
-static int read_file(struct script_sources *s, struct str root, struct str name, const char *root_dir, struct err *e) {
+static int read_text(struct script_sources *s, struct source *f, struct err *e) {
     struct buf text = BUF_MAX(FILE_MAX);
-    struct str path = fs_join(&s->arena, root, name);
-    int rc = fs_read(arena_cstr(&s->arena, path), &text, e);
-    if (!rc) {
-        struct source *f = add(s);
-        *f = (struct source){root, name, short_path(path, root_dir), arena_str(&s->arena, buf_view(&text))};
-    }
+    int rc = fs_read(arena_cstr(&s->arena, fs_join(&s->arena, f->root, f->name)), &text, e);
+    if (!rc) f->text = text.n ? arena_str(&s->arena, buf_view(&text)) : STR("");
     buf_free(&text);
     return rc;
 }
 
+static int add_file(const struct reading *r, struct str root, struct str name) {
+    struct script_sources *s = r->s;
+    struct source *f = add(s);
+    *f = (struct source){root, name, short_path(fs_join(&s->arena, root, name), r->root_dir), STR_NONE};
+    return r->later ? 0 : read_text(s, f, r->e);
+}
+
 /* Files below root/sub that end in suffix; a root that was read already is skipped. */
-static int read_root(struct script_sources *s, struct str root, const char *sub, const char *suffix,
-                     const char *root_dir, struct err *e) {
+static int read_root(const struct reading *r, struct str root, const char *sub, const char *suffix) {
+    struct script_sources *s = r->s;
     struct str *names;
     size_t n;
     root = arena_str(&s->arena, root);
     struct str dir = *sub ? fs_join(&s->arena, root, str_c(sub)) : root;
-    if (fs_list(&s->arena, arena_cstr(&s->arena, dir), suffix, &names, &n, e)) return -1;
+    if (fs_list(&s->arena, arena_cstr(&s->arena, dir), suffix, &names, &n, r->e)) return -1;
     for (size_t i = 0; i < n; i++) {
         struct str name = *sub ? fs_join(&s->arena, str_c(sub), names[i]) : names[i];
-        if (read_file(s, root, name, root_dir, e)) return -1;
+        if (add_file(r, root, name)) return -1;
     }
     return 0;
 }
@@ -74,18 +84,15 @@ static bool seen_before(const struct function *f, size_t i) {
     return false;
 }
 
+/* It tells changes apart and defends against nobody. */
 static void set_version(struct script_sources *s) {
-    uint8_t hash[32];
-    struct crypto_digest *d = crypto_digest_new("sha256");
+    uint64_t h[3] = {0};
     for (size_t i = 0; i < s->n; i++) {
-        uint64_t n[2] = {s->files[i].chunk.n, s->files[i].text.n};
-        crypto_digest_add(d, str_n((const char *)n, sizeof n));
-        crypto_digest_add(d, s->files[i].chunk);
-        crypto_digest_add(d, s->files[i].text);
+        h[1] = str_hash(s->files[i].chunk);
+        h[2] = str_hash(s->files[i].text);
+        h[0] = str_hash(str_n((const char *)h, sizeof h));
     }
-    crypto_digest_end(d, hash);
-    crypto_hex_to(s->version, hash, 8);
-    s->version[16] = 0;
+    snprintf(s->version, sizeof s->version, "%016llx", (unsigned long long)h[0]);
 }
 
 struct dirs {
@@ -134,28 +141,56 @@ static int set_dirs(struct script_sources *s, const struct function *f, size_t n
     return rc;
 }
 
-int script_sources_read(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
-                        struct script_sources **ret, struct err *e) {
+static struct script_sources *sources_new(void) {
     struct script_sources *s = calloc(1, sizeof *s);
-    int rc = -1;
     if (!s) fatal("out of memory for the handlers' sources");
     atomic_init(&s->refs, 1);
+    return s;
+}
+
+static int read_all(const struct reading *r, const struct function *f, size_t n, const char *lua_dir) {
+    struct script_sources *s = r->s;
+    for (size_t i = 0; i < n; i++)
+        if (!seen_before(f, i) && read_root(r, f[i].code_dir, "", ".lua")) return -1;
+    if (lua_dir && read_root(r, str_c(lua_dir), "", ".lua")) return -1;
+    if (read_root(r, str_c(r->root_dir ? r->root_dir : "."), SCHEMAS, ".json")) return -1;
+    for (size_t i = 0; i < s->n; i++) map_put(&s->by_chunk, s->files[i].chunk, &s->files[i]);
+    return 0;
+}
+
+int script_sources_read(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
+                        struct script_sources **ret, struct err *e) {
+    struct reading r = {sources_new(), root_dir, false, e};
     if (lua_dir && !fs_is_dir(lua_dir)) {
         err_set(e, ERR_CONFIG, "--lua-dir: there is no directory %s", lua_dir);
-        goto out;
+        goto fail;
     }
-    for (size_t i = 0; i < n; i++)
-        if (!seen_before(functions, i) && read_root(s, functions[i].code_dir, "", ".lua", root_dir, e)) goto out;
-    if (lua_dir && read_root(s, str_c(lua_dir), "", ".lua", root_dir, e)) goto out;
-    if (read_root(s, str_c(root_dir ? root_dir : "."), SCHEMAS, ".json", root_dir, e)) goto out;
-    for (size_t i = 0; i < s->n; i++) map_put(&s->by_chunk, s->files[i].chunk, &s->files[i]);
-    set_version(s);
-    if (set_dirs(s, functions, n, lua_dir, root_dir, e)) goto out;
-    *ret = s;
-    rc = 0;
-out:
-    if (rc) script_sources_unref(s);
-    return rc;
+    if (read_all(&r, functions, n, lua_dir)) goto fail;
+    set_version(r.s);
+    if (set_dirs(r.s, functions, n, lua_dir, root_dir, e)) goto fail;
+    *ret = r.s;
+    return 0;
+fail:
+    script_sources_unref(r.s);
+    return -1;
+}
+
+int script_sources_list(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
+                        const char *version, struct script_sources **ret, struct err *e) {
+    struct reading r = {sources_new(), root_dir, true, e};
+    if (read_all(&r, functions, n, lua_dir)) {
+        script_sources_unref(r.s);
+        return -1;
+    }
+    snprintf(r.s->version, sizeof r.s->version, "%s", version);
+    *ret = r.s;
+    return 0;
+}
+
+int sources_text(struct script_sources *s, const struct source *f, struct str *ret, struct err *e) {
+    if (!f->text.p && read_text(s, &s->files[f - s->files], e)) return -1;
+    *ret = f->text;
+    return 0;
 }
 
 struct script_sources *script_sources_ref(struct script_sources *s) {

@@ -155,9 +155,11 @@ void version_unref(struct version *v);
 
 /* -- sources.c -- */
 struct source {
-    struct str root, name, chunk, text; /* directory; path below it; path for people; content */
+    struct str root, name, chunk; /* directory; path below it; path for people */
+    struct str text;              /* by sources_text; p NULL: not read yet */
 };
 const struct source *sources_find(const struct script_sources *s, struct str root, struct str name);
+int sources_text(struct script_sources *s, const struct source *f, struct str *ret, struct err *e);
 const struct source *sources_chunk(const struct script_sources *s, struct str chunk); /* by path for people */
 
 /* -- job.c -- */

@@ -263,6 +263,5 @@ int script_source(lua_State *L, struct str path, struct str *ret, struct err *e)
     const struct source *f = v ? sources_chunk(v->sources, path) : NULL;
     if (!f && s->c.trusted) return from_disk(s, path, ret, e);
     if (!f) return err_set(e, ERR_IO, "no file '%.*s' among the handlers' sources and config/schemas", STR_ARG(path));
-    *ret = f->text;
-    return 0;
+    return sources_text(v->sources, f, ret, e);
 }
