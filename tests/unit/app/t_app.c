@@ -167,6 +167,25 @@ static void push_stores(lua_State *L, const struct app *a) {
     lua_setfield(L, -2, "buckets");
 }
 
+static void push_cors(lua_State *L, const struct app_cors *c) {
+    lua_newtable(L);
+    texts(L, "origins", c->allow_origins, c->n_origins);
+    text(L, "methods", c->allow_methods);
+    text(L, "headers", c->allow_headers);
+    text(L, "expose", c->expose_headers);
+    number(L, "max_age", c->max_age_s);
+    boolean(L, "credentials", c->allow_credentials);
+    boolean(L, "rest", c->rest);
+    lua_setfield(L, -2, "cors");
+}
+
+static void push_manifest(lua_State *L, const struct app *a) {
+    struct buf b = BUF_MAX(1 << 20);
+    app_manifest_write(a, &b);
+    text(L, "manifest", buf_view(&b));
+    buf_free(&b);
+}
+
 static void push_app(lua_State *L, const struct app *a) {
     lua_newtable(L);
     text(L, "dir", a->dir);
@@ -176,14 +195,8 @@ static void push_app(lua_State *L, const struct app *a) {
     texts(L, "identities", a->identities, a->n_identities);
     texts(L, "unset_secrets", a->unset_secrets, a->n_unset_secrets);
     text(L, "lease_table", a->lease_table ? a->lease_table->logical_id : STR(""));
-    lua_newtable(L);
-    texts(L, "origins", a->cors.allow_origins, a->cors.n_origins);
-    text(L, "methods", a->cors.allow_methods);
-    text(L, "headers", a->cors.allow_headers);
-    text(L, "expose", a->cors.expose_headers);
-    number(L, "max_age", a->cors.max_age_s);
-    boolean(L, "credentials", a->cors.allow_credentials);
-    lua_setfield(L, -2, "cors");
+    push_cors(L, &a->cors);
+    push_manifest(L, a);
 }
 
 static const char *option(lua_State *L, const char *name, const char *otherwise) {
@@ -245,6 +258,36 @@ static int l_load(lua_State *L) {
     return 3;
 }
 
+/* manifest(text, handler) -> {name, module, field, routes, cors, report_failures, stream} | nil, why */
+static int l_manifest(lua_State *L) {
+    struct app_manifest m;
+    struct err e = {0};
+    size_t n;
+    const char *p = luaL_checklstring(L, 1, &n);
+    if (app_manifest_read(str_n(p, n), str_c(luaL_checkstring(L, 2)), STR("/code"), &m, &e)) {
+        lua_pushnil(L);
+        lua_pushstring(L, e.msg);
+        return 2;
+    }
+    const struct function *f = m.app->functions;
+    lua_newtable(L);
+    text(L, "dir", f->code_dir);
+    text(L, "module", f->module);
+    text(L, "field", f->field);
+    boolean(L, "report_failures", m.report_failures);
+    boolean(L, "stream", m.stream);
+    push_cors(L, &m.app->cors);
+    lua_newtable(L);
+    for (size_t i = 0; i < m.app->n_routes; i++) {
+        const struct app_route *r = &m.app->routes[i];
+        lua_pushfstring(L, "%s %s%s", r->method.p, r->path.p, r->function == f ? "" : " of another function");
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "routes");
+    app_free(m.app);
+    return 1;
+}
+
 static int l_next(lua_State *L) {
     struct err e = {0};
     int64_t t = app_schedule_next(str_c(luaL_checkstring(L, 1)), luaL_checkinteger(L, 2), luaL_checkinteger(L, 3), &e);
@@ -258,7 +301,7 @@ static int l_next(lua_State *L) {
 }
 
 int luaopen_t_app(lua_State *L) {
-    static const luaL_Reg functions[] = {{"load", l_load}, {"next", l_next}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"load", l_load}, {"next", l_next}, {"manifest", l_manifest}, {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

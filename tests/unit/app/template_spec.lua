@@ -586,11 +586,11 @@ end)
 describe("CORS", function()
     it("is read from Globals, HttpApi and Api", function()
         local app = load("Globals: { HttpApi: { CorsConfiguration: { AllowOrigins: ['https://a', 'https://b'], AllowMethods: [GET, POST], MaxAge: 600, AllowCredentials: true } } }\n" .. fn())
-        assert.same({ origins = { "https://a", "https://b" }, methods = "GET, POST", headers = "", expose = "", max_age = 600, credentials = true }, app.cors)
+        assert.same({ origins = { "https://a", "https://b" }, methods = "GET, POST", headers = "", expose = "", max_age = 600, credentials = true, rest = false }, app.cors)
         app = load(fn() .. [[
   Api: { Type: AWS::Serverless::Api, Properties: { StageName: v1, Cors: { AllowOrigin: "'*'", AllowMethods: "'GET,POST'", AllowHeaders: "'X-A, X-B'", MaxAge: "'5'" } } }
 ]])
-        assert.same({ origins = { "*" }, methods = "GET, POST", headers = "X-A, X-B", expose = "", max_age = 5, credentials = false }, app.cors)
+        assert.same({ origins = { "*" }, methods = "GET, POST", headers = "X-A, X-B", expose = "", max_age = 5, credentials = false, rest = true }, app.cors)
         app = load(fn() .. "  Api: { Type: AWS::Serverless::HttpApi, Properties: { CorsConfiguration: true } }\n")
         assert.same({ "*" }, app.cors.origins)
         assert.same({ { }, -1 }, { load(fn()).cors.origins, load(fn()).cors.max_age })
