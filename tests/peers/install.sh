@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs other people's servers and clients that speak AWS's protocols into build/peers, for the tests that hold ours
 # against them. Each is optional: what cannot be installed is named in one line, and the tests that need it are pending.
-# Usage: install.sh [minio|node|bench]    minio is built from source, which takes minutes; everything else in less than three.
-# node: only the SDK for JavaScript; bench: servers from npm that benchmarks hold ours against, beside it.
+# Usage: install.sh [minio|node|bench|deploy]    minio is built from source, which takes minutes; everything else in less than four.
+# node: only the SDK for JavaScript; bench: servers from npm that benchmarks hold ours against, beside it; deploy: only what
+# looks at the templates.
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit
 here=tests/peers
@@ -67,6 +68,28 @@ maven_peer() { # NAME DIRECTORY
   rm -rf "${peers:?}/$2"
 }
 
+# The CDK application compiled once, so that its caches are warm: outside of the tree, and not the user's.
+cdk_peer() {
+  local log=$PWD/$peers/go.log go=$PWD/$peers/go
+  stale $peers/go config/cdk/go.sum || return 0
+  rm -rf "$go"
+  if ! command -v go >/dev/null; then
+    missing "CDK for Go" "go is not installed"
+  elif ! (cd config/cdk && GOMODCACHE=$go/mod GOCACHE=$go/cache GOFLAGS=-modcacherw GOTOOLCHAIN=local timeout 1200 go build -o /dev/null . >"$log" 2>&1); then
+    missing "CDK for Go" "go could not build config/cdk, see $log"
+  else
+    made $peers/go config/cdk/go.sum
+    return 0
+  fi
+  rm -rf "$go"
+}
+
+template_peers() {
+  python_peers "moto, botocore, cfn-lint" venv requirements.txt &
+  node_peers "CDK's command line" cdk $here/package_cdk.json &
+  cdk_peer &
+}
+
 minio_peer() {
   local log=$peers/minio.log
   if [ -x $peers/bin/minio ]; then return 0; fi
@@ -80,7 +103,7 @@ minio_peer() {
 mkdir -p $peers/bin
 case "${1:-}" in
   "")
-    python_peers "moto, botocore" venv requirements.txt &
+    template_peers
     python_peers "AWS command line" awscli requirements_cli.txt &
     node_peers "SDK for JavaScript" node $here/package.json &
     maven_peer "DynamoDB Local" dynamodb &
@@ -88,10 +111,14 @@ case "${1:-}" in
     wait
     ;;
   minio) minio_peer ;;
+  deploy)
+    template_peers
+    wait
+    ;;
   node) node_peers "SDK for JavaScript" node $here/package.json ;;
   bench) node_peers "dynalite, s3rver" bench bench/package.json ;;
   *)
-    echo "usage: install.sh [minio|node|bench]" >&2
+    echo "usage: install.sh [minio|node|bench|deploy]" >&2
     exit 2
     ;;
 esac
