@@ -375,6 +375,51 @@ describe("the local Runtime API", function()
     assert.equal(second, id_of(c:answer()))
   end)
 
+  it("tells each invocation its answer and its end once, whatever is sent", function()
+    for seed = 1, 30 do
+      math.randomseed(seed)
+      open { concurrency = seed % 3 + 1, timeout_ms = seed % 5 == 0 and 20 or nil }
+      local conns, ids = {}, { "none" }
+      local function any(list) return list[math.random(#list)] end
+      local function answer(what, headers, body)
+        return "POST " .. BASE .. "invocation/" .. any(ids) .. "/" .. what .. " HTTP/1.1\r\nHost: x\r\n" .. headers .. "\r\n" .. body
+      end
+      local streamed = "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
+      local texts = {
+        function() return request("GET", BASE .. "invocation/next") end,
+        function() return answer("response", "Content-Length: 2\r\n", "ok") end,
+        function() return answer("error", "Content-Length: 2\r\n", "{}") end,
+        function() return answer("response", streamed, chunk "part" .. "0\r\n\r\n") end,
+        function() return answer("response", "Content-Length: 20\r\n", "half") end,
+        function() return answer("response", streamed, chunk "part") end,
+        function() return answer("response", "Content-Length: 2\r\nLambda-Runtime-Function-Response-Mode: other\r\n", "ok") end,
+        function() return request("POST", BASE .. "init/error", "{}") end,
+        function() return request("POST", "/2020-01-01/extension/register", '{"events":["INVOKE"]}', { ["Lambda-Extension-Name"] = "x" }) end,
+        function() return "nonsense\r\n" end,
+      }
+      for _ = 1, 60 do
+        local n = math.random(4)
+        if math.random(3) == 1 then ids[#ids + 1] = r:invoke("1", { stream = math.random(2) == 1 or nil, waiting = math.random(2) == 1 and 300000 or 0 }) end
+        if conns[n] and math.random(6) == 1 then
+          conns[n]:close()
+          conns[n] = nil
+        end
+        conns[n] = conns[n] or r:connect()
+        -- polls more often than the rest; the server may have closed it meanwhile
+        if not pcall(conns[n].send, conns[n], any(texts)()) or not pcall(conns[n].send, conns[n], math.random(2) == 1 and texts[1]() or "") then
+          conns[n]:close()
+          conns[n] = nil
+        end
+      end
+      r:stop()
+      for i = 2, #ids do
+        local result = r:result(ids[i])
+        assert.same({ true, true }, { result.done, result.ended }, "seed " .. seed)
+      end
+      r:close()
+    end
+  end)
+
   describe("extensions", function()
     local function register(c, name, body)
       return ask(c, "POST", "/2020-01-01/extension/register", body or '{"events":[]}', { ["Lambda-Extension-Name"] = name })
