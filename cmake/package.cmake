@@ -20,6 +20,16 @@ perigee_exports_lua(bootstrap-lambda)
 target_link_options(bootstrap-lambda PRIVATE -s -Wl,--dynamic-linker=/var/task/lib/${loader} -Wl,--disable-new-dtags)
 set_target_properties(bootstrap-lambda PROPERTIES BUILD_RPATH /var/task/lib EXCLUDE_FROM_ALL TRUE)
 
+# Relocations in a fiftieth of the room (DT_RELR): where the linker makes them and the loader, which goes into the
+# package, knows them.
+include(CheckCSourceRuns)
+set(CMAKE_REQUIRED_LINK_OPTIONS -Wl,-z,pack-relative-relocs)
+check_c_source_runs("const char *volatile texts[] = {\"a\", \"b\"}; int main(void) { return texts[1][0] - 'b'; }" PERIGEE_RELR)
+unset(CMAKE_REQUIRED_LINK_OPTIONS)
+if(PERIGEE_RELR)
+  target_link_options(bootstrap-lambda PRIVATE -Wl,-z,pack-relative-relocs)
+endif()
+
 set(runtime ${CMAKE_BINARY_DIR}/lambda-runtime)
 add_custom_command(OUTPUT ${runtime}.stamp
   COMMAND ${CMAKE_SOURCE_DIR}/cmake/lambda-runtime.sh ${CMAKE_C_COMPILER} $<TARGET_FILE:bootstrap-lambda> ${runtime}

@@ -178,7 +178,7 @@ try_lambda() {
   say "the Lambda image answers an event"
   cat >"$work/bootstrap.sh" <<END
 #!/bin/sh
-exec chroot --userspec=${user_of[lambda]} "$work/lambda" /usr/bin/env -C ${workdir_of[lambda]} ${env_of[lambda]} ${entrypoint_of[lambda]} "\$@"
+exec $(command -v chroot) --userspec=${user_of[lambda]} "$work/lambda" /usr/bin/env -C ${workdir_of[lambda]} ${env_of[lambda]} ${entrypoint_of[lambda]} "\$@"
 END
   chmod +x "$work/bootstrap.sh"
   inside build /src/build/release/perigee event apigw-http --method POST --path /orders --body '{}' >"$work/event.json" ||
