@@ -13,6 +13,7 @@
  *   host_lambda.c    the host as a Lambda runtime, without template and engine
  *   host_invoke.c    one event through one function
  *   host_event.c     sample events
+ *   host_runtime_api.c `perigee runtime-api`: a local Lambda around any bootstrap
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
 #define PERIGEE_HOST_H
