@@ -93,13 +93,14 @@ static void on_deadline(void *ud) {
     char now[25];
     now_iso(clock_ms(NULL), now);
     double seconds = (double)r->cfg.timeout_ms / 1000;
-    if (alone(r)) runtime_kill(r);
+    bool never_began = v->state == INVOCATION_QUEUED; /* the program did not, on this invocation's time */
+    if (alone(r) || never_began) runtime_kill(r);
     report_line(r, "%s %s Task timed out after %.2f seconds\n", now, v->id, seconds);
     v->status = "timeout";
     invocation_fail(v, "Sandbox.Timedout", "%s %s Task timed out after %.2f seconds", now, v->id, seconds);
     v->error_type[0] = 0;
-    r->init_late = false;
-    if (alone(r)) {
+    if (never_began) r->init_late = false;
+    if (alone(r) || never_began) {
         invocation_end(v);
         return;
     }

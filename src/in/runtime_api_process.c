@@ -94,8 +94,10 @@ static void on_exit_event(void *ud, int events) {
     runtime_exited(r, status);
 }
 
+/* The group, and the program should it have joined another. */
 void program_signal(struct runtime_api *r, int signum) {
-    if (r->program.pid) kill(-r->program.pid, signum);
+    if (!r->program.pid) return;
+    if (kill(-r->program.pid, signum) || getpgid(r->program.pid) != r->program.pid) kill(r->program.pid, signum);
 }
 
 void program_close(struct runtime_api *r) {

@@ -522,6 +522,32 @@ describe("the local Runtime API", function()
       assert.equal(2, starts)
     end)
 
+    it("that never begin are killed at the time-out of the invocation, also when they asked for several", function()
+      program("echo started; exec sleep 100", { init_ms = 20, timeout_ms = 50, concurrency = 2 })
+      local first, second = r:invoke "1", r:invoke "2"
+      assert.equal("Sandbox.Timedout", doc(r:until_ended(first)).errorType)
+      assert.equal("Sandbox.Timedout", doc(r:until_ended(second)).errorType)
+      local _, starts = r:output():gsub("started\n", "")
+      assert.equal(4, starts)
+    end)
+
+    it("that left their process group are killed nevertheless", function()
+      local mover = [[
+import os, time
+parent = os.getpid()
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    while os.getppid() == parent: time.sleep(0.01)
+    os._exit(0)
+while os.getpgid(child) != child: time.sleep(0.001)
+os.setpgid(0, child)
+time.sleep(100)]]
+      open { argv = { "/usr/bin/python3", "-c", mover }, init_ms = 600, timeout_ms = 100 }
+      assert.equal("Sandbox.Timedout", doc(r:until_ended(r:invoke "1")).errorType)
+      r:stop()
+    end)
+
     it("end with the server, with all that they started", function()
       program "sleep 100 & echo $!; wait"
       r:invoke "1"
