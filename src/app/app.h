@@ -10,10 +10,10 @@
  * Fn::GetAtt, Sub, Join, If, Equals, Not, And, Or, FindInMap, Select, Split in short and long form; pseudo parameters
  * AWS::Region, AccountId, Partition, StackName, URLSuffix, NoValue. Resources: AWS::Serverless::Function, ::Api,
  * ::HttpApi, ::SimpleTable, AWS::DynamoDB::Table, AWS::SQS::Queue, AWS::SQS::QueuePolicy, AWS::S3::Bucket,
- * AWS::S3::BucketPolicy, AWS::SES::EmailIdentity, AWS::Logs::LogGroup, AWS::CloudWatch::Alarm,
- * AWS::IAM::Role|Policy|ManagedPolicy. Of each resource the properties are known by name: those that matter locally are
- * used, those that only matter in the cloud (encryption, alarms, tags, log retention, PITR, ...) are listed in the code
- * as such and accepted; any other is an error naming it. */
+ * AWS::S3::BucketPolicy, AWS::SES::EmailIdentity, AWS::SNS::Topic|TopicPolicy|Subscription (of alarms),
+ * AWS::Logs::LogGroup, AWS::CloudWatch::Alarm, AWS::IAM::Role|Policy|ManagedPolicy. Of each resource the properties are
+ * known by name: those that matter locally are used, those that only matter in the cloud (encryption, alarms, tags, log
+ * retention, PITR, ...) are listed in the code as such and accepted; any other is an error naming it. */
 #ifndef PERIGEE_APP_H
 #define PERIGEE_APP_H
 #include "base/function.h"
@@ -135,7 +135,8 @@ struct app {
 };
 
 /* On failure *ret_problems (in problems_arena) has every problem found and e the first. CodeUri is resolved against the
- * template's directory. Duplicate routes, unknown references, a feed's queue whose VisibilityTimeout is shorter than
+ * template's directory; one that ends in .zip is a package, made of the directory Metadata.Perigee.Handlers, which is
+ * run instead. Duplicate routes, unknown references, a feed's queue whose VisibilityTimeout is shorter than
  * the function's Timeout, a policy template that is not known, ... are problems. */
 int app_load(const struct app_options *o, struct arena *problems_arena, struct app_problem **ret_problems,
              size_t *ret_n_problems, struct app **ret, struct err *e);
