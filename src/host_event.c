@@ -8,6 +8,7 @@
 
 #define SAMPLE_MS 1767225600000 /* 2026-01-01T00:00:00Z */
 #define BODY_MAX (6u << 20)
+enum { USUAL_MAX = 8 }; /* headers that are added */
 
 struct sample {
     struct arena arena;
@@ -132,7 +133,7 @@ static struct str escaped(struct arena *a, struct str path) {
 
 static int read_headers(struct sample *s, struct http_request *q, struct err *e) {
     const struct conf_list *list = &s->o->headers;
-    struct http_header *out = ARENA_ARRAY(&s->arena, struct http_header, list->n + 1);
+    struct http_header *out = ARENA_ARRAY(&s->arena, struct http_header, list->n + USUAL_MAX);
     struct http_response check;
     int rc = 0;
     http_response_init(&check, 200);
@@ -207,6 +208,25 @@ static int find_route(struct sample *s, const struct http_request *q, struct eve
     return 0;
 }
 
+/* What every client and gateway sends, where it was not given. */
+static void add_usual(struct sample *s, struct http_request *q, enum event_kind kind) {
+    struct str region = s->origin.region;
+    const struct http_header usual[] = {
+        {STR("accept"), STR("*/*")},
+        {STR("host"), kind == EVENT_URL ? arena_printf(&s->arena, "perigee.lambda-url.%.*s.on.aws", STR_ARG(region))
+                      : kind == EVENT_ALB
+                          ? STR("perigee.example.org")
+                          : arena_printf(&s->arena, "perigee.execute-api.%.*s.amazonaws.com", STR_ARG(region))},
+        {STR("user-agent"), STR("perigee-event")},
+        {STR("x-forwarded-port"), STR("443")},
+        {STR("x-forwarded-proto"), STR("https")},
+        {STR("x-forwarded-for"), q->remote_ip}, /* a load balancer's is added by event_make_http */
+    };
+    struct http_header *h = (struct http_header *)q->headers;
+    for (size_t i = 0; i < sizeof usual / sizeof *usual - (kind == EVENT_ALB); i++)
+        if (!http_header(q, usual[i].name.p).p) h[q->n_headers++] = usual[i];
+}
+
 /* Without a template: one route for everything. */
 static void catch_all(struct sample *s, const struct http_request *q, struct event_route *r) {
     struct script_param *proxy = ARENA_NEW(&s->arena, struct script_param);
@@ -218,7 +238,8 @@ static void catch_all(struct sample *s, const struct http_request *q, struct eve
     if (!r->n_params) r->pattern = STR("/");
 }
 
-static int read_request(struct sample *s, struct http_request *q, struct event_route *r, struct err *e) {
+static int read_request(struct sample *s, enum event_kind kind, struct http_request *q, struct event_route *r,
+                        struct err *e) {
     struct arena *a = &s->arena;
     struct str method = str_c(s->o->method), path = str_c(s->o->path);
     if (s->function && (!method.p || !path.p) && default_route(s, &method, &path, e)) return -1;
@@ -235,6 +256,7 @@ static int read_request(struct sample *s, struct http_request *q, struct event_r
     q->remote_ip = text(s->o->source_ip, "127.0.0.1");
     q->arena = a;
     q->request_id = make_id(s, q->target, q->body.n);
+    add_usual(s, q, kind);
     return s->function ? find_route(s, q, r, e) : (catch_all(s, q, r), 0);
 }
 
@@ -257,7 +279,7 @@ static int make_http(struct sample *s, enum event_kind kind, struct json *ret, s
                             .partition = s->origin.partition,
                             .unix_ms = s->origin.unix_ms,
                             .multi_value = s->o->multi_value};
-    if (read_request(s, &q, &r, e) || event_make_http(&s->arena, kind, &q, &r, ret, e)) return -1;
+    if (read_request(s, kind, &q, &r, e) || event_make_http(&s->arena, kind, &q, &r, ret, e)) return -1;
     if (s->o->base64) encode_body(s, &q, ret);
     return 0;
 }
@@ -340,6 +362,23 @@ static int make(struct sample *s, const struct source *source, struct json *ret,
     return make_http(s, source->kind, ret, e);
 }
 
+/* Indented, for it is to be read and changed. */
+static void write_indented(struct buf *b, const struct json *v, int depth) {
+    if ((v->type != JSON_OBJ && v->type != JSON_ARR) || !v->n) {
+        json_write(b, v);
+        return;
+    }
+    bool map = v->type == JSON_OBJ;
+    buf_c(b, map ? "{" : "[");
+    for (uint32_t i = 0; i < v->n; i++) {
+        buf_printf(b, "%s\n%*s", i ? "," : "", 2 * depth + 2, "");
+        if (map) json_write_str(b, v->members[i].key);
+        if (map) buf_c(b, ": ");
+        write_indented(b, map ? &v->members[i].value : &v->items[i], depth + 1);
+    }
+    buf_printf(b, "\n%*s%c", 2 * depth, "", map ? '}' : ']');
+}
+
 int perigee_event(const struct perigee_config *c, const char *name, const struct perigee_event *o, struct buf *ret,
                   struct err *e) {
     const struct source *source;
@@ -356,7 +395,7 @@ int perigee_event(const struct perigee_config *c, const char *name, const struct
         return err_set(e, ERR_CONFIG, "%s does not go with %s", option, source->name);
     int rc = o->function ? open_function(&s, c, e) : 0;
     if (!rc) rc = make(&s, source, &document, e);
-    if (!rc) json_write(ret, &document);
+    if (!rc) write_indented(ret, &document, 0);
     if (!rc) rc = buf_check(ret, "the event", e);
     if (s.app) app_free(s.app);
     buf_free(&s.file);

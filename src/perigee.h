@@ -107,8 +107,8 @@ struct perigee_event {
     const char *schedule, *source, *detail_type, *detail;
     bool now; /* the present time and ids that were never used; else always the same */
 };
-/* source: "apigw-rest", "apigw-http", "apigw-http-1", "url", "alb", "sqs", "schedule", "eventbridge". The document, one
- * line, in *ret. */
+/* source: "apigw-rest", "apigw-http", "apigw-http-1", "url", "alb", "sqs", "schedule", "eventbridge". The document in
+ * *ret. */
 int perigee_event(const struct perigee_config *c, const char *source, const struct perigee_event *o, struct buf *ret,
                   struct err *e);
 /* The application and the runtime for AWS Lambda in one package (docs/lambda.md, "Packaging"): the same files give the
