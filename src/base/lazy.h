@@ -24,7 +24,7 @@ int lazy_load(struct lazy_library *l, struct err *e);
 void *lazy_find(struct lazy_library *l, const char *name);
 
 #define LAZY_HIDDEN __attribute__((visibility("hidden")))
-#define LAZY_LIBRARY(id, file, what) static struct lazy_library id = {file, what, 0}
+#define LAZY_LIBRARY(id, file, what) static struct lazy_library id = {file, what}
 
 /* Declares `real`: the library's function. */
 #define LAZY_REAL(library, name)                                                                                       \
