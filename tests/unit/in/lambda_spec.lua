@@ -4,7 +4,7 @@ local json = require "dkjson"
 local runtime = require "unit.in.runtime"
 
 local handlers = [[
-local log, time = require "perigee.log", require "perigee.time"
+local log, time, http = require "perigee.log", require "perigee.time", require "perigee.http"
 local M, runs = {}, 0
 function M.echo(event) return event end
 function M.count() runs = runs + 1 return { runs = runs } end
@@ -15,7 +15,17 @@ function M.big(event) return ("x"):rep(event.n) end
 function M.spin() while true do end end
 function M.wait() time.sleep(60000) end
 function M.nap() time.sleep(50) return 1 end
+function M.longer() time.sleep(300) return 1 end
 function M.trace() return os.getenv "_X_AMZN_TRACE_ID" end
+function M.stream(request, context)
+  local ask = request:json()
+  local response = http.stream(context, { status = 201, headers = { ["X-A"] = "b", ["Set-Cookie"] = "c=d" } })
+  for i = 1, ask.parts do
+    if i > 1 then time.sleep(10) end
+    response:write(("%d"):format(i % 10):rep(ask.size))
+  end
+  if ask.fail then error { code = "half_way", message = "not to the end" } end
+end
 function M.later(_, context)
   context:after(function() time.sleep(5) log.info "afterwards" end)
   return 1
@@ -132,6 +142,161 @@ describe("the Runtime API client", function()
       end
       assert.is_true(run("nap", { serve = serve }, { concurrency = 16 }).ok)
       assert.are.equal(16, most)
+    end)
+  end)
+
+  describe("with a function URL that streams", function()
+    local function ask(fields)
+      return json.encode { version = "2.0", routeKey = "$default", rawPath = "/", rawQueryString = "",
+                           headers = { host = "x.lambda-url.eu-central-1.on.aws" },
+                           requestContext = { domainName = "x.lambda-url.eu-central-1.on.aws", routeKey = "$default",
+                                              stage = "$default",
+                                              http = { method = "POST", path = "/", sourceIp = "1.2.3.4",
+                                                       protocol = "HTTP/1.1" } },
+                           body = json.encode(fields), isBase64Encoded = false }
+    end
+    local function prelude_of(body)
+      local head, rest = body:match "^(.-)\0\0\0\0\0\0\0\0(.*)$"
+      return json.decode(head), rest
+    end
+    -- Notes how many parts of the body came on their own.
+    local function watch(api)
+      api.parts = 0
+      function api.part(_, bytes)
+        if #bytes > 0 then api.parts = api.parts + 1 end
+      end
+      return api
+    end
+
+    it("sends head and parts as they come", function()
+      local api = watch(runtime.api { ask { parts = 3, size = 5 }, ask { parts = 1, size = 1 } })
+      local how = run("stream", api, { stream = true })
+      assert.is_true(how.ok, how.error)
+      assert.are.equal("next response next response next", api.calls())
+      local request = api.answers[runtime.id(1)]
+      assert.are.same({ "streaming", "chunked", "application/vnd.awslambda.http-integration-response", 1 },
+        { request.headers["lambda-runtime-function-response-mode"], request.headers["transfer-encoding"],
+          request.headers["content-type"], request.connection })
+      assert.matches("Error%-Type.*Error%-Body", request.headers.trailer)
+      local prelude, rest = prelude_of(request.body)
+      assert.are.same({ 201, "b", "c=d", "111112222233333" },
+        { prelude.statusCode, prelude.headers["X-A"], prelude.cookies[1], rest })
+      assert.is_true(api.parts >= 4, "came at once")
+    end)
+
+    it("waits for a reader of much", function()
+      local api = runtime.api { ask { parts = 9, size = 1000000 } }
+      assert.is_true(run("stream", api, { stream = true }).ok)
+      local _, rest = prelude_of(answer_of(api, 1))
+      assert.are.equal(9000000, #rest)
+      assert.are.equal(("9"):rep(1000000), rest:sub(-1000000))
+    end)
+
+    it("tells a failure behind the beginning in trailers", function()
+      local api = runtime.api { ask { parts = 2, size = 5, fail = true }, ask { parts = 1, size = 1 } }
+      assert.is_true(run("stream", api, { stream = true }).ok)
+      local headers = api.answers[runtime.id(1)].headers
+      assert.matches("^Function%.%u%a+$", headers["lambda-runtime-function-error-type"])
+      local f = assert(io.popen("printf %s '" .. headers["lambda-runtime-function-error-body"] .. "' | base64 -d"))
+      local document = json.decode(f:read "a")
+      f:close()
+      assert.matches("not to the end", document.errorMessage)
+      assert.are.equal(headers["lambda-runtime-function-error-type"], document.errorType)
+      local _, rest = prelude_of(answer_of(api, 1))
+      assert.are.equal("1111122222", rest)
+      assert.are.equal("next response next response next", api.calls())
+    end)
+
+    it("reports one that broke, once and on another connection", function()
+      for _, how_it_ends in ipairs { "close", "reset" } do
+        local api = runtime.api { ask { parts = 5, size = 5 }, ask { parts = 1, size = 1 } }
+        local first = true
+        function api.part()
+          if not first then return nil end
+          first = false
+          return { "", [how_it_ends] = true }
+        end
+        local how = run("stream", api, { stream = true })
+        assert.is_true(how.ok, how.error)
+        assert.are.equal("next error next response next", api.calls())
+        local request = api.errors[runtime.id(1)]
+        assert.are.equal("Function.StreamBroken", request.headers["lambda-runtime-function-error-type"])
+        assert.are_not.equal(1, request.connection)
+      end
+    end)
+
+    it("goes on when Lambda ends it early", function()
+      for _, status in ipairs { 413, 410, 202 } do
+        local api = runtime.api { ask { parts = 5, size = 5 }, ask { parts = 1, size = 1 } }
+        local first = true
+        function api.part()
+          if not first then return nil end
+          first, api.open = false, false
+          return { runtime.refused(status), close = true }
+        end
+        local how = run("stream", api, { stream = true })
+        assert.is_true(how.ok, how.error)
+        assert.are.equal("next next response next", api.calls())
+        assert.matches("ended by Lambda before its handler", how.lines)
+      end
+    end)
+  end)
+
+  describe("with an extension for SIGTERM", function()
+    local function register(faults)
+      local api = runtime.api({ "{}" }, faults)
+      local serve, kept = api.serve, nil
+      function api.serve(connection, request)
+        if request.target == "/2020-01-01/extension/register" then
+          api.registered = request
+          return (faults and faults.register) or runtime.answer(200, { ["Lambda-Extension-Identifier"] = "ext-1" }, "{}")
+        end
+        if request.target == "/2020-01-01/extension/event/next" then
+          kept = request.headers["lambda-extension-identifier"]
+          api.extension = connection
+          return nil
+        end
+        api.kept = kept
+        return serve(connection, request)
+      end
+      return api
+    end
+
+    it("registers before it asks for an event, on a connection of its own", function()
+      local api = register()
+      local how = run("echo", api, { sigterm = true })
+      assert.is_true(how.ok, how.error)
+      assert.are.equal('{"events":[]}', api.registered.body)
+      assert.are.equal("perigee-sigterm", api.registered.headers["lambda-extension-name"])
+      assert.are.equal("ext-1", api.kept)
+      assert.are_not.equal(api.extension, api.seen[1].connection)
+    end)
+
+    it("goes on without it when Lambda does not want it", function()
+      for _, fault in ipairs { runtime.refused(403), runtime.answer(200, {}, "{}"), { "", close = true } } do
+        local how = run("echo", register { register = fault }, { sigterm = true })
+        assert.is_true(how.ok, how.error)
+        assert.matches("SIGTERM needs is not there", how.lines)
+      end
+    end)
+
+    it("ends after what runs when SIGTERM comes, and at once when nothing does", function()
+      local api = register { next = { function(_, go_on)
+        os.execute("sleep 0.05 && kill -TERM " .. lambda.self() .. " &")
+        return go_on()
+      end } }
+      local how = run("longer", api, { sigterm = true })
+      assert.is_true(how.ok)
+      assert.is_false(how.stopped)
+      assert.are.equal("next response", api.calls())
+      api = register { next = { function()
+        os.execute("sleep 0.05 && kill -TERM " .. lambda.self() .. " &")
+        return nil
+      end } }
+      how = run("echo", api, { sigterm = true })
+      assert.is_true(how.ok)
+      assert.is_false(how.stopped)
+      assert.are.equal("next", api.calls())
     end)
   end)
 

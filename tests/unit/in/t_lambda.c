@@ -8,7 +8,8 @@
  *
  * serve is called with each whole request {method, target, headers = {lower-case name = value}, body} and returns what
  * to do: bytes to send; a table { bytes, dribble = true, wait = ms, close = true, reset = true }; nil: nothing yet
- * (lambda.send(connection, bytes) later); or "stop": the run ends. part is called with parts of a body as they come. */
+ * (lambda.send(connection, bytes) later); or "stop": the run ends. part is called with parts of a body as they come,
+ * and returns the same. */
 #include "in/lambda.h"
 #include "load.h"
 #include <arpa/inet.h>
@@ -176,7 +177,7 @@ static void tell_part(struct peer_conn *c) {
     buf_str(&c->body, c->in.part);
     if (!push_function(c, "part")) return;
     lua_pushlstring(c->peer->L, c->in.part.p, c->in.part.n);
-    call(c->peer, 2, 0);
+    if (call(c->peer, 2, 1)) obey(c);
 }
 
 static void on_readable(void *ud, int events) {
@@ -495,6 +496,11 @@ static int l_pid(lua_State *L) {
     return 1;
 }
 
+static int l_self(lua_State *L) {
+    lua_pushinteger(L, getpid());
+    return 1;
+}
+
 /* == parts ========================================================================================================= */
 
 static int l_trace_id(lua_State *L) {
@@ -544,6 +550,7 @@ int luaopen_t_lambda(lua_State *L) {
                                          {"timeout", l_timeout},
                                          {"address", l_address},
                                          {"pid", l_pid},
+                                         {"self", l_self},
                                          {NULL, NULL}};
     signal(SIGPIPE, SIG_IGN);
     luaL_newlib(L, functions);
