@@ -283,6 +283,12 @@ void access_list(const struct aws_identity *id, struct arena *a, const struct aw
     *ret_n = o.n;
 }
 
+struct str access_listing(const struct aws_identity *id, const struct aws_call *c, struct arena *a) {
+    if (c->op != AWS_S3_GetObject && c->op != AWS_S3_HeadObject) return STR_NONE;
+    struct str bucket = json_get_s(&c->params, "Bucket");
+    return arena_printf(a, "arn:%.*s:s3:::%.*s", STR_ARG(id->partition), STR_ARG(bucket));
+}
+
 /* == operations without a row =======================================================================================
  */
 

@@ -66,6 +66,19 @@ static int check_policy(struct aws_call *c, const struct aws_identity *id, struc
     return 0;
 }
 
+/* What is missing is denied to who may not know it. */
+static void check_missing(struct aws_call *c) {
+    const struct policy *p = c->context.policy;
+    if (!p || p->allow_all || c->err.code == ERR_S3_NO_BUCKET || err_status_of(&c->err) != 404) return;
+    struct str arn = access_listing(&c->backend->id, c, &c->arena);
+    if (!arn.n || policy_allows(p, STR("s3:ListBucket"), arn)) return;
+    err_set(
+        &c->err, ERR_ACCESS_DENIED,
+        "function %.*s is not authorized to perform: s3:ListBucket on resource: %.*s (without it S3 denies access to "
+        "an object that is missing)",
+        STR_ARG(c->context.function), STR_ARG(arn));
+}
+
 /* == start, cancel, complete ========================================================================================
  */
 
@@ -83,7 +96,10 @@ enum aws_started aws_start(struct aws_backend *b, struct loop *home, struct aws_
     if (check_policy(c, &b->id, &c->err)) return AWS_DONE;
     c->pending = true;
     enum aws_started s = b->ops->start(b, c);
-    if (s == AWS_DONE) c->pending = false;
+    if (s == AWS_DONE) {
+        c->pending = false;
+        check_missing(c);
+    }
     return s;
 }
 
@@ -99,10 +115,12 @@ void aws_cancel(struct aws_call *c) {
 
 void aws_complete(struct aws_call *c) {
     c->pending = false;
-    if (c->cancelled)
+    if (c->cancelled) {
         aws_call_free(c);
-    else
-        c->done(c, c->ud);
+        return;
+    }
+    check_missing(c);
+    c->done(c, c->ud);
 }
 
 static void set_flag(struct aws_call *c, void *ud) {

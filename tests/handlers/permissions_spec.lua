@@ -60,15 +60,29 @@ describe("permissions of the template", function()
 
   local NOT_SEEN_HERE = {
     ["dynamodb:DeleteItem"] = true, -- releases the marker of a mail that failed
-    ["s3:ListBucket"] = true, -- without it AWS says 403, not 404, of an object that is missing
     ["aws:SecureTransport"] = true, -- no action: what the policies of the queues and the bucket ask for
   }
 
-  it("are not more than that: without any one of them something does not work", function()
+  -- With the text from `start` to `stop` of the template replaced, not everything works any more.
+  local function needed(start, stop, instead, what)
+    local line
+    local template = support.project(function(text)
+      line = select(2, text:sub(1, start):gsub("\n", "\n")) + 1
+      return text:sub(1, start - 1) .. instead .. text:sub(stop + 1)
+    end)
+    local ok = run(template)
+    support.clean()
+    assert.is_false(ok, ("config/template.yaml:%d: %s is not needed"):format(line, what))
+  end
+
+  local function template_text()
     local f <close> = assert(io.open "config/template.yaml")
-    local text = f:read "a"
-    local first = text:find("\nResources:", 1, true)
-    local from, tried = first, 0
+    return f:read "a"
+  end
+
+  it("are not more than that: without any one of them something does not work", function()
+    local text = template_text()
+    local from, tried = text:find("\nResources:", 1, true), 0
     while true do
       local start, stop = text:find("%f[%w][%l%d]+:%u%a+", from)
       if not start then break end
@@ -76,13 +90,31 @@ describe("permissions of the template", function()
       local action = text:sub(start, stop)
       if not NOT_SEEN_HERE[action] then
         tried = tried + 1
-        local template = support.project(function(t) return t:sub(1, start - 1) .. "dynamodb:ListTables" .. t:sub(stop + 1) end)
-        local ok = run(template)
-        local line = select(2, text:sub(1, start):gsub("\n", "\n")) + 1
-        assert.is_false(ok, ("config/template.yaml:%d: %s is not needed"):format(line, action))
-        support.clean()
+        needed(start, stop, "dynamodb:ListTables", action)
       end
     end
     assert.is_true(tried > 20, "only " .. tried .. " actions were found")
+  end)
+
+  it("are not more than that: nor without any one of the policy templates", function()
+    local text = template_text()
+    local tried = 0
+    for start, name, stop in text:gmatch "()(%u%a+Policy):()\n +%u%a+Name:" do
+      tried = tried + 1
+      needed(start, stop - 1, "SQSPollerPolicy:", name)
+    end
+    assert.is_true(tried > 3, "only " .. tried .. " policy templates were found")
+  end)
+
+  it("that lack sqs:SendMessage are denied, by name of action and resource", function()
+    local template = support.project(function(text)
+      return (text:gsub("(\n  Relay:.-)SQSSendMessagePolicy:", "%1SQSPollerPolicy:", 1))
+    end)
+    local app <close> = testing.app { template = template, log_level = "off" }
+    app:put("Outbox", { shard = "1", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", committed_at = 0, body = "{}" })
+    local ok, err = app:schedule "Relay"
+    assert.is_nil(ok)
+    assert.matches("function Relay is not authorized to perform: sqs:SendMessage on resource: arn:aws:sqs:us-east-1:000000000000:OrderEvents",
+      tostring(err), 1, true)
   end)
 end)
