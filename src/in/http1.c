@@ -194,8 +194,8 @@ static int read_field(struct http1 *p, struct str line, struct err *e) {
     if (line.p[0] == ' ' || line.p[0] == '\t') return bad(p, e, "a header line is folded");
     if (!value.p) return bad(p, e, "a header line has no colon");
     if (!is_token(name)) return bad(p, e, "the name of a header is no token");
-    value = str_trim(value);
     if (!is_text(value)) return bad(p, e, "the value of a header has control characters");
+    value = str_trim(value); /* of what may stand there: spaces and tabs */
     if (p->n_headers == HEADERS_MAX) return bad(p, e, "more than 256 headers");
     if (p->state == TRAILERS && frames(name)) return bad(p, e, "a trailer that belongs in the head");
     if (p->state == FIELDS && read_framing(p, name, value, e)) return -1;

@@ -155,7 +155,7 @@ static void on_turn_end(void *ud) {
 
 static void next(struct lambda_slot *s) {
     lambda_event_clear(&s->event);
-    s->streamed = STREAM_NONE;
+    s->streamed = false;
     s->state = SLOT_RESTING;
     if (has_more_to_do(s->l))
         loop_turn_end(s->l->c.loop, &s->after, on_turn_end, s);
@@ -189,7 +189,7 @@ static void answer_again(struct lambda_slot *s, const struct err *why) {
         err_set(&e, ERR_ENDPOINT, "the stream of the answer broke: %s", why->msg);
         lambda_slot_set_error(s, &(struct lambda_failure){.err = &e, .type = STR("Function.StreamBroken")});
         write_key(&s->key, &s->event);
-        s->streamed = STREAM_NONE;
+        s->streamed = false;
     }
     lambda_slot_post(s);
 }

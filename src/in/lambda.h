@@ -134,7 +134,7 @@ struct lambda_slot {
     struct buf key; /* of the event that `body` answers: id, nonce, deadline; empty: it has arrived */
     unsigned repeats;
     struct http_stream stream;
-    enum { STREAM_NONE, STREAM_OPEN, STREAM_ANSWERED, STREAM_BROKEN } streamed;
+    bool streamed; /* the answer has begun to leave in parts */
 };
 struct lambda {
     struct lambda_config c;
@@ -164,7 +164,7 @@ void lambda_slot_set_error(struct lambda_slot *s, const struct lambda_failure *f
 void lambda_stream_init(struct lambda_slot *s);
 /* The handler has ended; f: by an error. */
 void lambda_stream_end(struct lambda_slot *s, const struct lambda_failure *f);
-/* The answer came before the end. */
+/* The answer came, or the connection broke, before the end: nobody reads what the handler writes. It is cancelled. */
 void lambda_stream_answered(struct lambda_slot *s, const struct err *e);
 /* -- lambda_extension.c -- */
 /* Registers, then ready(l): also when Lambda does not want it. */

@@ -86,7 +86,7 @@ static void begin(void *stream, struct http_response *head) {
     buf_str(&c->out, buf_view(&prelude));
     buf_c(&c->out, "\r\n");
     c->drained = on_drained;
-    s->streamed = STREAM_OPEN;
+    s->streamed = true;
     lambda_conn_begin(c, lambda_slot_answered, s);
     buf_free(&prelude);
     buf_free(&head->head);
@@ -101,24 +101,21 @@ static const struct http_stream_ops ops = {begin, write_part};
 
 void lambda_stream_init(struct lambda_slot *s) {
     s->stream = (struct http_stream){.ops = &ops, .stream = s};
-    s->streamed = STREAM_NONE;
+    s->streamed = false;
     s->conn.drained = NULL;
 }
 
 void lambda_stream_answered(struct lambda_slot *s, const struct err *e) {
-    if (e) s->conn.err = *e;
-    s->streamed = e ? STREAM_BROKEN : STREAM_ANSWERED;
     log_event(s->l->c.log, LOG_WARN, "a stream was ended by Lambda before its handler", "Sis", "request_id",
               s->event.id, "status", (int64_t)(e ? 0 : s->conn.answer.status), "error", e ? e->msg : NULL);
+    if (s->run) route_invoke_cancel(s->run);
+    s->run = NULL;
+    s->state = SLOT_ANSWERING;
+    lambda_slot_answered(s, e);
 }
 
 void lambda_stream_end(struct lambda_slot *s, const struct lambda_failure *f) {
     struct buf trailers = BUF_MAX(TRAILERS_MAX), body = BUF_MAX(TRAILERS_MAX / 2);
-    if (s->streamed != STREAM_OPEN) { /* its answer has come */
-        struct err e = s->conn.err;
-        lambda_slot_answered(s, s->streamed == STREAM_BROKEN ? &e : NULL);
-        return;
-    }
     if (f) {
         buf_c(&trailers, "Lambda-Runtime-Function-Error-Type: ");
         lambda_error_type(&trailers, f);

@@ -203,6 +203,11 @@ describe("what two readers could understand in two ways is refused", function()
     refuses_head("X: a\rb\r\n", "control characters")
     refuses_head("X: a\0b\r\n", "control characters")
     refuses_head("X: a\127b\r\n", "control characters")
+    for _, c in ipairs { "\v", "\f", "\r", "\n" } do -- white space elsewhere, not here (RFC 9110 5.6.3)
+      refuses_head("Transfer-Encoding: " .. c .. "chunked\r\n", c == "\n" and "without CR" or "control characters")
+      refuses_head("Content-Length: 1" .. c .. "\r\n", c == "\n" and "without CR" or "control characters")
+      refuses_head("Connection: keep-alive," .. c .. "close\r\n", c == "\n" and "without CR" or "control characters")
+    end
   end)
 
   it("first lines", function()

@@ -225,6 +225,23 @@ describe("the Runtime API client", function()
       end
     end)
 
+    it("that broke ends its handler, also one that waits for its reader", function()
+      for _, broken in ipairs { { "", close = true }, { "", reset = true }, { runtime.refused(413), close = true }, { runtime.refused(500), close = true } } do
+        local api = runtime.api { ask { parts = 2, size = 30000000 }, ask { parts = 1, size = 1 } }
+        local first = true
+        function api.part()
+          if not first then return nil end
+          first, api.open = false, api.open and broken[1] == ""
+          return broken
+        end
+        local how = run("stream", api, { stream = true })
+        assert.is_true(how.ok, how.error)
+        assert.matches("next response next$", api.calls())
+        assert.matches("ended by Lambda before its handler", how.lines)
+        assert.not_matches("RequestTimeout", how.lines)
+      end
+    end)
+
     it("goes on when Lambda ends it early", function()
       for _, status in ipairs { 413, 410, 202 } do
         local api = runtime.api { ask { parts = 5, size = 5 }, ask { parts = 1, size = 1 } }
