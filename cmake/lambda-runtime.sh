@@ -11,10 +11,11 @@ fail() {
   exit 1
 }
 
-# Libraries that Debian's libcurl is linked with for what Perigee never does: LDAP, RTMP, SSH, Kerberos, cookies of public
-# suffixes, names that are not ASCII, compressed answers. With all that they link in turn they are 9 of its 13 MB and most
-# of the time that loading it takes. In their place come libraries of a few functions that refuse.
-refused='^lib(rtmp|ssh2|psl|gssapi_krb5|ldap-[0-9.]+|lber-[0-9.]+|idn2|zstd|brotlidec)\.so'
+# Libraries that Debian's libcurl and libharu are linked with for what Perigee never does: LDAP, RTMP, SSH, Kerberos,
+# cookies of public suffixes, names that are not ASCII, compressed answers; PNG files. With all that they link in turn they
+# are 9 of 13 MB and most of the time that loading libcurl takes. In their place come libraries of a few functions that
+# refuse.
+refused='^lib(rtmp|ssh2|psl|gssapi_krb5|ldap-[0-9.]+|lber-[0-9.]+|idn2|zstd|brotlidec|png16)\.so'
 
 needed() { objdump -p "$1" | awk '$1 == "NEEDED" { print $2 }'; }
 

@@ -17,7 +17,8 @@ endif()
 add_executable(bootstrap-lambda src/bootstrap.c)
 target_link_libraries(bootstrap-lambda PRIVATE perigee_lib)
 perigee_exports_lua(bootstrap-lambda)
-target_link_options(bootstrap-lambda PRIVATE -s -Wl,--dynamic-linker=/var/task/lib/${loader} -Wl,--disable-new-dtags)
+target_link_options(bootstrap-lambda PRIVATE -s -Wl,--dynamic-linker=/var/task/lib/${loader} -Wl,--disable-new-dtags
+  -fno-asynchronous-unwind-tables) # with link-time optimization it is here that code is made
 set_target_properties(bootstrap-lambda PROPERTIES BUILD_RPATH /var/task/lib EXCLUDE_FROM_ALL TRUE)
 
 # Relocations in a fiftieth of the room (DT_RELR): where the linker makes them and the loader, which goes into the
