@@ -77,11 +77,12 @@ describe("an ELF file", function()
 
     -- Every field of the header and of the first segments, each with values that lead out of the file.
     it("harms nobody, damaged wherever it is", function()
+        local small = read(assert(package.searchpath("cjson", package.cpath)))
         for at = 17, 1024, 4 do
             for _, word in ipairs { "\0\0\0\0", "\xff\xff\xff\xff", "\xf0\xff\xff\x7f" } do
-                t.elf(self:sub(1, at - 1) .. word .. self:sub(at + 4))
+                t.elf(small:sub(1, at - 1) .. word .. small:sub(at + 4))
             end
         end
-        for cut = 0, 4096, 3 do t.elf(self:sub(1, cut)) end
+        for cut = 0, 4096, 3 do t.elf(small:sub(1, cut)) end
     end)
 end)
