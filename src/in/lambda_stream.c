@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "in/lambda.h"
 
-enum { PRELUDE_MAX = 128 << 10, TRAILERS_MAX = 512 << 10 };
+enum { PRELUDE_MAX = 512 << 10, TRAILERS_MAX = 512 << 10 };
 
 static struct str cut_header(struct str *lines, struct str *ret_value) {
     struct str line = str_cut(lines, '\n'), name = str_cut(&line, ':');

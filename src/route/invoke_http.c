@@ -5,30 +5,6 @@
 
 // ---- ending ----
 
-/* The answer is too large for the service, or no text can say it: told to the client, and to the log. */
-static void refused(struct route_run *run, const struct err *why) {
-    struct http_response res;
-    struct err e;
-    const struct http_request *q = &run->http.request;
-    log_event(run->route->cfg.log, LOG_ERROR, "answer not sent", "SSs", "request_id", run->in.request_id, "function",
-              run->in.function->name, "error", why->msg);
-    bool large = why->code == ERR_TOO_LARGE;
-    answer_error(&res, q, 500, large ? "answer_too_large" : "handler_error",
-                 large ? "the answer is larger than can be sent" : "the request could not be handled");
-    http_set(&res, STR("X-Request-Id"), q->request_id, NULL);
-    if (event_write_answer(&run->outcome.body, &run->http, &res, run->in.answer_max, &e)) {
-        run->outcome.err = e;
-        run->outcome.error_type = STR("Function.ResponseSizeTooLarge");
-    }
-    http_response_free(&res);
-}
-
-/* API Gateway and function URLs add CORS headers by themselves, but for the proxy integrations of REST APIs. */
-static void add_cors(struct route_run *run, struct http_response *res) {
-    const struct app_cors *cors = &run->route->cfg.app->cors;
-    if (run->http.kind == EVENT_REST_V1 && cors->rest && cors_enabled(cors)) cors_add(cors, &run->http.request, res);
-}
-
 static struct http_stream *stream_of(const struct route_run *run) {
     return run->http.kind == EVENT_URL ? run->in.stream : NULL;
 }
@@ -44,15 +20,45 @@ static void stream_whole(struct route_run *run, struct http_response *res) {
     buf_free(&body);
 }
 
+/* The answer in the form that its caller reads. */
+static int give(struct route_run *run, struct http_response *res, struct err *e) {
+    if (!stream_of(run)) return event_write_answer(&run->outcome.body, &run->http, res, run->in.answer_max, e);
+    if (str_bad_utf8(buf_view(&res->head)) >= 0)
+        return err_set(e, ERR_VALIDATION, "the answer's headers are not UTF-8");
+    stream_whole(run, res);
+    return 0;
+}
+
+/* The answer is too large for the service, or no text can say it: told to the client, and to the log. */
+static void refused(struct route_run *run, const struct err *why) {
+    struct http_response res;
+    struct err e;
+    const struct http_request *q = &run->http.request;
+    log_event(run->route->cfg.log, LOG_ERROR, "answer not sent", "SSs", "request_id", run->in.request_id, "function",
+              run->in.function->name, "error", why->msg);
+    bool large = why->code == ERR_TOO_LARGE;
+    answer_error(&res, q, 500, large ? "answer_too_large" : "handler_error",
+                 large ? "the answer is larger than can be sent" : "the request could not be handled");
+    http_set(&res, STR("X-Request-Id"), q->request_id, NULL);
+    if (give(run, &res, &e)) {
+        run->outcome.err = e;
+        run->outcome.error_type = STR("Function.ResponseSizeTooLarge");
+    }
+    http_response_free(&res);
+}
+
+/* API Gateway and function URLs add CORS headers by themselves, but for the proxy integrations of REST APIs. */
+static void add_cors(struct route_run *run, struct http_response *res) {
+    const struct app_cors *cors = &run->route->cfg.app->cors;
+    if (run->http.kind == EVENT_REST_V1 && cors->rest && cors_enabled(cors)) cors_add(cors, &run->http.request, res);
+}
+
 /* Takes res over. */
 static void end_with(struct route_run *run, struct http_response *res) {
     struct err e;
     add_cors(run, res);
     answer_complete(&run->request, res);
-    if (stream_of(run))
-        stream_whole(run, res);
-    else if (event_write_answer(&run->outcome.body, &run->http, res, run->in.answer_max, &e))
-        refused(run, &e);
+    if (give(run, res, &e)) refused(run, &e);
     http_response_free(res);
     invoke_end(run);
 }

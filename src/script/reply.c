@@ -199,7 +199,10 @@ int reply_head(lua_State *L, struct job *j, int status, int headers, struct err 
     bool typed = false;
     if (set_status(L, j, status) || set_headers(L, j, headers, &typed)) goto bad;
     if (!typed && http_set(&j->response, STR("Content-Type"), STR(TEXT), &j->err)) goto bad;
-    if (!buf_check(&j->response.head, "the response's head", &j->err)) return 0;
+    if (str_bad_utf8(buf_view(&j->response.head)) >= 0)
+        bad(j, "the headers of an http.stream must be UTF-8%s", ""); /* on Lambda they travel as JSON */
+    else if (!buf_check(&j->response.head, "the response's head", &j->err))
+        return 0;
 bad:
     *e = j->err;
     j->err.code = ERR_NONE;

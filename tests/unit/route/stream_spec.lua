@@ -20,6 +20,7 @@ function M.much(_, context)
   for _ = 1, 3 do response:write(("x"):rep(262144)) end
 end
 function M.whole() return 202, { whole = true } end
+function M.latin() return 200, "x", { ["X-Name"] = "caf\233" } end
 function M.event() return { whole = true } end
 return M
 ]]
@@ -40,7 +41,7 @@ describe("a streamed answer", function()
   local function open(options)
     local spec = { root = dir, functions = {}, routes = {} }
     for k, v in pairs(options or {}) do spec[k] = v end
-    for i, name in ipairs { "parts", "slow", "early", "fail", "mine", "much", "whole", "event" } do
+    for i, name in ipairs { "parts", "slow", "early", "fail", "mine", "much", "whole", "event", "latin" } do
       spec.functions[i] = { name = name, dir = dir, module = "h", field = name, timeout_ms = name == "slow" and 30 or 3000 }
       spec.routes[i] = { "GET /" .. name, name }
     end
@@ -169,6 +170,12 @@ describe("a streamed answer", function()
       local o = invoke("whole", URL)
       assert.is_true(o.streamed)
       assert.same({ "202", '{"whole":true}' }, { rig:parts()[1], rig:parts()[3] })
+    end)
+
+    it("is an error when its headers cannot be told", function()
+      assert.is_true(invoke("latin", URL).streamed)
+      assert.equal("500", rig:parts()[1])
+      assert.matches("the answer's headers are not UTF%-8", logged "answer not sent")
     end)
 
     it("is also the error of a handler that failed before", function()
