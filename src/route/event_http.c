@@ -306,12 +306,21 @@ static int read_v2(struct reading *r) {
     return event_text(http, "requestContext.http.", "sourceIp", &q->remote_ip, r->e);
 }
 
+static bool is_loopback(struct str ip) {
+    if (str_starts(ip, STR("::ffff:"))) ip = str_from(ip, 7);
+    return str_starts(ip, STR("127.")) || str_is(ip, "::1");
+}
+
 /* The load balancer appends who connected to it. No client of its is on the function's loopback interface: such an
  * address was sent, not seen. */
 static struct str forwarded_for(const struct http_request *q) {
-    struct str rest = http_header(q, "X-Forwarded-For"), last = STR_NONE;
-    while (rest.p) last = str_trim(str_cut(&rest, ','));
-    return str_starts(last, STR("127.")) || str_is(last, "::1") ? STR_NONE : last;
+    struct str last = STR_NONE;
+    for (size_t i = 0; i < q->n_headers; i++) {
+        struct str rest = q->headers[i].value;
+        if (!str_ieq(q->headers[i].name, STR("X-Forwarded-For"))) continue;
+        while (rest.p) last = str_trim(str_cut(&rest, ','));
+    }
+    return is_loopback(last) ? STR_NONE : last;
 }
 
 /* Elastic Load Balancing user guide, "Lambda functions as targets": "Receive events from the load balancer". */
@@ -341,8 +350,7 @@ int event_read_http(struct arena *a, const struct json *d, struct event_http *re
     r.context = json_get(d, "requestContext");
     if (read_kind(&r) || read_body(&r)) return -1;
     add_host(&r);
-    struct str ip = out.request.remote_ip;
-    out.request.loopback = str_starts(ip, STR("127.")) || str_is(ip, "::1");
+    out.request.loopback = is_loopback(out.request.remote_ip);
     *ret = out;
     return 0;
 }

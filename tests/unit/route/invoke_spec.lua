@@ -267,12 +267,26 @@ describe("an invocation", function()
       assert.matches("%$.a: the number is out of range", invoke("event", '{"a":1e999}').err)
       assert.equal("Runtime.UnmarshalError", invoke("event", "").error_type)
     end)
-    it("can be cancelled", function()
+    it("can be cancelled, as a request and as an event", function()
       open {}
-      local run, answer = start("slow", {})
-      run:cancel()
-      rig:turn()
-      assert.is_nil(answer())
+      for _, sent in ipairs { "{}", http() } do
+        local run, answer = start("slow", sent)
+        run:cancel()
+        rig:turn()
+        assert.is_nil(answer())
+      end
+    end)
+    it("ends when the host stops", function()
+      open {}
+      local _, of_event = start("slow", "{}")
+      local _, of_request = start("slow", http())
+      local _, of_batch = start("message", { Records = { { messageId = "m", body = "wait", eventSource = "aws:sqs",
+        eventSourceARN = "arn:aws:sqs:r:1:q" } } }, { report = true })
+      rig:close()
+      rig = nil
+      assert.equal("Function.Cancelled", of_event().error_type)
+      assert.matches('"statusCode":503', of_request().body)
+      assert.equal('{"batchItemFailures":[{"itemIdentifier":"m"}]}', of_batch().body)
     end)
   end)
 
