@@ -69,6 +69,31 @@ static int set_headers(lua_State *L, struct job *j, int idx, bool *typed) {
     return 0;
 }
 
+static int set_cookies(lua_State *L, struct job *j, int idx) {
+    bool typed;
+    if (lua_isnil(L, idx)) return 0;
+    if (lua_type(L, idx) != LUA_TTABLE)
+        return bad(j, "the response's cookies must be a list, not %s", luaL_typename(L, idx));
+    return set_list(L, j, STR("Set-Cookie"), idx, &typed);
+}
+
+/* API Gateway merges what is in headers and in multiValueHeaders, a load balancer takes one of them: a name in both is
+ * refused. */
+static int set_lists(lua_State *L, struct job *j, int lists, int headers, bool *typed) {
+    if (lua_isnil(L, lists)) return 0;
+    if (lua_type(L, lists) != LUA_TTABLE)
+        return bad(j, "the response's multiValueHeaders must be a table, not %s", luaL_typename(L, lists));
+    if (lua_type(L, headers) == LUA_TTABLE)
+        for (lua_pushnil(L); lua_next(L, headers); lua_pop(L, 1)) {
+            lua_pushvalue(L, -2);
+            if (lua_rawget(L, lists) != LUA_TNIL)
+                return bad(j, "the header %s is in both headers and multiValueHeaders",
+                           lua_type(L, -3) == LUA_TSTRING ? lua_tostring(L, -3) : "(no string)");
+            lua_pop(L, 1);
+        }
+    return set_headers(L, j, lists, typed);
+}
+
 /* ==== body ==== */
 
 static int body_json(lua_State *L, struct job *j, int idx) {
@@ -121,8 +146,8 @@ static int set_status(lua_State *L, struct job *j, int idx) {
     return 0;
 }
 
-static int set_all(lua_State *L, struct job *j, int status, int body, int headers, bool base64) {
-    bool typed = false;
+/* `typed`: a Content-Type is set already. */
+static int set_all(lua_State *L, struct job *j, int status, int body, int headers, bool base64, bool typed) {
     const char *type;
     struct err e;
     if (set_status(L, j, status) || set_headers(L, j, headers, &typed) || set_body(L, j, body, base64, &type))
@@ -155,7 +180,14 @@ static int from_table(lua_State *L, struct job *j, int idx) {
                    "the handler returned a table that is no response: return http.ok(value), or status, value, or "
                    "{statusCode = ...}%s",
                    "");
-    return set_all(L, j, top + 1, top + 2, top + 3, lambda && lua_toboolean(L, top + 4));
+    bool base64 = lambda && lua_toboolean(L, top + 4), typed = false;
+    lua_settop(L, top + 3);
+    if (lambda) {
+        get(L, idx, "multiValueHeaders");
+        get(L, idx, "cookies");
+        if (set_lists(L, j, top + 4, top + 3, &typed) || set_cookies(L, j, top + 5)) return -1;
+    }
+    return set_all(L, j, top + 1, top + 2, top + 3, base64, typed);
 }
 
 void reply_note_code(lua_State *L, struct job *j, int idx) {
@@ -178,7 +210,7 @@ static int from_error(lua_State *L, struct job *j, int idx) {
 static int http_reply(lua_State *L, struct job *j, int first) {
     switch (lua_type(L, first)) {
     case LUA_TNUMBER:
-        return set_all(L, j, first, first + 1, first + 2, false);
+        return set_all(L, j, first, first + 1, first + 2, false, false);
     case LUA_TTABLE:
         return from_table(L, j, first);
     case LUA_TNONE:

@@ -122,7 +122,19 @@ describe("an answer", function()
     assert.matches("Set%-Cookie: a=1\nSet%-Cookie: b=2\n", run("return 200, '', { ['Set-Cookie'] = { 'a=1', 'b=2' }, N = 5 }").head)
   end)
 
+  it("has the cookies and the lists of Lambda's shape", function()
+    local r = run [[return { statusCode = 200, headers = { A = '1' }, multiValueHeaders = { ['Content-Type'] = { 'text/x' }, B = { '1', '2' } },
+      cookies = { 'a=1', 'b=2' }, body = 'x' }]]
+    local lines = {}
+    for line in r.head:gmatch "[^\n]+" do lines[#lines + 1] = line end
+    table.sort(lines)
+    assert.same({ "A: 1", "B: 1", "B: 2", "Content-Type: text/x", "Set-Cookie: a=1", "Set-Cookie: b=2" }, lines)
+  end)
+
   for body, message in pairs {
+    ["return { statusCode = 200, cookies = 'a=1' }"] = "cookies must be a list, not string",
+    ["return { statusCode = 200, multiValueHeaders = 1 }"] = "multiValueHeaders must be a table, not number",
+    ["return { statusCode = 200, headers = { A = 1 }, multiValueHeaders = { A = { 1 } } }"] = "the header A is in both headers and multiValueHeaders",
     ["return"] = "a.f: the handler returned nothing",
     ["return 'text'"] = "a.f: the handler returned a string",
     ["return { a = 1 }"] = "a table that is no response",
