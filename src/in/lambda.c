@@ -87,15 +87,19 @@ void lambda_slot_request(struct lambda_slot *s, const char *what) {
     lambda_header(&s->conn, "Lambda-Runtime-Invocation-Id", s->event.nonce);
 }
 
+/* The rest of a head: of a JSON document; type and cause of an error, else empty. */
+static void end_head(struct lambda_conn *c, const struct buf *type, const struct buf *cause, const struct buf *body) {
+    lambda_header(c, "Content-Type", STR("application/json"));
+    lambda_header(c, "Lambda-Runtime-Function-Error-Type", buf_view(type));
+    lambda_header(c, "Lambda-Runtime-Function-XRay-Error-Cause", buf_view(cause));
+    lambda_length(c, body->n);
+}
+
 void lambda_slot_post(struct lambda_slot *s) {
-    struct lambda_conn *c = &s->conn;
     s->state = SLOT_ANSWERING;
     lambda_slot_request(s, s->type.n ? "error" : "response");
-    lambda_header(c, "Content-Type", STR("application/json"));
-    lambda_header(c, "Lambda-Runtime-Function-Error-Type", buf_view(&s->type));
-    lambda_header(c, "Lambda-Runtime-Function-XRay-Error-Cause", buf_view(&s->cause));
-    lambda_length(c, s->body.n);
-    lambda_conn_call(c, buf_view(&s->body), lambda_slot_answered, s);
+    end_head(&s->conn, &s->type, &s->cause, &s->body);
+    lambda_conn_call(&s->conn, buf_view(&s->body), lambda_slot_answered, s);
 }
 
 static void forget_answer(struct lambda_slot *s) {
@@ -495,10 +499,7 @@ static int report(struct lambda_conn *c, struct loop *loop, const struct lambda_
     lambda_error_type(&type, f);
     lambda_error_cause(&cause, f);
     lambda_request(c, "POST", "init/error");
-    lambda_header(c, "Content-Type", STR("application/json"));
-    lambda_header(c, "Lambda-Runtime-Function-Error-Type", buf_view(&type));
-    lambda_header(c, "Lambda-Runtime-Function-XRay-Error-Cause", buf_view(&cause));
-    lambda_length(c, body.n);
+    end_head(c, &type, &cause, &body);
     lambda_conn_call(c, buf_view(&body), reported, &r);
     for (uint64_t until = now_mono_ms() + INIT_ERROR_MS; !r.done && now_mono_ms() < until;) loop_once(loop, 100);
     if (!r.done) err_set(&r.err, ERR_TIMEOUT, "the Runtime API at %s did not answer", c->to->text);

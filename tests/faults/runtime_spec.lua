@@ -12,6 +12,10 @@ local EVENTS = 4
 
 local handlers = [[
 local M, runs = {}, 0
+function M.ask()
+  local aws = require "perigee.aws"
+  return assert(aws.dynamodb:get_item { TableName = "T", Key = { id = "1" } }).Item
+end
 function M.run(event)
   runs = runs + 1
   if event.fail then error { code = "Broken", message = "as told" } end
@@ -36,10 +40,11 @@ describe("a Runtime API that misbehaves", function()
   end)
   teardown(function() os.execute("rm -r " .. dir) end)
 
-  local function spawn(serve, handler, program)
+  local function spawn(serve, handler, program, more)
     local env = { "_HANDLER=" .. (handler or "h.run"), "LAMBDA_TASK_ROOT=" .. dir, "AWS_REGION=eu-central-1",
                   "AWS_LAMBDA_FUNCTION_NAME=Fn", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256", "TZ=:UTC",
                   "ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1:thread_local_quarantine_size_kb=64" }
+    for _, v in ipairs(more or {}) do env[#env + 1] = v end
     return lambda.spawn { argv = { program or bin }, env = env, serve = serve }
   end
 
@@ -240,6 +245,28 @@ describe("a Runtime API that misbehaves", function()
                                env = { "_HANDLER=h.nothing", "LAMBDA_TASK_ROOT=" .. dir, "ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1:thread_local_quarantine_size_kb=64" } }
     assert.are.equal(1, how.code)
     assert.matches("nothing", how.output)
+  end)
+
+  it("runs sixteen handlers at once that wait for AWS", function()
+    local reply = runtime.answer(200, { ["Content-Type"] = "application/x-amz-json-1.0" }, '{"Item":{"id":{"S":"1"}}}')
+    local waiting, events, answered = {}, 0, 0
+    local how = spawn(function(connection, request)
+      local call = runtime.call_of(request)
+      if call == "next" then
+        events = events + 1
+        return answered == 16 and "stop" or events <= 16 and runtime.event(events, "{}") or nil
+      elseif call ~= "/" then
+        assert(call == "response" and request.body == '{"id":"1"}', request.body)
+        answered = answered + 1
+        return runtime.accepted
+      end
+      waiting[#waiting + 1] = connection
+      if #waiting < 16 then return nil end -- all sixteen are answered when all sixteen have asked
+      for i = 1, 15 do lambda.send(waiting[i], reply) end
+      return reply
+    end, "h.ask", nil, { "AWS_LAMBDA_MAX_CONCURRENCY=16", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret" })
+    assert.are.equal(15, how.signal, how.output)
+    assert.are.equal(16, answered)
   end)
 
   it("runs thousands of invocations in the same memory and with the same descriptors", function()

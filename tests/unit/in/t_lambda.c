@@ -441,23 +441,25 @@ _Noreturn static void report_init_error(lua_State *L, int port) {
     _exit(0);
 }
 
-static char **list_option(lua_State *L, const char *name, const char *more) {
+static char **list_option(lua_State *L, const char *name, const char *more, const char *last) {
     char **list = calloc(ARGS, sizeof *list);
     size_t n = 0;
     lua_getfield(L, 1, name);
-    for (; lua_istable(L, -1) && n < lua_rawlen(L, -1) && n < ARGS - 2; n++) {
+    for (; lua_istable(L, -1) && n < lua_rawlen(L, -1) && n < ARGS - 3; n++) {
         lua_rawgeti(L, -1, (lua_Integer)n + 1);
         list[n] = strdup(luaL_checkstring(L, -1));
         lua_pop(L, 1);
     }
     if (more) list[n++] = strdup(more);
+    if (last) list[n++] = strdup(last);
     return list;
 }
 
 _Noreturn static void exec_program(lua_State *L, int port) {
-    char api[64];
+    char api[64], aws[64];
     snprintf(api, sizeof api, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%d", port);
-    char **argv = list_option(L, "argv", NULL), **env = list_option(L, "env", api);
+    snprintf(aws, sizeof aws, "AWS_ENDPOINT_URL=http://127.0.0.1:%d", port);
+    char **argv = list_option(L, "argv", NULL, NULL), **env = list_option(L, "env", api, aws);
     execve(argv[0], argv, env);
     fatal("cannot run %s: %s", argv[0], strerror(errno));
 }
