@@ -238,11 +238,19 @@ static void catch_all(struct sample *s, const struct http_request *q, struct eve
     if (!r->n_params) r->pattern = STR("/");
 }
 
+/* Function URLs and load balancers send everything to a function that has no routes; APIs know theirs. */
+static bool takes_all(const struct sample *s, enum event_kind kind) {
+    for (size_t i = 0; i < s->app->n_routes; i++)
+        if (s->app->routes[i].function == s->function) return false;
+    return kind == EVENT_URL || kind == EVENT_ALB;
+}
+
 static int read_request(struct sample *s, enum event_kind kind, struct http_request *q, struct event_route *r,
                         struct err *e) {
     struct arena *a = &s->arena;
     struct str method = str_c(s->o->method), path = str_c(s->o->path);
-    if (s->function && (!method.p || !path.p) && default_route(s, &method, &path, e)) return -1;
+    bool routed = s->function && !takes_all(s, kind);
+    if (routed && (!method.p || !path.p) && default_route(s, &method, &path, e)) return -1;
     if (read_body(s, q, e) || read_headers(s, q, e)) return -1;
     add_type(s, q);
     q->method = method.p ? method : q->body.n ? STR("POST") : STR("GET");
@@ -257,7 +265,7 @@ static int read_request(struct sample *s, enum event_kind kind, struct http_requ
     q->arena = a;
     q->request_id = make_id(s, q->target, q->body.n);
     add_usual(s, q, kind);
-    return s->function ? find_route(s, q, r, e) : (catch_all(s, q, r), 0);
+    return routed ? find_route(s, q, r, e) : (catch_all(s, q, r), 0);
 }
 
 /* --base64: also a body that would be text. */

@@ -162,6 +162,12 @@ describe("perigee event", function()
     assert.same({ "arn:aws:events:us-east-1:000000000000:rule/RelayClock" }, sample("schedule --function Relay").resources)
   end)
 
+  it("lets function URLs and load balancers send anything to a function without routes", function()
+    local url = sample "url --function Relay --path /any/thing --query a=1"
+    assert.same({ "/any/thing", "a=1", "$default" }, { url.rawPath, url.rawQueryString, url.routeKey })
+    assert.equal("/", sample("alb --function Relay").path)
+  end)
+
   it("writes messages, also of a FIFO queue", function()
     local records = sample([[sqs --queue q.fifo --group g --message '{"a":1}' --message two]]).Records
     assert.equal(2, #records)
@@ -189,7 +195,7 @@ describe("perigee event", function()
       ["url --body-file /no/such"] = "--body-file: cannot open /no/such",
       ["url --function GetOrder"] = "GetOrder needs --path, for its path has parameters (it answers GET /orders/{id})",
       ["url --function GetOrder --path /x"] = "GetOrder does not answer this request (it answers GET /orders/{id})",
-      ["url --function Relay"] = "Relay has no such route",
+      ["apigw-http --function Relay"] = "Relay has no such route",
       ["url --function Nope"] = "the template has no function or handler 'Nope'",
       ["sqs --function CreateOrder"] = "CreateOrder is not fed by a queue",
       ["sqs --function ProcessOrders --queue Other"] = "ProcessOrders is not fed by queue Other",
