@@ -98,13 +98,13 @@ static void write_list(struct buf *b, struct head *h, size_t at) {
 /* Lists of values: of all headers, or only of the repeated ones. */
 static void write_lists(struct buf *b, struct head *h, const char *key, bool all) {
     bool any = false;
-    buf_printf(b, ",\"%s\":{", key);
     for (size_t i = 0; i < h->n; i++) {
         if (h->lines[i].written || (!all && !is_repeated(h, i))) continue;
+        if (!any) buf_printf(b, ",\"%s\":{", key);
         comma(b, &any);
         write_list(b, h, i);
     }
-    buf_byte(b, '}');
+    if (any) buf_byte(b, '}');
 }
 
 static void write_joined(struct arena *a, struct buf *b, struct head *h, size_t at) {

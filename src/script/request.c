@@ -544,6 +544,11 @@ static void keep_http(struct job *j) {
     r->raw_query = arena_str(a, from->raw_query);
     r->body = arena_str(a, from->body);
     r->remote_ip = arena_str(a, from->remote_ip);
+    r->target = arena_str(a, from->target);
+    r->version = arena_str(a, from->version);
+    r->request_id = arena_str(a, from->request_id);
+    r->trace_id = arena_str(a, from->trace_id);
+    r->stream = NULL;
     struct http_header *h = ARENA_ARRAY(a, struct http_header, from->n_headers);
     for (size_t i = 0; i < from->n_headers; i++)
         h[i] = (struct http_header){arena_str(a, from->headers[i].name), arena_str(a, from->headers[i].value)};

@@ -11,6 +11,13 @@ function M.event_of(request)
   assert(rawequal(once, request.event))
   return 200, once
 end
+function M.event_after(request, context)
+  context:after(function()
+    local c = request.event.requestContext
+    context.log.info("after", { raw = request.event.rawPath, id = c.requestId, ip = c.http.sourceIp })
+  end)
+  return 204
+end
 function M.one() return 200, { fn = "one" } end
 function M.two() return 200, { fn = "two" } end
 function M.headers() return 201, { ok = true }, { ["Access-Control-Allow-Origin"] = "https://mine", ["X-Request-Id"] = "mine" } end
@@ -46,7 +53,7 @@ describe("route", function()
     end
     return list
   end
-  local all = { "echo", "event_of", "one", "two", "headers", "fail", "slow", "nap", "message", "event" }
+  local all = { "echo", "event_of", "event_after", "one", "two", "headers", "fail", "slow", "nap", "message", "event" }
   local function open(routes, options)
     local spec = { root = dir, functions = functions(all), routes = routes }
     for k, v in pairs(options or {}) do spec[k] = v end
@@ -383,6 +390,12 @@ describe("route", function()
           d.headers["x-a"] })
       assert.same({ "POST", "127.0.0.1", "api.example", "request-1" }, { d.requestContext.http.method,
         d.requestContext.http.sourceIp, d.requestContext.domainName, d.requestContext.requestId })
+    end)
+    it("is there after the reply, too", function()
+      open { { "POST /a/{id}", "event_after" } }
+      ask("POST /a/x?q=1", options)
+      for _ = 1, 20 do rig:turn() end
+      assert.matches('"msg":"after".*"id":"request%-1","ip":"127.0.0.1","raw":"/a/x"', table.concat(rig:lines(), "\n"))
     end)
     it("is in format 1.0 when the route says so", function()
       local d = event_of("POST /a/x", 1, options)

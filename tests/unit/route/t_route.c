@@ -318,6 +318,8 @@ static void on_reply(void *ud, struct http_response *res) {
     lua_pushboolean(L, res->cut);
     lua_setfield(L, -2, "cut");
     http_response_free(res);
+    arena_free(&p->arena); /* as a server may: nothing of the request is there any more */
+    p->req = (struct http_request){0};
     if (lua_pcall(L, 1, 0, 0)) fatal("callback: %s", lua_tostring(L, -1));
 }
 
@@ -352,8 +354,8 @@ static int l_request(lua_State *L) {
                                    .raw_query = query,
                                    .version = STR("HTTP/1.1"),
                                    .remote_ip = STR("127.0.0.1"),
-                                   .request_id = STR("request-1"),
-                                   .trace_id = STR("4bf92f3577b34da6a3ce929d0e0e4736"),
+                                   .request_id = arena_str(&p->arena, STR("request-1")),
+                                   .trace_id = arena_str(&p->arena, STR("4bf92f3577b34da6a3ce929d0e0e4736")),
                                    .start_ns = now_mono_ns(),
                                    .arena = &p->arena,
                                    .stream = stream_for(L, 3)};
