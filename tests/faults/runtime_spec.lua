@@ -45,7 +45,7 @@ describe("a Runtime API that misbehaves", function()
                   "AWS_LAMBDA_FUNCTION_NAME=Fn", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256", "TZ=:UTC",
                   "ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1:thread_local_quarantine_size_kb=64" }
     for _, v in ipairs(more or {}) do env[#env + 1] = v end
-    return lambda.spawn { argv = { program or bin }, env = env, serve = serve }
+    return lambda.spawn { argv = { program or bin }, env = env, serve = serve, patience = program and 900 }
   end
 
   -- Events; the third fails when `fail`. The fault strikes at the third call.

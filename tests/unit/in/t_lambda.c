@@ -231,13 +231,21 @@ static void give_up(void *ud) {
     stop(p);
 }
 
+static lua_Integer number_option(lua_State *L, const char *name) {
+    lua_pushvalue(L, 1);
+    lua_Integer n = number_field(L, name);
+    lua_pop(L, 1);
+    return n;
+}
+
 static void peer_open(struct peer *p, lua_State *L) {
     struct err e;
     *p = (struct peer){.L = L, .serve = 1, .broken = BUF_MAX(65536)};
     if (loop_open(&p->loop, &e) || in_listen("127.0.0.1", 0, &p->fd, &p->port, &e) ||
         loop_fd_add(p->loop, p->fd, LOOP_READ, on_accept, p, &p->watch, &e))
         luaL_error(L, "%s", e.msg);
-    loop_timer_start(p->loop, &p->patience, GIVE_UP_MS, give_up, p);
+    lua_Integer patience = number_option(L, "patience");
+    loop_timer_start(p->loop, &p->patience, patience ? (uint64_t)patience * 1000 : GIVE_UP_MS, give_up, p);
     playing = p;
 }
 
@@ -270,13 +278,6 @@ static int result(lua_State *L, struct peer *p) {
 static const char *text_option(lua_State *L, const char *name, const char *otherwise) {
     lua_getfield(L, 1, name); /* stays on the stack, and so alive */
     return luaL_optstring(L, -1, otherwise);
-}
-
-static lua_Integer number_option(lua_State *L, const char *name) {
-    lua_pushvalue(L, 1);
-    lua_Integer n = number_field(L, name);
-    lua_pop(L, 1);
-    return n;
 }
 
 static int l_send(lua_State *L) {
