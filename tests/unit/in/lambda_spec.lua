@@ -17,6 +17,12 @@ function M.wait() time.sleep(60000) end
 function M.nap() time.sleep(50) return 1 end
 function M.longer() time.sleep(300) return 1 end
 function M.trace() return os.getenv "_X_AMZN_TRACE_ID" end
+local weak = setmetatable({}, { __mode = "v" })
+function M.weak(event)
+  local kept = weak[1] ~= nil
+  weak[1] = {}
+  return { kept = kept, n = #("x"):rep(event.waste) }
+end
 function M.stream(request, context)
   local ask = request:json()
   local response = http.stream(context, { status = 201, headers = { ["X-A"] = "b", ["Set-Cookie"] = "c=d" } })
@@ -119,6 +125,13 @@ describe("the Runtime API client", function()
       local how = run("later", api)
       assert.is_true(how.ok)
       assert.matches("afterwards", how.lines)
+    end)
+
+    it("collects garbage between two events when there is enough", function()
+      local api = runtime.api { '{"waste":1}', '{"waste":1}', '{"waste":2000000}', '{"waste":1}' }
+      assert.is_true(run("weak", api).ok)
+      local function kept(n) return json.decode(answer_of(api, n)).kept end
+      assert.are.same({ false, true, false }, { kept(2), kept(3), kept(4) })
     end)
 
     it("runs as many at once as there are slots", function()
