@@ -25,6 +25,7 @@ static struct json function_json(struct arena *a, const struct function *f) {
         const struct policy_statement *s = &f->policy.statements[i];
         struct json row = json_make_obj();
         json_set(a, &row, "deny", json_make_bool(s->deny));
+        json_set(a, &row, "all_but", json_make_bool(s->not_actions || s->not_resources));
         json_set(a, &row, "actions", texts(a, s->actions, s->n_actions));
         json_set(a, &row, "resources", texts(a, s->resources, s->n_resources));
         json_push(a, &statements, row);

@@ -251,7 +251,7 @@ local function needs_of(template, partition, region, account)
   local needs = {}
   for _, f in ipairs(template.functions) do
     for _, s in ipairs(f.statements) do
-      if not s.deny and not is_lambdas_own(s) then
+      if not s.deny and not s.all_but and not is_lambdas_own(s) then -- all but some: nobody needs all of it
         needs[#needs + 1] = { who = f.name, actions = expanded(s.actions), resources = s.resources }
       end
     end

@@ -33,6 +33,7 @@ local function template()
       { deny = false, actions = { "dynamodb:PutItem", "dynamodb:BatchWriteItem" }, resources = { ORDERS } },
       { deny = false, actions = { "sqs:SendMessage*" }, resources = { EVENTS } },
       { deny = true, actions = { "dynamodb:DeleteItem" }, resources = { ORDERS } },
+      { deny = false, all_but = true, actions = { "dynamodb:DeleteTable" }, resources = { ORDERS } },
     } } },
     tables = { { name = "Orders", logical_id = "Orders", line = 20, create = {
       AttributeDefinitions = { { AttributeName = "id", AttributeType = "S" } }, KeySchema = { { AttributeName = "id", KeyType = "HASH" } },
@@ -112,6 +113,7 @@ describe("the doctor on AWS", function()
     assert.matches("ok    permissions: %d+ are there, says IAM's simulator", said)
     assert.equal(0, asked_for "dynamodb:PutItem")
     assert.is_nil(said:find("DeleteItem", 1, true)) -- what a function denies itself is not needed
+    assert.is_nil(said:find("DeleteTable", 1, true)) -- nor is what NotAction leaves out
   end)
 
   it("tries with harmless calls where the simulator may not be asked", function()
