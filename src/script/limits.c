@@ -144,8 +144,8 @@ void limits_check(struct job *j) {
     const struct script_limits *l = &j->s->c.limits;
     struct str name = j->unit->fn.name;
     if (now_mono_ms() >= j->deadline_ms)
-        limits_stop(j, ERR_TIMEOUT, "%.*s did not end within its Timeout of %u ms", STR_ARG(name),
-                    j->unit->fn.timeout_ms);
+        limits_stop(j, ERR_TIMEOUT, "%.*s did not end within its Timeout of %llu ms", STR_ARG(name),
+                    (unsigned long long)j->timeout_ms);
     else if (j->cpu_ns >= j->cpu_max_ns)
         limits_stop(j, ERR_LIMIT, "%.*s used more than %llu ms of CPU time", STR_ARG(name),
                     (unsigned long long)(j->cpu_max_ns / 1000000u));
