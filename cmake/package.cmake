@@ -16,7 +16,7 @@ endif()
 # LD_LIBRARY_PATH, in which Lambda names the system's directories, and holds for what the libraries load in turn.
 add_executable(bootstrap-lambda src/bootstrap.c)
 target_link_libraries(bootstrap-lambda PRIVATE perigee_lib)
-perigee_exports_lua(bootstrap-lambda)
+perigee_bootstrap(bootstrap-lambda)
 target_link_options(bootstrap-lambda PRIVATE -s -Wl,--dynamic-linker=/var/task/lib/${loader} -Wl,--disable-new-dtags
   -fno-asynchronous-unwind-tables) # with link-time optimization it is here that code is made
 set_target_properties(bootstrap-lambda PROPERTIES BUILD_RPATH /var/task/lib EXCLUDE_FROM_ALL TRUE)

@@ -133,23 +133,37 @@ static int open_module(lua_State *L, struct script *s, const char *name, lua_CFu
     return 0;
 }
 
+/* What the host itself asks for. */
 void require_clibs(lua_State *L, struct script *s) {
+    open_module(L, s, "perigee.json", script_open_json);
+    open_module(L, s, "perigee.log", script_open_log);
+}
+
+/* Opened when they are required: most functions need few of them. */
+static lua_CFunction find_module(const struct script *s, const char *name) {
     static const luaL_Reg modules[] = {
-        {"perigee.json", script_open_json},          {"perigee.log", script_open_log},
         {"perigee.time", script_open_time},          {"perigee.pdf", script_open_pdf},
         {"perigee.crypto", script_open_crypto},      {"perigee.sigv4.core", script_open_sigv4},
         {"perigee.aws.core", script_open_aws},       {"perigee.http.core", script_open_http},
         {"perigee.http.stream", stream_open_module}, {"perigee.file", script_open_file},
         {"perigee.parallel", coro_open_parallel},    {NULL, NULL},
     };
-    for (const luaL_Reg *m = modules; m->name; m++) open_module(L, s, m->name, m->func);
-    for (const struct script_module *m = s->c.modules; m && m->name; m++) open_module(L, s, m->name, m->open);
+    for (const struct script_module *m = s->c.modules; m && m->name; m++)
+        if (!strcmp(m->name, name)) return m->open;
+    for (const luaL_Reg *m = modules; m->name; m++)
+        if (!strcmp(m->name, name)) return m->func;
+    return NULL;
 }
 
 /* Pushes the C module, or nothing. */
 static bool push_clib(lua_State *L, struct script *s, const char *name) {
+    lua_CFunction open;
     lua_rawgeti(L, LUA_REGISTRYINDEX, s->clibs_ref);
-    lua_getfield(L, -1, name);
+    if (lua_getfield(L, -1, name) == LUA_TNIL && (open = find_module(s, name))) {
+        open_module(L, s, name, open);
+        lua_pop(L, 1);
+        lua_getfield(L, -1, name);
+    }
     lua_remove(L, -2);
     if (!lua_isnil(L, -1)) return true;
     lua_pop(L, 1);

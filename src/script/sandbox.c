@@ -177,23 +177,30 @@ static int move(lua_State *L) {
 
 /* ==== the base: what every environment is copied from ==== */
 
+/* Pushes a table with the entries of the one at index `from`, made for as many: growing it would be half the work. */
+static void push_copy(lua_State *L, int from) {
+    int n = 0;
+    for (lua_pushnil(L); lua_next(L, from); lua_pop(L, 1)) n++;
+    lua_createtable(L, 0, n);
+    for (lua_pushnil(L); lua_next(L, from);) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, -4);
+    }
+}
+
 /* base[name] = a copy of the table _G[name] with only the names given (all when NULL). Leaves it pushed. */
 static void copy_library(lua_State *L, int base, const char *name, const char *const *names) {
-    lua_newtable(L);
     lua_getglobal(L, name);
-    if (names) {
-        for (; *names; names++) {
-            lua_getfield(L, -1, *names);
-            lua_setfield(L, -3, *names);
-        }
-    } else {
-        for (lua_pushnil(L); lua_next(L, -2);) {
-            lua_pushvalue(L, -2);
-            lua_insert(L, -2);
-            lua_rawset(L, -5);
-        }
+    if (names)
+        lua_createtable(L, 0, 8);
+    else
+        push_copy(L, lua_gettop(L));
+    for (; names && *names; names++) {
+        lua_getfield(L, -2, *names);
+        lua_setfield(L, -2, *names);
     }
-    lua_pop(L, 1);
+    lua_remove(L, -2);
     lua_pushvalue(L, -1);
     lua_setfield(L, base, name);
 }
@@ -232,12 +239,7 @@ static void open_strings(lua_State *L, int base) {
     lua_pushnil(L);
     lua_setfield(L, -2, "dump");
     script_open_pattern(L);
-    lua_newtable(L); /* a copy of its own: the base's may be seen by handlers */
-    for (lua_pushnil(L); lua_next(L, -3);) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, -4);
-    }
+    push_copy(L, lua_gettop(L)); /* a copy of its own: the base's may be seen by handlers */
     lua_pushliteral(L, "");
     lua_getmetatable(L, -1);
     lua_pushvalue(L, -3);
@@ -252,7 +254,7 @@ static void open_base(lua_State *L, struct script *s) {
                                         "pairs",    "pcall",  "rawequal",     "rawget",         "rawlen",
                                         "rawset",   "select", "tonumber",     "tostring",       "type",
                                         "_VERSION", "xpcall", "warn",         "collectgarbage", NULL};
-    lua_newtable(L);
+    lua_createtable(L, 0, 32);
     int base = lua_gettop(L);
     for (int i = 0; names[i]; i++) {
         lua_getglobal(L, names[i]);
@@ -336,12 +338,7 @@ static int new_global(lua_State *L) {
 
 static void copy_value(lua_State *L) {
     if (lua_type(L, -1) != LUA_TTABLE) return;
-    lua_newtable(L);
-    for (lua_pushnil(L); lua_next(L, -3);) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, -4);
-    }
+    push_copy(L, lua_gettop(L));
     lua_remove(L, -2);
 }
 

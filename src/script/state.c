@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is made at the start stays: collections would find nothing until that much has been allocated. */
+enum { START_KIB = 1024 };
 enum { STATE_BYTES = 512 << 20, AWS_CALLS = 1000, JOBS = 10000, SLICE_MS = 10, LOAD_MS = 10000 };
 
 /* ==== memory ==== */
@@ -85,6 +87,23 @@ static int new_table(lua_State *L) {
     return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
+/* Handlers get no io and no debug: only trusted scripts, and what they require, can reach them. */
+static void open_libraries(lua_State *L, const struct script *s) {
+    static const luaL_Reg libraries[] = {
+        {LUA_GNAME, luaopen_base},       {LUA_LOADLIBNAME, luaopen_package}, {LUA_COLIBNAME, luaopen_coroutine},
+        {LUA_TABLIBNAME, luaopen_table}, {LUA_OSLIBNAME, luaopen_os},        {LUA_STRLIBNAME, luaopen_string},
+        {LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8},    {NULL, NULL},
+    };
+    if (s->c.trusted) {
+        luaL_openlibs(L);
+        return;
+    }
+    for (const luaL_Reg *l = libraries; l->name; l++) {
+        luaL_requiref(L, l->name, l->func, 1);
+        lua_pop(L, 1);
+    }
+}
+
 static int open_state(lua_State *L) {
     struct script *s = lua_touserdata(L, 1);
     lua_pushboolean(L, !s->c.trusted);
@@ -92,8 +111,9 @@ static int open_state(lua_State *L) {
     s->threads_ref = new_table(L);
     s->after_ref = new_table(L);
     s->clibs_ref = new_table(L);
+    lua_gc(L, LUA_GCSTEP, -START_KIB); /* a debt below nothing is credit */
     conv_open(L);
-    luaL_openlibs(L);
+    open_libraries(L, s);
     request_open(L, s);
     sandbox_open(L, s);
     require_clibs(L, s);
@@ -113,7 +133,7 @@ int state_open(const struct script_config *c, uint64_t fail_at, struct script **
     if (!s) fatal("out of memory for a Lua state");
     s->c = *c;
     s->fail_in = fail_at;
-    s->load_ms = LOAD_MS;
+    s->load_ms = c->limits.load_ms ? c->limits.load_ms : LOAD_MS;
     defaults(&s->c.limits);
     if (c->trusted) s->c.limits.state_bytes = UINT64_MAX / 2;
     list_init(&s->jobs);

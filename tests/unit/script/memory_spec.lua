@@ -55,7 +55,7 @@ describe("when the n-th allocation of Lua fails", function()
       if n > 400 then step = 41 end
       n = n + step
     end
-    assert.is_true(n > 1000)
+    assert.is_true(n > 600)
   end)
 
   it("in a request: one reply, and the next request is served", function()
@@ -99,7 +99,7 @@ describe("when the n-th allocation of Lua fails", function()
       app:release "a"
       assert.equal(expected, app:finish(job).body)
     until ok
-    assert.is_true(n > 200)
+    assert.is_true(n > 100)
   end)
 end)
 
