@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MANIFEST_MAX = 1 << 20, TASK_MEMORY_MB = 128, CONCURRENCY_MAX = 1000 };
+enum { MANIFEST_MAX = 1 << 20, TASK_MEMORY_MB = 128, CONCURRENCY_MAX = 1000, LOAD_MS = 8000 };
 
 /* The AWS client, opened by the first call. */
 struct late_backend {
@@ -184,14 +184,14 @@ static int open_script(struct lambda_host *h, struct err *e) {
         .pool = h->pool,
         .log = &h->log,
         .metrics = &h->metrics,
-        .limits = {.state_bytes = h->function.memory_bytes},
+        .limits = {.state_bytes = h->function.memory_bytes, .load_ms = LOAD_MS}, /* of the 10 s that Lambda gives */
         .lua_dir = lua_dir(h),
         .cpath = arena_printf(&h->arena, "%s/lib/lua/?.so", h->root).p,
         .root_dir = h->root,
         .scratch_dir = variable("TMPDIR", "/tmp"),
     };
     h->error_type = "Runtime.InitError";
-    if (script_open(&c, &h->script, e)) return -1;
+    if (script_open(&c, &h->script, e) || script_watch_self(h->script, e)) return -1;
     h->error_type = "Runtime.ImportModuleError";
     if (script_sources_list(&h->function, 1, c.lua_dir, h->root, variable("AWS_LAMBDA_FUNCTION_VERSION", ""),
                             &h->sources, e))

@@ -25,6 +25,7 @@ struct script_limits {
     uint64_t cpu_ms;       /* of one job in all; 0: its Timeout */
     uint64_t slice_ms;     /* preempt after so long; 0: 10 */
     uint64_t instructions; /* 0: not counted */
+    uint64_t load_ms;      /* of one function's module; 0: 10000 */
     uint64_t state_bytes;  /* of the whole lua_State; 0: 512 MiB */
     uint32_t aws_calls;    /* a job; 0: 1000 */
     uint32_t jobs;         /* running at once; more get ERR_UNAVAILABLE; 0: 10000 */

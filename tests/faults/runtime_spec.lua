@@ -37,6 +37,9 @@ describe("a Runtime API that misbehaves", function()
     f = assert(io.open(dir .. "/broken.lua", "w"))
     f:write("error 'no start'")
     f:close()
+    f = assert(io.open(dir .. "/endless.lua", "w"))
+    f:write("while true do end")
+    f:close()
   end)
   teardown(function() os.execute("rm -r " .. dir) end)
 
@@ -240,7 +243,18 @@ describe("a Runtime API that misbehaves", function()
     end)
   end)
 
-  it("exits with a reason when nobody listens, or the handler is not there", function()
+  it("says why a module that loads for ever does not start, before Lambda's ten seconds are over", function()
+    local why
+    local how = spawn(function(_, request)
+      assert.are.equal("init/error", runtime.call_of(request))
+      why = request.body
+      return runtime.accepted
+    end, "endless.run")
+    assert.are.equal(1, how.code)
+    assert.matches("the module took longer than 8000 ms to load", why)
+  end)
+
+  it("exits with a reason when the handler is not there", function()
     local how = lambda.spawn { argv = { bin }, serve = function() return nil end,
                                env = { "_HANDLER=h.nothing", "LAMBDA_TASK_ROOT=" .. dir, "ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1:thread_local_quarantine_size_kb=64" } }
     assert.are.equal(1, how.code)
