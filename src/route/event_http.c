@@ -9,6 +9,7 @@ struct reading {
     struct event_http *out;
     struct http_header *headers;
     bool encoded; /* path and path parameters are as the client sent them */
+    bool fitted;  /* the path ends in what the route's pattern says */
     struct err *e;
 };
 
@@ -198,7 +199,8 @@ static struct str without_stage(struct reading *r, struct str path, struct str p
     size_t have = segments(path), want = pattern.n ? route_segments(params, pattern) : 0;
     if (want && want <= have) {
         struct str end = str_from(path, tail(path, want));
-        if (fits(r, pattern, end)) return end;
+        r->fitted = fits(r, pattern, end);
+        if (r->fitted) return end;
     }
     struct str stage = json_get_s(r->context, "stage"), rest = str_from(path, 1);
     if (r->out->kind == EVENT_ALB || !stage.n || str_is(stage, "$default") || !str_starts(rest, stage)) return path;
@@ -224,13 +226,30 @@ static int read_params(struct reading *r, const struct json *map) {
         bool bad;
         if (m->value.type != JSON_STR) return wrong(r, "pathParameters", m->key, "a string", &m->value);
         struct str value = decoded(r, m->value.s, &bad);
-        if (bad)
-            return err_set(r->e, ERR_VALIDATION, "pathParameters.%.*s: has a bad percent escape or no UTF-8",
-                           STR_ARG(str_take(m->key, 128)));
-        list[r->out->n_params++] = (struct script_param){m->key, value};
+        list[r->out->n_params++] = (struct script_param){m->key, bad ? m->value.s : value};
     }
     r->out->params = list;
     return 0;
+}
+
+/* REST APIs do not decode path parameters; no page of AWS's says so. Where path and pattern fit, the path tells them as
+ * it does under `perigee serve`. */
+static void params_of_path(struct reading *r, struct str pattern, struct str path) {
+    struct script_param *list = ARENA_ARRAY(r->a, struct script_param, segments(pattern) + 1);
+    size_t n = 0;
+    if (path.n > 1 && path.p[path.n - 1] == '/') path.n--;
+    pattern = str_from(pattern, 1);
+    path = str_from(path, 1);
+    while (pattern.p) {
+        struct str rest = path, want = str_cut(&pattern, '/'), got = str_cut(&path, '/');
+        bool bad, greedy = str_ends(want, STR("+}"));
+        if (want.n < 3 || want.p[0] != '{') continue;
+        struct str value = decoded(r, greedy ? rest : got, &bad);
+        if (bad) return;
+        list[n++] = (struct script_param){str_n(want.p + 1, want.n - (greedy ? 3 : 2)), value};
+    }
+    r->out->params = list;
+    r->out->n_params = n;
 }
 
 static int read_path(struct reading *r, const char *key, struct str pattern) {
@@ -245,6 +264,7 @@ static int read_path(struct reading *r, const char *key, struct str pattern) {
     if (pattern.n && pattern.p[0] != '/') pattern = STR_NONE; /* $default */
     r->out->params_known = pattern.n || r->out->n_params;
     path = without_stage(r, path, pattern, params);
+    if (r->encoded && r->fitted) params_of_path(r, pattern, path);
     q->path = encoded(r, path);
     r->out->path = decoded(r, path, &bad);
     if (bad) r->out->path = STR_NONE;
