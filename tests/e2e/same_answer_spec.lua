@@ -96,40 +96,32 @@ end
 
 -- == the bootstrap
 
-local Runtime = {}
-Runtime.__index = Runtime
+-- The executable of packages where it was built; else `perigee`, which is a bootstrap under that name.
+local PROGRAM = support.bin:gsub("[^/]*$", "bootstrap")
+if select(2, support.sh("test -x %s -a ! %s -ot %s", PROGRAM, PROGRAM, support.bin)) ~= 0 then PROGRAM = support.bin end
 
---- A bootstrap for one function, with Lambda's environment and `env`, called through Lambda's own API.
-local function runtime(dir, project, fn, handler, env)
-  local self = setmetatable({ dir = dir, name = fn }, Runtime)
-  local root = dir .. "/task"
-  if not support.sh("ls %s 2>/dev/null", root):find "bootstrap" then
-    support.sh("mkdir %s && cp -r %s/handlers %s/ && mkdir %s/config && cp -r %s/config/schemas %s/config/ 2>/dev/null; ln -s $(realpath %s) %s/bootstrap",
-      root, project, root, root, project, root, support.bin, root)
-    support.write(root .. "/perigee.json", assert(host.manifest { template = project .. "/config/template.yaml" }))
-  end
-  local files = dir .. "/" .. fn
-  support.write(files .. ".json", json.encode(env))
-  self.pid = tonumber((support.sh("%s runtime-api --exec %s/bootstrap --task-root %s --handler %s --function-name %s --env %s.json --port 0 --memory 256 --timeout 10 >%s.out 2>%s.log & echo $!",
-    support.bin, root, root, handler, fn, files, files, files)))
-  self.url = support.eventually(30, "ready line of the runtime of " .. fn, function() return support.read(files .. ".out"):match "ready (http%S+)" end)
-  self.log = files .. ".log"
-  return self
+-- What a package of the project holds, in `dir`.
+local function unpacked(dir, project)
+  support.sh("mkdir -p %s/config && cp -r %s/handlers %s/ && cp -r %s/config/schemas %s/config/ 2>/dev/null; ln -s $(realpath %s) %s/bootstrap", dir,
+    project, dir, project, dir, PROGRAM, dir)
+  support.write(dir .. "/perigee.json", assert(host.manifest { template = project .. "/config/template.yaml" }))
 end
 
-function Runtime:invoke(event)
+-- A bootstrap for one function of what is in `dir`, with Lambda's environment and `env`.
+local function runtime(dir, fn, handler, env)
+  support.write(dir .. "/env.json", json.encode(env))
+  return support.runtime_api { exec = dir .. "/bootstrap",
+    args = ("--task-root %s --handler %s --function-name %s --env %s/env.json --memory 256 --timeout 10"):format(dir, handler, fn, dir) }
+end
+
+local function invoke_runtime(server, fn, event)
   local file = os.tmpname()
   support.write(file, event)
-  local out = support.sh("curl -s --max-time 30 -i --data-binary @%s %s/2015-03-31/functions/%s/invocations", file, self.url, self.name)
+  local out = support.sh("curl -s --max-time 30 -i --data-binary @%s %s/2015-03-31/functions/%s/invocations", file, server.invoke, fn)
   os.remove(file)
   local head, body = out:match "^(.-)\r\n\r\n(.*)$"
-  assert(head and not head:lower():find "x%-amz%-function%-error", self.name .. ": " .. out .. support.read(self.log))
+  assert(head and not head:lower():find "x%-amz%-function%-error", fn .. ": " .. out .. server:log())
   return json.decode(body)
-end
-
-function Runtime:stop()
-  support.sh("kill %d 2>/dev/null", self.pid)
-  support.eventually(30, "end of the runtime", function() return support.sh("cat /proc/%d/stat 2>/dev/null", self.pid):match "^%d+ %b() (%a)" or true end)
 end
 
 -- == the three ways
@@ -141,8 +133,9 @@ local function stage(o)
   local options = "--template " .. template .. (o.parameters and " --parameters " .. o.parameters or "")
   self.serve = support.start { args = "--no-feeds " .. options }
   self.engine = support.start { args = "--no-feeds " .. options } -- the bootstraps' store
+  unpacked(self.dir .. "/task", o.project)
   for fn, handler in pairs(o.handlers) do
-    self.runtimes[fn] = runtime(self.dir, o.project, fn, handler, o.env(self.engine))
+    self.runtimes[fn] = runtime(self.dir .. "/task", fn, handler, o.env(self.engine))
   end
 
   local function invoke(fn, event)
@@ -156,7 +149,7 @@ local function stage(o)
   --- An event without a request: `perigee invoke` and the bootstrap give the same document.
   function self.compare_documents(fn, event)
     local answer = invoke(fn, event)
-    assert.same(answer, self.runtimes[fn]:invoke(event))
+    assert.same(answer, invoke_runtime(self.runtimes[fn], fn, event))
     return answer
   end
 
@@ -165,7 +158,7 @@ local function stage(o)
     local expected = over_http(self.serve.http, case)
     local event = case.event or event_of(source, case, template)
     assert.same(expected, of_document(source, case, invoke(case.fn, event)), what .. "invoke")
-    assert.same(expected, of_document(source, case, self.runtimes[case.fn]:invoke(event)), what .. "bootstrap")
+    assert.same(expected, of_document(source, case, invoke_runtime(self.runtimes[case.fn], case.fn, event)), what .. "bootstrap")
     if case.status then assert.equal(case.status, expected.status, what .. expected.body) end
     return expected
   end
@@ -197,8 +190,8 @@ describe("a handler that shows all it sees, and answers in all ways,", function(
   setup(function()
     three = stage {
       project = "tests/e2e/fixtures/answers",
-      handlers = { Echo = "answers.echo", Answers = "answers.answer" },
-      env = function() return { GREETING = "hello" } end,
+      handlers = { Echo = "answers.echo", Answers = "answers.answer", Batch = "answers.message", InOrder = "answers.message", Clock = "answers.event" },
+      env = function() return { GREETING = "hello", ONLY_HERE = "1" } end,
     }
   end)
   teardown(function() if three then three.close() end end)
@@ -247,6 +240,17 @@ describe("a handler that shows all it sees, and answers in all ways,", function(
       three.compare(source, request("Answers", "OPTIONS", "/answers/text", { routed = false, status = 204 }))
       three.compare(source, request("Echo", "GET", "/echo/%C3", { routed = false, status = 400 }))
     end
+  end)
+
+  it("is given messages and events", function()
+    local function sample(words) return (support.sh("%s event %s --template tests/e2e/fixtures/answers/config/template.yaml", support.bin, words)) end
+    local batch = "sqs --message ok --message bad --message 'später' --message bad --function "
+    assert.equal(2, #three.compare_documents("Batch", sample(batch .. "Batch")).batchItemFailures)
+    assert.equal(3, #three.compare_documents("InOrder", sample(batch .. "InOrder")).batchItemFailures)
+    local told = three.compare_documents("Clock", sample "schedule --function Clock")
+    assert.same({ "Clock", "Scheduled Event" }, { told.name, told.event["detail-type"] })
+    three.compare_documents("Clock", '{"a":[],"b":{},"c":null,"d":9007199254740993,"e":1e3,"f":"\\u00e9"}')
+    three.compare_documents("Clock", "7")
   end)
 end)
 
