@@ -297,6 +297,8 @@ static int invoke(struct perigee_config *c, int argc, char **argv) {
     if (file && fs_read(strcmp(file, "-") ? file : "/dev/stdin", &event, &e)) goto out;
     rc = perigee_invoke(c, argv[1], buf_view(&event), &answer, &e);
     if (answer.n) printf("%.*s\n", (int)answer.n, answer.p);
+    if (rc == 1 && !file)
+        fprintf(stderr, "perigee invoke: the event was {}; --event gives another, and perigee event writes samples\n");
     if (fflush(stdout)) rc = err_sys(&e, ERR_IO, errno, "cannot print the answer");
 out:
     buf_free(&event);

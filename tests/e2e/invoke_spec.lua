@@ -47,6 +47,8 @@ describe("perigee invoke", function()
     local answer, status = on_answers "Spin"
     assert.equal(1, status)
     assert.same({ "Spin did not end within its Timeout of 1000 ms", "Function.TimedOut" }, { answer.errorMessage, answer.errorType })
+    local _, _, log = on_answers "Answers"
+    assert.matches("the event was {}; --event gives another", log, 1, true)
     answer, status = on_answers("Clock --event -", "{")
     assert.same({ 1, "Runtime.UnmarshalError" }, { status, answer.errorType })
   end)
