@@ -39,10 +39,16 @@ static void write_routes(const struct app *a, const struct function *f, struct b
     }
 }
 
+/* Every queue of the handler wants reports: of one that does not, Lambda would take the failures of a report for
+ * successes. Failing whole batches is right for all. */
 static bool reports(const struct app *a, const struct function *f) {
-    for (size_t i = 0; i < a->n_feeds; i++)
-        if (a->feeds[i].report_failures && same_handler(a->feeds[i].function, f)) return true;
-    return false;
+    bool any = false;
+    for (size_t i = 0; i < a->n_feeds; i++) {
+        if (!same_handler(a->feeds[i].function, f)) continue;
+        if (!a->feeds[i].report_failures) return false;
+        any = true;
+    }
+    return any;
 }
 
 static bool streams(const struct app *a, const struct function *f) {

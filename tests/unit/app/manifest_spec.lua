@@ -24,6 +24,14 @@ Resources:
       Handler: work.run
       Events:
         Queue: { Type: SQS, Properties: { Queue: !GetAtt Queue.Arn, FunctionResponseTypes: [ReportBatchItemFailures] } }
+  Reports:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: mixed.run
+      Events: { Queue: { Type: SQS, Properties: { Queue: !GetAtt Queue.Arn, FunctionResponseTypes: [ReportBatchItemFailures] } } }
+  Whole:
+    Type: AWS::Serverless::Function
+    Properties: { Handler: mixed.run, Events: { Queue: { Type: SQS, Properties: { Queue: !GetAtt Queue.Arn } } } }
   Export:
     Type: AWS::Serverless::Function
     Properties: { Handler: export.csv, FunctionUrlConfig: { AuthType: NONE, InvokeMode: RESPONSE_STREAM } }
@@ -49,6 +57,8 @@ describe("the manifest", function()
   it("says what reports failures and what streams", function()
     local m = assert(t.manifest(plain, "work.run"))
     assert.same({ true, false, {} }, { m.report_failures, m.stream, m.routes })
+    m = assert(t.manifest(plain, "mixed.run"))
+    assert.is_false(m.report_failures, "a report to a queue that wants none would lose its failures")
     m = assert(t.manifest(plain, "export.csv"))
     assert.same({ false, true }, { m.report_failures, m.stream })
   end)
