@@ -1,8 +1,8 @@
 /* request: what a handler is called with. The objects are tables that compute their fields when they are first read,
  * from what the job has borrowed; they know their job by its serial number, so one that was kept for too long says so.
  */
+#include "script/request.h"
 #include "base/url.h"
-#include "script/state.h"
 #include <ctype.h>
 #include <string.h>
 
@@ -11,49 +11,12 @@ static const char key_serial, key_json;
 
 enum { REQUEST = 1, MESSAGE, CONTEXT, HEADERS, OBJECTS = HEADERS };
 
-enum field {
-    F_NONE,
-    F_METHOD,
-    F_PATH,
-    F_PATH_PARAMS,
-    F_QUERY,
-    F_QUERY_ALL,
-    F_HEADERS,
-    F_BODY,
-    F_REQUEST_ID,
-    F_TRACE_ID,
-    F_SOURCE_IP,
-    F_HOST,
-    F_JSON,
-    F_ID,
-    F_QUEUE,
-    F_RECEIVE_COUNT,
-    F_SENT_AT,
-    F_ATTRIBUTES,
-    F_CORRELATION_ID,
-    F_FUNCTION_NAME,
-    F_LOG,
-    F_REMAINING,
-    F_AFTER,
-    F_EVENT,
-    F_AWS_REQUEST_ID,
-    F_INVOKED_FUNCTION_ARN,
-    F_FUNCTION_VERSION,
-    F_MEMORY_LIMIT_IN_MB,
-    F_LOG_GROUP_NAME,
-    F_LOG_STREAM_NAME,
-    F_TENANT_ID,
-    F_XRAY_TRACE_ID,
-    F_CLIENT_CONTEXT,
-    F_IDENTITY,
-    F_DEADLINE_MS,
-};
 struct field_name {
     const char *name;
     enum field field;
 };
 
-static void push_str(lua_State *L, struct str s) {
+void request_push_str(lua_State *L, struct str s) {
     lua_pushlstring(L, s.n ? s.p : "", s.n);
 }
 
@@ -95,10 +58,10 @@ static void push_headers(lua_State *L, const struct http_request *r) {
         lua_pushvalue(L, -1);
         if (lua_rawget(L, -3) == LUA_TNIL) {
             lua_pop(L, 1);
-            push_str(L, r->headers[i].value);
+            request_push_str(L, r->headers[i].value);
         } else {
             lua_pushliteral(L, ", ");
-            push_str(L, r->headers[i].value);
+            request_push_str(L, r->headers[i].value);
             lua_concat(L, 3);
         }
         lua_rawset(L, -3);
@@ -117,7 +80,7 @@ static struct str decode(struct arena *a, struct str raw) {
 }
 
 static void add_to_list(lua_State *L, int lists, struct str name, struct str value) {
-    push_str(L, name);
+    request_push_str(L, name);
     lua_pushvalue(L, -1);
     if (lua_rawget(L, lists) == LUA_TNIL) {
         lua_pop(L, 1);
@@ -126,7 +89,7 @@ static void add_to_list(lua_State *L, int lists, struct str name, struct str val
         lua_pushvalue(L, -2);
         lua_rawset(L, lists);
     }
-    push_str(L, value);
+    request_push_str(L, value);
     lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
     lua_pop(L, 2);
 }
@@ -143,8 +106,8 @@ static void push_query(lua_State *L, struct job *j, bool all) {
         if (all) {
             add_to_list(L, t, name, value);
         } else {
-            push_str(L, name);
-            push_str(L, value);
+            request_push_str(L, name);
+            request_push_str(L, value);
             lua_rawset(L, t);
         }
     }
@@ -153,8 +116,8 @@ static void push_query(lua_State *L, struct job *j, bool all) {
 static void push_params(lua_State *L, struct job *j) {
     lua_createtable(L, 0, (int)j->in.n_params);
     for (size_t i = 0; i < j->in.n_params; i++) {
-        push_str(L, j->in.params[i].name);
-        push_str(L, j->in.params[i].value);
+        request_push_str(L, j->in.params[i].name);
+        request_push_str(L, j->in.params[i].value);
         lua_rawset(L, -3);
     }
 }
@@ -227,119 +190,16 @@ static void push_log(lua_State *L) {
     lua_remove(L, -2);
 }
 
-/* ==== the AWS document, and what AWS says of the invocation ==== */
-
-/* A document from elsewhere: it may hold numbers that Lua has not. */
-static void push_document(lua_State *L, const struct json *v, const char *what) {
-    struct err e;
-    if (script_check_json(v, &e)) luaL_error(L, "%s: %s", what, e.msg);
-    script_push_json(L, v);
-}
-
-static void push_event(lua_State *L, struct job *j) {
-    struct json made;
-    struct err e;
-    if (j->in.document)
-        push_document(L, j->in.document, "request.event");
-    else if (!j->in.make_document)
-        lua_pushnil(L);
-    else if (j->in.make_document(j->in.make_ud, &j->in, &j->arena, &made, &e))
-        luaL_error(L, "request.event: %s", e.msg);
-    else
-        script_push_json(L, &made);
-}
-
-static void push_optional(lua_State *L, struct str s) {
-    if (s.n)
-        push_str(L, s);
-    else
-        lua_pushnil(L);
-}
-
-/* A JSON text, or nothing. */
-static bool parse_header(lua_State *L, struct job *j, struct str text, const char *what, struct json *ret) {
-    struct err e;
-    if (!text.n) return false;
-    if (json_parse(&j->arena, text, &(struct json_limits){.duplicate_keys = true}, ret, &e))
-        luaL_error(L, "%s is not JSON: %s", what, e.msg);
-    return true;
-}
-
-static void push_client_context(lua_State *L, struct job *j, struct str text) {
-    struct json v;
-    if (parse_header(L, j, text, "context.client_context", &v))
-        push_document(L, &v, "context.client_context");
-    else
-        lua_pushnil(L);
-}
-
-static void push_identity(lua_State *L, struct job *j, struct str text) {
-    struct json v;
-    if (!parse_header(L, j, text, "context.identity", &v)) {
-        lua_pushnil(L);
-        return;
-    }
-    lua_createtable(L, 0, 2);
-    push_optional(L, json_get_s(&v, "cognitoIdentityId"));
-    lua_setfield(L, -2, "cognito_identity_id");
-    push_optional(L, json_get_s(&v, "cognitoIdentityPoolId"));
-    lua_setfield(L, -2, "cognito_identity_pool_id");
-}
-
-static int64_t deadline(lua_State *L, const struct job *j, const struct script_invocation *i) {
-    return i->deadline_unix_ms ? i->deadline_unix_ms : clock_ms(j->s->c.clock) + script_remaining_ms(L);
-}
-
-/* Elsewhere than on Lambda most of it is nil. */
-static void push_invocation_field(lua_State *L, struct job *j, enum field f) {
-    static const struct script_invocation none;
-    const struct script_invocation *i = j->in.invocation ? j->in.invocation : &none;
-    switch (f) {
-    case F_AWS_REQUEST_ID:
-        push_str(L, j->in.aws_request_id.n ? j->in.aws_request_id : j->in.request_id);
-        break;
-    case F_INVOKED_FUNCTION_ARN:
-        push_optional(L, i->arn);
-        break;
-    case F_FUNCTION_VERSION:
-        push_str(L, i->function_version.n ? i->function_version : STR("$LATEST"));
-        break;
-    case F_MEMORY_LIMIT_IN_MB:
-        lua_pushinteger(L, (lua_Integer)(j->unit->fn.memory_bytes >> 20));
-        break;
-    case F_LOG_GROUP_NAME:
-        push_optional(L, i->log_group);
-        break;
-    case F_LOG_STREAM_NAME:
-        push_optional(L, i->log_stream);
-        break;
-    case F_TENANT_ID:
-        push_optional(L, i->tenant_id);
-        break;
-    case F_XRAY_TRACE_ID:
-        push_optional(L, i->xray);
-        break;
-    case F_CLIENT_CONTEXT:
-        push_client_context(L, j, i->client_context);
-        break;
-    case F_IDENTITY:
-        push_identity(L, j, i->identity);
-        break;
-    default:
-        lua_pushinteger(L, deadline(L, j, i));
-    }
-}
-
 /* ==== fields ==== */
 
 static void push_http_field(lua_State *L, struct job *j, enum field f) {
     const struct http_request *r = j->in.http;
     switch (f) {
     case F_METHOD:
-        push_str(L, r->method);
+        request_push_str(L, r->method);
         break;
     case F_PATH:
-        push_str(L, j->in.path.p ? j->in.path : r->path);
+        request_push_str(L, j->in.path.p ? j->in.path : r->path);
         break;
     case F_PATH_PARAMS:
         push_params(L, j);
@@ -352,13 +212,13 @@ static void push_http_field(lua_State *L, struct job *j, enum field f) {
         push_headers(L, r);
         break;
     case F_SOURCE_IP:
-        push_str(L, r->remote_ip);
+        request_push_str(L, r->remote_ip);
         break;
     case F_HOST:
-        push_str(L, http_header(r, "Host"));
+        request_push_str(L, http_header(r, "Host"));
         break;
     default:
-        push_str(L, r->body);
+        request_push_str(L, r->body);
     }
 }
 
@@ -366,10 +226,10 @@ static void push_message_field(lua_State *L, struct job *j, enum field f) {
     const struct script_message *m = j->in.message;
     switch (f) {
     case F_ID:
-        push_str(L, m->id);
+        request_push_str(L, m->id);
         break;
     case F_QUEUE:
-        push_str(L, m->queue);
+        request_push_str(L, m->queue);
         break;
     case F_RECEIVE_COUNT:
         lua_pushinteger(L, m->receive_count);
@@ -384,23 +244,23 @@ static void push_message_field(lua_State *L, struct job *j, enum field f) {
             lua_newtable(L);
         break;
     default:
-        push_str(L, m->body);
+        request_push_str(L, m->body);
     }
 }
 
 static void push_field(lua_State *L, struct job *j, enum field f, int kind) {
     switch (f) {
     case F_REQUEST_ID:
-        push_str(L, j->in.request_id);
+        request_push_str(L, j->in.request_id);
         break;
     case F_TRACE_ID:
-        push_str(L, j->in.trace_id);
+        request_push_str(L, j->in.trace_id);
         break;
     case F_CORRELATION_ID:
-        push_str(L, j->in.kind == SCRIPT_MESSAGE ? j->in.message->correlation_id : STR_NONE);
+        request_push_str(L, j->in.kind == SCRIPT_MESSAGE ? j->in.message->correlation_id : STR_NONE);
         break;
     case F_FUNCTION_NAME:
-        push_str(L, j->unit->fn.name);
+        request_push_str(L, j->unit->fn.name);
         break;
     case F_LOG:
         push_log(L);
@@ -415,11 +275,11 @@ static void push_field(lua_State *L, struct job *j, enum field f, int kind) {
         lua_pushcfunction(L, kind == REQUEST ? request_json : message_json);
         break;
     case F_EVENT:
-        push_event(L, j);
+        invocation_push_event(L, j);
         break;
     default:
         if (kind == CONTEXT)
-            push_invocation_field(L, j, f);
+            invocation_push_field(L, j, f);
         else if (kind == REQUEST)
             push_http_field(L, j, f);
         else
@@ -574,27 +434,11 @@ static void keep_message(struct job *j) {
     j->in.message = m;
 }
 
-static void keep_invocation(struct job *j) {
-    struct arena *a = &j->arena;
-    if (j->in.invocation) {
-        struct script_invocation *i = ARENA_NEW(a, struct script_invocation);
-        *i = *j->in.invocation;
-        struct str *const all[] = {&i->arn,       &i->client_context, &i->identity, &i->tenant_id,
-                                   &i->log_group, &i->log_stream,     &i->xray,     &i->function_version};
-        for (size_t n = 0; n < sizeof all / sizeof *all; n++) *all[n] = arena_str(a, *all[n]);
-        j->in.invocation = i;
-    }
-    if (!j->in.document || j->in.kind != SCRIPT_HTTP) return;
-    struct json *d = ARENA_NEW(a, struct json);
-    *d = json_copy(a, j->in.document);
-    j->in.document = d;
-}
-
 void request_keep(struct job *j) {
     j->in.request_id = arena_str(&j->arena, j->in.request_id);
     j->in.trace_id = arena_str(&j->arena, j->in.trace_id);
     j->in.aws_request_id = arena_str(&j->arena, j->in.aws_request_id);
-    keep_invocation(j);
+    invocation_keep(j);
     if (j->in.kind == SCRIPT_HTTP) keep_http(j);
     if (j->in.kind == SCRIPT_MESSAGE) keep_message(j);
 }
