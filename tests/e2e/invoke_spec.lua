@@ -46,7 +46,8 @@ describe("perigee invoke", function()
   it("ends with 1 and the error document when the function fails", function()
     local answer, status = on_answers "Spin"
     assert.equal(1, status)
-    assert.same({ "Spin did not end within its Timeout of 1000 ms", "Function.TimedOut" }, { answer.errorMessage, answer.errorType })
+    assert.matches("^Spin did not end within its Timeout of %d+ ms$", answer.errorMessage)
+    assert.equal("Function.TimedOut", answer.errorType)
     local _, _, log = on_answers "Answers"
     assert.matches("the event was {}; --event gives another", log, 1, true)
     answer, status = on_answers("Clock --event -", "{")
