@@ -165,9 +165,9 @@ return {
     assert.equal(0, select(2, sh("cmp %s/lambda.zip %s/again.zip", dir, dir)))
   end)
 
-  it("is no larger than 8 MB, its executable than 1.15 MB", function()
+  it("is no larger than 8 MB, its executable than 1 MB", function()
     assert.is_true(#support.read(dir .. "/lambda.zip") <= 8000000)
-    assert.is_true(#support.read(runtime .. "/bootstrap") <= 1150000)
+    assert.is_true(#support.read(runtime .. "/bootstrap") <= 1000000)
   end)
 
   describe("is refused", function()
