@@ -36,7 +36,6 @@ struct lambda_conn {
     struct str rest;           /* to be sent behind it; borrowed until done */
     size_t sent;               /* of out and rest together */
     bool open_end;             /* a stream: more is to come, lambda_conn_end follows */
-    bool reused;               /* the connection had served a request before this one */
     void (*drained)(void *ud); /* of a stream: all that waited was sent; may be NULL */
     struct loop_task told;     /* done is always told by the loop */
     struct err err;

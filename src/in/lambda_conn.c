@@ -268,7 +268,6 @@ static int dial(struct lambda_conn *c, struct err *e) {
 static void start(struct lambda_conn *c) {
     struct err e = {0};
     c->sent = 0;
-    c->reused = c->state == CONN_IDLE;
     if (c->state == CONN_IDLE)
         c->state = CONN_SENDING;
     else if (dial(c, &e)) {

@@ -255,10 +255,23 @@ describe("a Runtime API that misbehaves", function()
   end)
 
   it("exits with a reason when the handler is not there", function()
-    local how = lambda.spawn { argv = { bin }, serve = function() return nil end,
-                               env = { "_HANDLER=h.nothing", "LAMBDA_TASK_ROOT=" .. dir, "ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1:thread_local_quarantine_size_kb=64" } }
+    local how = spawn(function() return runtime.accepted end, "h.nothing")
     assert.are.equal(1, how.code)
-    assert.matches("nothing", how.output)
+    assert.matches("without a function 'nothing'", how.output)
+  end)
+
+  it("exits with 0 after SIGTERM, when it has asked for that, and answers what runs", function()
+    local api = runtime.api { "{}", "{}" }
+    local serve = api.serve
+    function api.serve(connection, request)
+      local identity = { ["Lambda-Extension-Identifier"] = "x" }
+      if request.target == "/2020-01-01/extension/register" then return runtime.answer(200, identity, "{}") end
+      if request.target == "/2020-01-01/extension/event/next" then return nil end
+      return serve(connection, request)
+    end
+    local how = spawn(api.serve, nil, nil, { "PERIGEE_LAMBDA_SIGTERM=1" })
+    assert.are.same({ 0, 0 }, { how.code, how.signal }, how.output)
+    assert.are.equal("next response next response next", api.calls())
   end)
 
   it("runs sixteen handlers at once that wait for AWS", function()
@@ -278,7 +291,8 @@ describe("a Runtime API that misbehaves", function()
       if #waiting < 16 then return nil end -- all sixteen are answered when all sixteen have asked
       for i = 1, 15 do lambda.send(waiting[i], reply) end
       return reply
-    end, "h.ask", nil, { "AWS_LAMBDA_MAX_CONCURRENCY=16", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret" })
+    end, "h.ask", nil,
+      { "AWS_LAMBDA_MAX_CONCURRENCY=16", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret" })
     assert.are.equal(15, how.signal, how.output)
     assert.are.equal(16, answered)
   end)
@@ -303,6 +317,7 @@ describe("a Runtime API that misbehaves", function()
     assert.are.equal(15, how.signal)
     assert.are.equal(marks[1].fds, marks[2].fds)
     -- The sanitizer keeps what was freed.
-    assert.is_true(marks[2].sanitized or marks[2].rss <= marks[1].rss * 1.05 + 256, marks[1].rss .. " -> " .. marks[2].rss .. " kB")
+    assert.is_true(marks[2].sanitized or marks[2].rss <= marks[1].rss * 1.05 + 256,
+      marks[1].rss .. " -> " .. marks[2].rss .. " kB")
   end)
 end)

@@ -87,7 +87,9 @@ describe("the Runtime API client", function()
     end)
 
     it("takes what comes byte by byte, after information and late", function()
-      local function slowly(_, go_on) return { "HTTP/1.1 100 Continue\r\n\r\n" .. go_on(), dribble = true, wait = 5 } end
+      local function slowly(_, go_on)
+        return { "HTTP/1.1 100 Continue\r\n\r\n" .. go_on(), dribble = true, wait = 5 }
+      end
       local api = runtime.api({ ('{"long":"%s"}'):format(("x"):rep(3000)), "{}" },
         { next = { slowly, slowly }, response = { slowly, slowly } })
       assert.is_true(run("echo", api).ok)
@@ -239,7 +241,8 @@ describe("the Runtime API client", function()
     end)
 
     it("that broke ends its handler, also one that waits for its reader", function()
-      for _, broken in ipairs { { "", close = true }, { "", reset = true }, { runtime.refused(413), close = true }, { runtime.refused(500), close = true } } do
+      for _, broken in ipairs { { "", close = true }, { "", reset = true }, { runtime.refused(413), close = true },
+                                { runtime.refused(500), close = true } } do
         local api = runtime.api { ask { parts = 2, size = 30000000 }, ask { parts = 1, size = 1 } }
         local first = true
         function api.part()

@@ -52,8 +52,8 @@ function M.id_of(request)
 end
 
 -- A Runtime API: `events` are bodies; what is done to the n-th call of a kind can be said in `faults`:
--- { next = { [2] = function(request, go_on) return ... end }, ... }; go_on() is what it would do otherwise. After the last event
--- and its answer: "stop". seen: every request in order; answers: by id.
+-- { next = { [2] = function(request, go_on) return ... end }, ... }; go_on() is what it would do otherwise.
+-- After the last event and its answer: "stop". seen: every request in order; answers: by id.
 function M.api(events, faults)
   local a = { seen = {}, answers = {}, errors = {}, counts = {}, at = 0, open = false }
   faults = faults or {}
