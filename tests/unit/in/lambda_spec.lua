@@ -429,6 +429,12 @@ describe("the Runtime API client", function()
     end)
   end)
 
+  it("gives up with a reason when nobody listens", function()
+    local how = run("echo", { serve = function() end }, { api = "127.0.0.1:1" })
+    assert.is_false(how.ok)
+    assert.matches("no event can be had after 7 attempts: the Runtime API at 127.0.0.1:1: cannot connect", how.error)
+  end)
+
   describe("addresses", function()
     it("are host:port", function()
       for _, good in ipairs { "127.0.0.1:9001", "[::1]:9001", "localhost:1", "127.0.0.1:65535" } do
