@@ -183,6 +183,8 @@ struct perigee {
 enum local_control host_control(const struct perigee_config *c);
 /* no_verify is refused off loopback, and said in the log. */
 int host_check_verify(const struct perigee_config *c, const struct log *log, struct err *e);
+/* What requests may need is looked for before the first of them, not by it. */
+int host_load_libraries(struct err *e);
 int host_check_account(const struct perigee_config *c, struct err *e); /* 12 digits */
 size_t host_worker_count(const struct perigee_config *c);
 

@@ -1,6 +1,8 @@
 /* host_engine.c: `perigee cloud`: the embedded engine and its port, without template, handlers or Lua.
  *
  *   engine -> port -> workers (loop, connection to the store, server; a thread each) -> ready -> signals -> stop */
+#include "base/crypto.h"
+#include "base/xml.h"
 #include "host.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -161,7 +163,9 @@ static int open_engine(struct engine_host *h, struct err *e) {
     if (host_check_verify(c, &h->log, e) || host_check_account(c, e)) return -1;
     if (pool_open(2, 10, &h->pool, e)) return -1;
     lc.pool = h->pool;
-    if (local_open(&lc, &h->local, e) || in_listen(c->host, (int)c->cloud_port, &h->fd, &h->port, e)) return -1;
+    if (host_load_libraries(e) || local_open(&lc, &h->local, e) ||
+        in_listen(c->host, (int)c->cloud_port, &h->fd, &h->port, e))
+        return -1;
     local_set_endpoint(h->local, h->port, c->public_cloud_url ? c->public_cloud_url : "");
     return 0;
 }
@@ -188,6 +192,10 @@ static void close_engine(struct engine_host *h) {
     free(h->workers);
     pthread_mutex_destroy(&h->lock);
     pthread_cond_destroy(&h->changed);
+}
+
+int host_load_libraries(struct err *e) {
+    return crypto_load(e) || xml_load(e) ? -1 : 0;
 }
 
 int perigee_cloud(const struct perigee_config *c, void (*ready)(void *ud, int port, int cloud_port), void *ud,

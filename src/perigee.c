@@ -161,6 +161,7 @@ static int find_deployment(struct perigee *p, struct err *e) {
 static int open_cloud(struct perigee *p, struct err *e) {
     /* Callers wait for their objects to be stored: not on p->pool, which gives way to everything else. */
     struct cloud_config c = {&p->config, p->clock, p->log, p->metrics[0], NULL};
+    if (!p->embedded && host_load_libraries(e)) return -1;
     return cloud_open(&p->cloud, &c, e);
 }
 

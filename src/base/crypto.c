@@ -36,6 +36,10 @@ LAZY(libcrypto, int, EVP_DigestFinal_ex, (EVP_MD_CTX * c, unsigned char *out, un
 LAZY_LIBRARY(libz, "libz.so.1", "a CRC-32");
 LAZY(libz, uLong, crc32_z, (uLong crc, const Bytef *p, z_size_t n), (crc, p, n))
 
+int crypto_load(struct err *e) {
+    return lazy_load(&libcrypto, e) || lazy_load(&libz, e) ? -1 : 0;
+}
+
 /* ==== digests ==== */
 
 static void digest(const EVP_MD *md, struct str data, uint8_t *out) {

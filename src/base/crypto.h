@@ -3,6 +3,8 @@
 #define PERIGEE_BASE_CRYPTO_H
 #include "base/buf.h"
 
+/* The libraries, now; else the first call of a function that needs them ends the process. UNAVAILABLE. */
+int crypto_load(struct err *e);
 void crypto_sha256(struct str data, uint8_t out[32]);
 void crypto_sha1(struct str data, uint8_t out[20]);
 void crypto_md5(struct str data, uint8_t out[16]);

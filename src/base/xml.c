@@ -125,9 +125,13 @@ static void XMLCALL on_doctype(void *ud, const XML_Char *name, const XML_Char *s
 /* == parsing ========================================================================================================
  */
 
+int xml_load(struct err *e) {
+    return lazy_load(&libexpat, e);
+}
+
 int xml_parse(struct arena *a, struct str text, struct xml **ret, struct err *e) {
     if (text.n > MAX_TEXT) return err_set(e, ERR_TOO_LARGE, "an XML document of %zu bytes is too large", text.n);
-    if (lazy_load(&libexpat, e)) return -1;
+    if (xml_load(e)) return -1;
     struct parsing *p = calloc(1, sizeof *p);
     if (!p || !(p->parser = XML_ParserCreate(NULL))) fatal("out of memory");
     p->a = a;
