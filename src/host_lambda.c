@@ -213,6 +213,7 @@ static int open_route(struct lambda_host *h, struct err *e) {
         .metrics = &h->metrics,
         .all_metrics = h->all_metrics,
         .n_metrics = 1,
+        .quiet = true,
         .fail_http = is_true("PERIGEE_LAMBDA_FAIL_HTTP"),
     };
     h->error_type = "Runtime.InitError";

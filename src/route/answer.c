@@ -101,7 +101,8 @@ struct str answer_log_id(const struct route_ticket *t, struct str own) {
 void answer_log_request(const struct route_ticket *t, const struct http_response *res) {
     const struct http_request *q = t->req;
     double ms = (double)((now_mono_ns() - t->start_ns) / 1000) / 1e3;
-    log_event(t->route->cfg.log, LOG_INFO, res->cut ? "request cut" : "request done", "SSifSSS", "method", q->method,
+    enum log_level level = t->route->cfg.quiet && res->status < 500 && !res->cut ? LOG_DEBUG : LOG_INFO;
+    log_event(t->route->cfg.log, level, res->cut ? "request cut" : "request done", "SSifSSS", "method", q->method,
               "path", q->path, "status", (int64_t)res->status, "duration_ms", ms, "request_id",
               answer_log_id(t, q->request_id), "function", t->function ? t->function->name : STR("-"), "trace_id",
               q->trace_id);

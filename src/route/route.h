@@ -21,6 +21,7 @@ struct route_config {
     struct metrics *const *all_metrics; /* of all workers, for /metrics */
     size_t n_metrics;
     bool development;
+    bool quiet; /* what went well is said at debug level only: Lambda has lines and metrics of its own for it */
     struct str region, account, partition; /* of documents that are made for handlers: request.event */
     const struct clock *clock;             /* likewise; NULL: the system's */
     bool

@@ -8,10 +8,10 @@ static void log_done(const struct route_ticket *t, const struct err *e) {
     const struct log *log = t->route->cfg.log;
     double ms = (double)(now_mono_ns() - t->start_ns) / 1e6;
     bool message = t->message.id.p;
-    log_event(log, LOG_INFO, message ? "message done" : "event done", "SSfbSSSs", "function", t->function->name,
-              "request_id", answer_log_id(t, t->request_id), "duration_ms", ms, "ok", !e, "queue", t->message.queue,
-              "correlation_id", t->message.correlation_id, "trace_id", str_n(t->trace_id, 32), "code",
-              e ? err_name_of(e) : NULL);
+    log_event(log, t->route->cfg.quiet && !e ? LOG_DEBUG : LOG_INFO, message ? "message done" : "event done",
+              "SSfbSSSs", "function", t->function->name, "request_id", answer_log_id(t, t->request_id), "duration_ms",
+              ms, "ok", !e, "queue", t->message.queue, "correlation_id", t->message.correlation_id, "trace_id",
+              str_n(t->trace_id, 32), "code", e ? err_name_of(e) : NULL);
 }
 
 static void on_job(void *ud, struct script_reply *reply) {
