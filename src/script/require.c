@@ -280,7 +280,8 @@ static int remember(lua_State *L) {
 
 /* perigee.x for a function: by the version's own require. */
 static int by_version(lua_State *L, struct version *v) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, v->env_ref);
+    if (push_clib(L, v->s, lua_tostring(L, 1))) return remember(L);
+    version_push_env(L, v);
     lua_getfield(L, -1, "require");
     lua_pushvalue(L, 1);
     lua_call(L, 1, 1);

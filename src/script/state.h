@@ -35,7 +35,7 @@ struct version {
     bool sealed;    /* shared modules may not make globals any more */
     int box_ref;    /* userdata that frees this struct; functions of the version hold it */
     int shared_ref; /* table: loaded perigee.* Lua modules by name */
-    int env_ref;    /* their globals */
+    int env_ref;    /* their globals; both LUA_NOREF until a function requires one */
     char id[17];
 };
 struct unit { /* one function of a version */
@@ -62,7 +62,7 @@ struct job {
     void *ud;
     bool *ret_replied; /* script_start's */
     bool replied, silent, has_after, in_after, warned;
-    bool wake_again; /* a wait of the running job was woken: by itself */
+    bool wake_again;   /* a wait of the running job was woken: by itself */
     struct list waits; /* script_wait.node */
     struct loop_task task;
     struct loop_timer deadline;
@@ -152,6 +152,7 @@ void require_clibs(lua_State *L, struct script *s);
 
 /* -- version.c -- */
 void version_unref(struct version *v);
+void version_push_env(lua_State *L, struct version *v); /* the globals of perigee.* */
 
 /* -- sources.c -- */
 struct source {

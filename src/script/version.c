@@ -107,14 +107,20 @@ static int on_error(lua_State *L) {
     return 1;
 }
 
-static int make_shared(lua_State *L) {
+static int make_box(lua_State *L) {
     struct version *v = lua_touserdata(L, 1);
     push_box(L, v);
-    lua_newtable(L);
-    sandbox_push_env(L, v, NULL);
-    v->env_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    v->shared_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
+}
+
+void version_push_env(lua_State *L, struct version *v) {
+    if (v->env_ref == LUA_NOREF) {
+        lua_newtable(L);
+        sandbox_push_env(L, v, NULL);
+        v->env_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        v->shared_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, v->env_ref);
 }
 
 /* The names of functions in the table at idx, for the message. */
@@ -216,7 +222,7 @@ int script_load(struct script *s, struct script_sources *sources, const struct f
     struct buf trace = BUF_MAX(TRACE_MAX);
     struct loading x = {.v = version_new(s, sources, functions, n), .trace = &trace, .e = e ? e : &scratch};
     s->loading_version = x.v;
-    int rc = state_door(s, make_shared, x.v, x.e);
+    int rc = state_door(s, make_box, x.v, x.e);
     for (size_t i = 0; i < n && !rc; i++) {
         x.u = &x.v->units[i];
         rc = load_one(s, &x);
