@@ -194,7 +194,10 @@ static void sweep(void *ud) {
             if (c->check_ms > now) break;
             look(c);
         }
-    if (s->n_conns) server_sweep_start(s);
+    if (!s->n_conns) return;
+    /* MHD_get_timeout forgets connections that close: they would wait for the next event. */
+    loop_defer(s->cfg.loop, &s->pump);
+    server_sweep_start(s);
 }
 
 void server_sweep_start(struct server *s) {
