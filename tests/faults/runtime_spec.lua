@@ -25,23 +25,8 @@ return M
 ]]
 
 describe("a Runtime API that misbehaves", function()
-  local dir
-
-  setup(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    os.execute("mkdir " .. dir)
-    local f = assert(io.open(dir .. "/h.lua", "w"))
-    f:write(handlers)
-    f:close()
-    f = assert(io.open(dir .. "/broken.lua", "w"))
-    f:write("error 'no start'")
-    f:close()
-    f = assert(io.open(dir .. "/endless.lua", "w"))
-    f:write("while true do end")
-    f:close()
-  end)
-  teardown(function() os.execute("rm -r " .. dir) end)
+  local dir = require "unit.directory"(_ENV,
+    { ["h.lua"] = handlers, ["broken.lua"] = "error 'no start'", ["endless.lua"] = "while true do end" })
 
   local function spawn(serve, handler, program, more)
     local env = { "_HANDLER=" .. (handler or "h.run"), "LAMBDA_TASK_ROOT=" .. dir, "AWS_REGION=eu-central-1",

@@ -26,17 +26,8 @@ return M
 ]]
 
 describe("feeds", function()
-  local dir, rig
-
-  setup(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    os.execute("mkdir " .. dir)
-    local f = assert(io.open(dir .. "/h.lua", "w"))
-    f:write(handlers)
-    f:close()
-  end)
-  teardown(function() os.execute("rm -r " .. dir) end)
+  local dir = require "unit.directory"(_ENV, { ["h.lua"] = handlers })
+  local rig
   before_each(function() rig = t.open(dir, { "see", "picky", "slow", "tick", "long", "mixed" }) end)
 
   local function spin(ready)

@@ -40,17 +40,7 @@ return M
 ]]
 
 describe("the Runtime API client", function()
-  local dir
-
-  setup(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    os.execute("mkdir " .. dir)
-    local f = assert(io.open(dir .. "/h.lua", "w"))
-    f:write(handlers)
-    f:close()
-  end)
-  teardown(function() os.execute("rm -r " .. dir) end)
+  local dir = require "unit.directory"(_ENV, { ["h.lua"] = handlers })
 
   local function run(field, api, more)
     local options = { dir = dir, field = field, serve = api.serve, part = api.part }

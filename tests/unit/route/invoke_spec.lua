@@ -59,17 +59,8 @@ return M
 ]]
 
 describe("an invocation", function()
-  local dir, rig
-
-  setup(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    os.execute("mkdir " .. dir)
-    local f = assert(io.open(dir .. "/h.lua", "w"))
-    f:write(handlers)
-    f:close()
-  end)
-  teardown(function() os.execute("rm -r " .. dir) end)
+  local dir = require "unit.directory"(_ENV, { ["h.lua"] = handlers })
+  local rig
   after_each(function()
     if rig then rig:close() end
     rig = nil

@@ -26,16 +26,8 @@ return M
 ]]
 
 describe("a streamed answer", function()
-  local dir, rig
-
-  setup(function()
-    dir = os.tmpname()
-    os.remove(dir)
-    os.execute("mkdir " .. dir)
-    local f <close> = assert(io.open(dir .. "/h.lua", "w"))
-    f:write(handlers)
-  end)
-  teardown(function() os.execute("rm -r " .. dir) end)
+  local dir = require "unit.directory"(_ENV, { ["h.lua"] = handlers })
+  local rig
   after_each(function() rig:close() end)
 
   local function open(options)
