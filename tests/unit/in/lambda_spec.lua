@@ -135,6 +135,7 @@ describe("the Runtime API client", function()
           return runtime.accepted
         end
         if done >= 16 then return "stop" end
+        if most > 0 then return nil end -- ended early: nothing more for it
         waiting = waiting + 1
         held[waiting] = connection
         if waiting < 16 then return nil end
