@@ -151,7 +151,7 @@ static char *put_utf8(char *out, uint32_t c) {
 
 /* Behind "\u"; `at` is the backslash. */
 static int unicode_escape(struct json_parser *j, const char *at, char **out) {
-    uint32_t c, low;
+    uint32_t c = 0, low = 0;
     if (hex4(j, at, &c)) return -1;
     if (c >= 0xdc00 && c <= 0xdfff) return fail(j, at, "lone low surrogate in \\u escape");
     if (c >= 0xd800 && c <= 0xdbff) {

@@ -42,7 +42,7 @@ static bool is_ours(const struct heap *h, const void *block) {
 }
 
 static void give(struct heap *h, void *block, size_t size) {
-    if (!is_ours(h, block)) {
+    if (size > HEAP_BLOCK_MAX || !is_ours(h, block)) {
         free(block);
         return;
     }

@@ -77,7 +77,7 @@ static int parent_of(struct applying *u, const struct path *p, struct av **ret) 
 
 /* An index past the end appends; the path is corrected, so that it can be read back. */
 static int store(struct applying *u, struct path *p, struct av v) {
-    struct av *parent;
+    struct av *parent = NULL;
     struct path_step *last = &p->steps[p->n - 1];
     if (parent_of(u, p, &parent)) return -1;
     if (!last->is_index) {
@@ -92,7 +92,7 @@ static int store(struct applying *u, struct path *p, struct av v) {
 }
 
 static int erase(struct applying *u, const struct path *p) {
-    struct av *parent;
+    struct av *parent = NULL;
     const struct path_step *last = &p->steps[p->n - 1];
     if (parent_of(u, p, &parent)) return -1;
     if (!last->is_index)
@@ -139,7 +139,7 @@ static int do_add(struct applying *u, struct update_action *act) {
 
 static int do_delete(struct applying *u, struct update_action *act) {
     const struct av *there = path_get(&act->path, u->old), *v = act->value->value;
-    struct av *parent;
+    struct av *parent = NULL;
     if (!there) return parent_of(u, &act->path, &parent);
     if (there->type != v->type) return wrong_operand(u);
     struct av left = sift(u->a, there, v);
