@@ -222,6 +222,9 @@ end
 ---@return any value
 ---@return perigee.Response? refused
 function http.read(request, schema)
+  if type(request.headers) ~= "table" then
+    error({ code = "not_a_request", message = "this event is no HTTP request: no document of an API, a function URL or a load balancer" })
+  end
   local content_type = request.headers["content-type"]
   if content_type and content_type ~= "" and not is_json(content_type) then
     return nil, http.error(415, "unsupported_media_type", "the body must be application/json in UTF-8")

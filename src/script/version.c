@@ -123,19 +123,25 @@ void version_push_env(lua_State *L, struct version *v) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, v->env_ref);
 }
 
-/* The names of functions in the table at idx, for the message. */
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The names of functions in the table at idx, in order, for the message. */
 static void push_names(lua_State *L, int idx) {
+    enum { NAMED = 16 };
+    const char *names[NAMED]; /* the table's keys keep them */
     luaL_Buffer b;
-    bool any = false;
+    size_t n = 0;
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1))
+        if (lua_type(L, -2) == LUA_TSTRING && lua_isfunction(L, -1) && n < NAMED) names[n++] = lua_tostring(L, -2);
+    qsort(names, n, sizeof *names, by_name);
     luaL_buffinit(L, &b);
-    struct buf names = BUF_MAX(512);
-    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1) || names.n > 400) continue;
-        buf_printf(&names, "%s%.64s", any ? ", " : "", lua_tostring(L, -2));
-        any = true;
+    for (size_t i = 0; i < n; i++) {
+        if (i) luaL_addstring(&b, ", ");
+        luaL_addlstring(&b, names[i], strnlen(names[i], 64));
     }
-    luaL_addlstring(&b, any ? names.p : "none", any ? names.n : 4);
-    buf_free(&names);
+    if (!n) luaL_addstring(&b, "none");
     luaL_pushresult(&b);
 }
 
