@@ -54,12 +54,12 @@ void server_stop(struct server *s, void (*done)(void *ud), void *ud);
  * replies have come. */
 void server_close(struct server *s);
 
-/* -- feed_sqs: polls one queue for one function on this worker
- * --------------------------------------------------------- Receives batches (BatchSize, window), runs each message as
- * a job of its own (route_message), then deletes what succeeded in one DeleteMessageBatch. Without report_failures one
- * failed message makes the whole batch come back, as on AWS. A failed message becomes visible again after a back-off
- * that grows with its receive count (2^n seconds + jitter, at most 15 minutes), until the queue's redrive policy moves
- * it to the DLQ. A receive that fails is retried with back-off. */
+/* -- feed_sqs: polls one queue for one function on this worker ---- */
+/* Receives batches (BatchSize, window), runs each message as a job of its own (route_message), then deletes what
+ * succeeded in one DeleteMessageBatch. Without report_failures one failed message makes the whole batch come back, as
+ * on AWS. A failed message becomes visible again after a back-off that grows with its receive count (2^n seconds +
+ * jitter, at most 15 minutes), until the queue's redrive policy moves it to the DLQ. A receive that fails is retried
+ * with back-off. */
 struct feed_config {
     struct loop *loop;
     struct aws_backend *backend;
@@ -78,15 +78,13 @@ void feed_stop(struct feed *f, void (*done)(void *ud), void *ud);
 void feed_close(struct feed *f);
 bool feed_polling(const struct feed *f); /* the queue was found and no receive has failed since: readiness */
 
-/* -- feed_clock: runs the template's schedules (one worker has it)
- * ------------------------------------------------------ A run that is still going when the next is due is not started
- * twice: the tick is skipped and logged.
- *
- * With a lease, many hosts ("replicas") may run the same schedules and each occurrence runs on one of them: whoever
- * moves the lease's item to it first. rate() then counts from the epoch, so that all agree when it is due. Another
- * replica does not run the next occurrence while the item says that this one runs: until its function's Timeout and a
- * little more have passed, or its end was written. A lease that cannot be asked for is asked for again until the next
- * occurrence is due; nothing runs without it. */
+/* -- feed_clock: runs the template's schedules (one worker has it) ---- */
+/* A run that is still going when the next is due is not started twice: the tick is skipped and logged. With a lease,
+ * many hosts ("replicas") may run the same schedules and each occurrence runs on one of them: whoever moves the
+ * lease's item to it first. rate() then counts from the epoch, so that all agree when it is due. Another replica does
+ * not run the next occurrence while the item says that this one runs: until its function's Timeout and a little more
+ * have passed, or its end was written. A lease that cannot be asked for is asked for again until the next occurrence
+ * is due; nothing runs without it. */
 struct clock_lease {
     struct aws_backend *backend; /* NULL: no lease, this host is the only one */
     struct str table, key, ttl;  /* physical name, its only key (HASH, type S), its TTL attribute or empty */
@@ -139,11 +137,10 @@ void lambda_init_error(const char *api, const char *error_type, const struct err
 void lambda_error_document(struct buf *b, const struct err *e, struct str type, struct str traceback,
                            struct str request_id);
 
-/* -- runtime_api: the other side: a Runtime API server that runs a bootstrap
- * -------------------------------------------- What `perigee runtime-api` and the tests use: spawns the program with
- * Lambda's environment at the first invocation, hands invocations to it, restarts it when it died, kills its process
- * group at the time-out. Loop thread only. It writes Lambda's START, END and REPORT lines, and what the program
- * writes, to output_fd. */
+/* -- runtime_api: the other side: a Runtime API server that runs a bootstrap ---- */
+/* What `perigee runtime-api` and the tests use: spawns the program with Lambda's environment at the first invocation,
+ * hands invocations to it, restarts it when it died, kills its process group at the time-out. Loop thread only. It
+ * writes Lambda's START, END and REPORT lines, and what the program writes, to output_fd. */
 struct runtime_api_config {
     struct loop *loop;
     const struct log *log;

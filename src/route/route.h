@@ -46,9 +46,9 @@ void route_message(struct route *r, const struct function *f, const struct scrip
 void route_event(struct route *r, const struct function *f, struct json event, struct str request_id,
                  void (*done)(void *ud, const struct err *e), void *ud);
 
-/* == AWS event documents <-> what handlers see
- * ========================================================================= Pure (event_*.c): documents in an arena, no
- * state. Source of the shapes: Lambda developer guide and API Gateway developer guide, named beside each function. */
+/* == AWS event documents <-> what handlers see ==== */
+/* Pure (event_*.c): documents in an arena, no state. Source of the shapes: Lambda developer guide and API Gateway
+ * developer guide, named beside each function. */
 enum event_kind {
     EVENT_OTHER,   /* any JSON: given to the handler as it is */
     EVENT_REST_V1, /* API Gateway REST, proxy integration */
@@ -125,8 +125,8 @@ int event_find_route(const struct app *app, struct arena *a, struct str method, 
 /* The correlation id of a message: its attribute, else the member of its JSON body; a view, may be empty. */
 struct str event_correlation(struct arena *a, const struct script_message *m);
 
-/* == one invocation: any event document -> the function -> the answer document ========================================
- * Who calls it: in/lambda (the runtime), perigee invoke. HTTP documents run as requests (a handler that raises is
+/* == one invocation: any event document -> the function -> the answer document ==== */
+/* Who calls it: in/lambda (the runtime), perigee invoke. HTTP documents run as requests (a handler that raises is
  * answered 500 in the document, as over HTTP), SQS batches message by message (all at once; of a FIFO queue one after
  * the other, stopping at the first failure), everything else as an event. */
 struct route_invocation {

@@ -63,12 +63,11 @@ size_t script_jobs(const struct script *s); /* running now */
 /* Bytes in use by the Lua state. */
 uint64_t script_memory(const struct script *s);
 
-/* -- versions
- * ------------------------------------------------------------------------------------------------------------ A source
- * set is an immutable snapshot of every .lua file below the functions' code directories (and lua_dir), and the .json
- * files below root_dir/config/schemas, with a version (16 hex digits, a hash of names and contents). All workers
- * load the same snapshot; loading happens beside the present version; which one new jobs use is decided by script_use.
- * Running jobs finish on theirs. */
+/* -- versions ---- */
+/* A source set is an immutable snapshot of every .lua file below the functions' code directories (and lua_dir), and
+ * the .json files below root_dir/config/schemas, with a version (16 hex digits, a hash of names and contents). All
+ * workers load the same snapshot; loading happens beside the present version; which one new jobs use is decided by
+ * script_use. Running jobs finish on theirs. */
 struct script_sources;
 int script_sources_read(const struct function *functions, size_t n, const char *lua_dir, const char *root_dir,
                         struct script_sources **ret, struct err *e);
@@ -90,8 +89,7 @@ int script_load(struct script *s, struct script_sources *sources, const struct f
 void script_commit(struct script *s, bool use);
 const char *script_version(const struct script *s); /* of the present version, "" before the first */
 
-/* -- jobs
- * -------------------------------------------------------------------------------------------------------------- */
+/* -- jobs ---- */
 enum script_kind { SCRIPT_HTTP, SCRIPT_MESSAGE, SCRIPT_EVENT };
 
 struct script_param { /* of a route: {id} */
