@@ -1,9 +1,9 @@
 /* main.c: argv -> sub-command. The flow of a request through the folders that this program links:
  *
- *             in/               route/             script/              aws/
- *   HTTP · queue · clock ──► who handles it ──► coroutine runs ──► operation as data ──► local/ or remote/
- *          ▲                                     handlers (Lua)                             │
- *          └────────────────────────── reply callback, the same way back ◄──────────────────┘
+ *             in/                        route/             script/              aws/
+ *   HTTP · Lambda · queue · clock ──► who handles it ──► coroutine runs ──► operation as data ──► local/ or remote/
+ *          ▲                                              handlers (Lua)                             │
+ *          └─────────────────────────────────── reply callback, the same way back ◄──────────────────┘
  *   beside it: app/ (template)  sign/  pdf/  loop/  base/
  *
  * perigee.c builds these parts in dependency order and tears them down in reverse. Exit codes: 0, 1 (failure), 2
