@@ -162,18 +162,23 @@ static const struct function *url_of(const struct app *app, struct str host) {
     return NULL;
 }
 
+static void run_match(struct route_ticket *t, const struct route_match *m) {
+    if (m->function)
+        run_function(t, m);
+    else if (m->target && !m->allow.n)
+        run_builtin(t, m->target->builtin);
+    else
+        unrouted(t, m);
+}
+
 static void run_url(struct route_ticket *t, const struct function *f) {
     struct route_match m;
     struct err e;
     t->url = true;
     if (own_match(t->route, f, t->req, &m, &e))
         finish_error(t, 400, "bad_request", e.msg);
-    else if (m.function)
-        run_function(t, &m);
-    else if (m.target && !m.allow.n)
-        run_builtin(t, m.target->builtin);
     else
-        unrouted(t, &m);
+        run_match(t, &m);
 }
 
 static void dispatch(struct route_ticket *t) {
@@ -190,12 +195,8 @@ static void dispatch(struct route_ticket *t) {
         finish_error(t, 400, "bad_request", e.msg);
     else if (m.target && cors_enabled(&t->route->cfg.app->cors) && cors_is_preflight(q))
         unrouted(t, &m);
-    else if (m.function)
-        run_function(t, &m);
-    else if (m.target && !m.allow.n)
-        run_builtin(t, m.target->builtin);
     else
-        unrouted(t, &m);
+        run_match(t, &m);
 }
 
 struct route_ticket *route_http(struct route *r, struct http_request *req, http_reply_fn *reply, void *ud) {

@@ -101,11 +101,17 @@ describe("an answer in parts", function()
     answer.forget()
   end)
 
-  it("is ended by a graceful stop", function()
+  -- Another server, and a stream of which the first part has come.
+  local function half_way()
     local other = support.start { args = "--workers 1 --template " .. TEMPLATE }
     local id, headers = gate()
     local answer = fetch(("-H 'X-Gate: %s' %s/gate/%d"):format(headers["X-Gate"], other.http, id))
     answer.await "first\n"
+    return other, answer, id
+  end
+
+  it("is ended by a graceful stop", function()
+    local other, answer, id = half_way()
     other:signal "TERM"
     open(id)
     assert.equal(0, answer.status())
@@ -115,10 +121,7 @@ describe("an answer in parts", function()
   end)
 
   it("lacks its end when the server is killed", function()
-    local other = support.start { args = "--workers 1 --template " .. TEMPLATE }
-    local id, headers = gate()
-    local answer = fetch(("-H 'X-Gate: %s' %s/gate/%d"):format(headers["X-Gate"], other.http, id))
-    answer.await "first\n"
+    local other, answer = half_way()
     other:kill()
     assert.not_equal(0, answer.status())
     support.rmdir(other.dir)
