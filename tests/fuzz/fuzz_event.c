@@ -69,6 +69,7 @@ static void check_answer(struct arena *a, const struct json *document, enum even
     http_response_free(&res);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     struct arena a = {0};
     struct json document;
