@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # Lambda runtimes side by side, driven over the Runtime API: ours, the limit (raw C that parses nothing), Go's official
 # runtime, Node and Python with the least that runs a handler. All answer the same 2.7 kB API Gateway event.
-# usage: bench/lambda.sh [RUNTIME...]     perigee raw go node python; all of them when none is named
-# environment: ROUNDS (15) starts of each, EVENTS (1000) of each start, WARMUP (100)
+# orders is ours again, with the order system's modules instead of one line; its list refuses whoever has no token.
+# usage: bench/lambda.sh [RUNTIME...]     raw perigee orders go node python; all of them when none is named
+# environment: ROUNDS (15) starts of each, EVENTS (1000) of each start, WARMUP (100), CPU (1): both sides run on this one,
+#   as a function has at most one processor below 1.8 GB; empty: wherever the system puts them
 # shellcheck source=bench/common.sh
 . "$(dirname "$0")/common.sh"
 
 rounds=${ROUNDS:-15}
 events=${EVENTS:-1000}
 warmup=${WARMUP:-100}
-runtimes=${*:-raw perigee go node python}
+cpu=${CPU-1}
+runtimes=${*:-raw perigee orders go node python}
 for runtime in $runtimes; do
-  case $runtime in raw | perigee | go | node | python) ;; *)
-    sed -n '2,5s/^# //p' "$0" >&2
+  case $runtime in raw | perigee | orders | go | node | python) ;; *)
+    sed -n '2,7s/^# //p' "$0" >&2
     exit 2
     ;;
   esac
@@ -22,13 +25,17 @@ build_targets bootstrap perigee_lambda_drive perigee_lambda_raw
 begin_work
 mkdir -p "$work/task/handlers"
 cp bench/lambda_echo.lua "$work/task/handlers/echo.lua"
+cp -r handlers/. "$work/task/handlers/"
+cp -r config "$work/task/"
 strip -o "$work/task/bootstrap" "$built/bootstrap"
+pin=()
+if [ -n "$cpu" ] && command -v taskset >/dev/null; then pin=(taskset -c "$cpu"); fi
 
 # program RUNTIME: fills the array `program`, or returns 1 and says what is missing.
 program() {
   case $1 in
     raw) program=("$root/$built/bench/perigee_lambda_raw") ;;
-    perigee) program=("$work/task/bootstrap") ;;
+    perigee | orders) program=("$work/task/bootstrap") ;;
     go)
       if [ ! -x "$work/go" ]; then
         command -v go >/dev/null || { say "no go: its runtime is left out" && return 1; }
@@ -42,22 +49,24 @@ program() {
       command -v node >/dev/null || { say "no node: it is left out" && return 1; }
       program=("$(readlink -f "$(command -v node)")" "$root/bench/lambda_node.mjs")
       ;;
-    python) program=(/usr/bin/python3 "$root/bench/lambda_python.py") ;;
+    python) program=("$(readlink -f /usr/bin/python3)" "$root/bench/lambda_python.py") ;;
   esac
 }
 
-# drive EVENTS WARMUP PROGRAM [ARGUMENT...]
+# drive RUNTIME EVENTS WARMUP PROGRAM [ARGUMENT...]
 drive() {
-  local n=$1 first=$2
-  shift 2
-  "$root/$built/bench/perigee_lambda_drive" "$n" "$first" bench/lambda_event.json echo.echo "$work/task" "$@"
+  local handler=echo.echo n=$2 first=$3
+  if [ "$1" = orders ]; then handler=orders.list; fi
+  shift 3
+  "${pin[@]}" "$root/$built/bench/perigee_lambda_drive" "$n" "$first" bench/lambda_event.json $handler "$work/task" "$@"
 }
 
 # Regular files that a start opens, as a list; the loader and libc stay in every machine's cache.
-touched() {
+touched() { # RUNTIME PROGRAM [ARGUMENT...]
+  local runtime=$1 pin=(strace -f -qq -e "trace=openat,execve" -o "$work/trace")
+  shift
   command -v strace >/dev/null || return 0
-  strace -f -qq -e trace=openat,execve -o "$work/trace" \
-    "$root/$built/bench/perigee_lambda_drive" 1 1 bench/lambda_event.json echo.echo "$work/task" "$@" >/dev/null || true
+  drive "$runtime" 1 1 "$@" >/dev/null || true
   awk -F'"' '/execve\(|openat\(/ && !/= -1/ { print $2 }' "$work/trace" | sort -u |
     grep -v -e '^/proc/' -e '^/sys/' -e '^/dev/' -e lambda_event.json -e perigee_lambda_drive -e '/ld.so.cache$' \
       -e '/libc\.so\.6$' -e '/ld-linux' | while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done
@@ -72,16 +81,16 @@ there=()
 for runtime in $runtimes; do
   program "$runtime" || continue
   there+=("$runtime")
-  touched "${program[@]}" >"$work/$runtime.files"
+  touched "$runtime" "${program[@]}" >"$work/$runtime.files"
 done
 for round in $(seq "$rounds"); do
   say "round $round of $rounds"
   for runtime in "${there[@]}"; do
     program "$runtime"
-    drive "$events" "$warmup" "${program[@]}" >>"$work/$runtime.warm"
+    drive "$runtime" "$events" "$warmup" "${program[@]}" >>"$work/$runtime.warm"
     mapfile -t files <"$work/$runtime.files"
     evict "${files[@]}"
-    drive 1 1 "${program[@]}" >>"$work/$runtime.cold"
+    drive "$runtime" 1 1 "${program[@]}" >>"$work/$runtime.cold"
   done
 done
 
