@@ -223,7 +223,8 @@ end
 ---@return perigee.Response? refused
 function http.read(request, schema)
   if type(request.headers) ~= "table" then
-    error({ code = "not_a_request", message = "this event is no HTTP request: no document of an API, a function URL or a load balancer" })
+    error({ code = "not_a_request",
+      message = "this event is no HTTP request: no document of an API, a function URL or a load balancer" })
   end
   local content_type = request.headers["content-type"]
   if content_type and content_type ~= "" and not is_json(content_type) then
