@@ -55,16 +55,22 @@ static void fail(struct invoke_message *m) {
     m->batch->left--;
 }
 
-/* The next of the group, or the failure of all that is left of it. */
-static void go_on(struct invoke_message *m) {
+/* Who of its group runs after m: nobody when m has failed, as all that is left of the group has failed with it. */
+static struct invoke_message *next_of(struct invoke_message *m) {
     struct invoke_batch *b = m->batch;
     for (struct invoke_message *next = m + 1; m->group.n && next < b->messages + b->n; next++) {
         if (!str_eq(next->group, m->group)) continue;
-        if (!m->failed) {
-            run_message(next);
-            return;
-        }
+        if (!m->failed) return next;
         fail(next);
+    }
+    return NULL;
+}
+
+/* From m on, until one waits. */
+static void run_group(struct invoke_message *m) {
+    while (m) {
+        run_message(m);
+        m = m->ended ? next_of(m) : NULL;
     }
 }
 
@@ -72,7 +78,6 @@ static void go_on(struct invoke_message *m) {
 static void on_message(void *ud, struct script_reply *reply) {
     struct invoke_message *m = ud;
     struct invoke_batch *b = m->batch;
-    bool outer = !b->starting;
     m->ticket = NULL;
     m->ended = true;
     m->failed = reply->err.code != ERR_NONE;
@@ -81,10 +86,11 @@ static void on_message(void *ud, struct script_reply *reply) {
         invoke_failed_job(b->run, reply);
         err_wrap(&b->run->outcome.err, "message %.*s", STR_ARG(str_take(m->m->id, 128)));
     }
+    if (b->starting) return; /* who has started it goes on */
     b->starting = true;
-    go_on(m);
-    if (outer) b->starting = false;
-    if (!b->left && outer) end(b);
+    run_group(next_of(m));
+    b->starting = false;
+    if (!b->left) end(b);
 }
 
 static bool too_late(struct invoke_message *m) {
@@ -130,7 +136,7 @@ void invoke_batch(struct route_run *run) {
     struct invoke_batch *b = run->batch = batch_new(run, &list);
     b->starting = true;
     for (size_t i = 0; i < b->n; i++)
-        if (is_first(&b->messages[i])) run_message(&b->messages[i]);
+        if (is_first(&b->messages[i])) run_group(&b->messages[i]);
     b->starting = false;
     if (!b->left) end(b);
 }

@@ -36,6 +36,7 @@ function M.message(message)
   running = running - 1
   if message.body:find "bad" then error { code = "bad_message", message = "bad message" } end
 end
+function M.quick(message) if message.body == "bad" then error "bad" end end
 function M.context(request, context)
   local after = {}
   context:after(function()
@@ -67,7 +68,7 @@ describe("an invocation", function()
   end)
 
   local all = { "echo", "bytes", "lambda", "fail", "refuse", "slow", "big", "nothing", "odd", "event", "error", "unjson",
-    "message", "attributes", "context" }
+    "message", "attributes", "context", "quick" }
   local function open(routes, options)
     local spec = { root = dir, functions = {}, routes = routes }
     for i, name in ipairs(all) do spec.functions[i] = { name = name, dir = dir, module = "h", field = name } end
@@ -323,6 +324,11 @@ describe("an invocation", function()
       local seen = ran()
       assert.equal(2, seen.most)
       assert.same({ "a1", "a2 bad", "b1", "b2", "b3" }, (function() table.sort(seen.ran) return seen.ran end)())
+    end)
+    it("runs a FIFO queue's group of any length", function()
+      local bodies, groups = {}, {}
+      for i = 1, 5000 do bodies[i], groups[i] = i == 4999 and "bad" or "x", "g" end
+      assert.same({ "m4999", "m5000" }, failures(invoke("quick", batch("o.fifo", bodies, groups), { report = true })))
     end)
     it("runs none of a FIFO queue when no time is left", function()
       assert.same({ "m1", "m2" }, failures(invoke("message", batch("o.fifo", { "wait", "b" }, { "a", "a" }),
