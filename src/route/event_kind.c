@@ -34,12 +34,16 @@ static bool is_function_url(const struct json *context) {
     return str_find(json_get_s(context, "domainName"), STR(".lambda-url."), 0) > 0;
 }
 
+/* Others count versions, too: VPC Lattice has events of a version 2.0. */
+static bool is_payload_2(const struct json *d, const struct json *context) {
+    return str_is(json_get_s(d, "version"), "2.0") && (json_get(context, "http") || json_get(d, "rawPath"));
+}
+
 static enum event_kind http_kind(const struct json *d, const struct json *context) {
-    struct str version = json_get_s(d, "version");
     if (json_get(context, "elb")) return EVENT_ALB;
-    if (str_is(version, "2.0")) return is_function_url(context) ? EVENT_URL : EVENT_HTTP_V2;
+    if (is_payload_2(d, context)) return is_function_url(context) ? EVENT_URL : EVENT_HTTP_V2;
     if (!json_get(d, "httpMethod")) return EVENT_OTHER;
-    if (str_is(version, "1.0")) return EVENT_HTTP_V1;
+    if (str_is(json_get_s(d, "version"), "1.0")) return EVENT_HTTP_V1;
     return json_get(d, "resource") || json_get(context, "resourceId") ? EVENT_REST_V1 : EVENT_OTHER;
 }
 

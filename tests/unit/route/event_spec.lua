@@ -85,6 +85,7 @@ describe("AWS documents:", function()
     it("is any event for everything else", function()
       for _, text in ipairs { "{}", "[]", "null", '"x"', '{"Records":[]}', '{"Records":[{"eventSource":"aws:s3"}]}',
         '{"requestContext":{"connectionId":"c","routeKey":"$connect"}}', '{"requestContext":1}', '{"httpMethod":"GET"}',
+        '{"version":"2.0","method":"GET","path":"/","requestContext":{"serviceNetworkArn":"arn"}}',
         '{"version":"2.0","type":"REQUEST","routeArn":"arn","requestContext":{"http":{}}}', '{"source":1,"detail-type":2}' } do
         assert.equal("event", event.kind(text))
       end
