@@ -51,6 +51,11 @@ static int headers_index(lua_State *L) {
     return 1;
 }
 
+/* RFC 9110 5.3; cookies as RFC 9113 8.2.3 joins them. */
+static void push_separator(lua_State *L, struct str name) {
+    lua_pushstring(L, str_ieq(name, STR("cookie")) ? "; " : ", ");
+}
+
 static void push_headers(lua_State *L, const struct http_request *r) {
     lua_createtable(L, 0, (int)r->n_headers);
     for (size_t i = 0; i < r->n_headers; i++) {
@@ -60,7 +65,7 @@ static void push_headers(lua_State *L, const struct http_request *r) {
             lua_pop(L, 1);
             request_push_str(L, r->headers[i].value);
         } else {
-            lua_pushliteral(L, ", ");
+            push_separator(L, r->headers[i].name);
             request_push_str(L, r->headers[i].value);
             lua_concat(L, 3);
         }

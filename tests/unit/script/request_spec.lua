@@ -15,6 +15,11 @@ describe("an HTTP request", function()
     assert.equal([=[["POST","/p","42","b\u0000b","rid","h:1","2 x","1","2 x","",true,"1, 2","1, 2",true,"rid","F",true,true]]=], r.body)
   end)
 
+  it("has the cookies of several headers as one header would have them", function()
+    local r = run("return 200, request.headers.cookie", {}, { headers = { { "Cookie", "a=1" }, { "cookie", "b=2; c=3" } } })
+    assert.equal("a=1; b=2; c=3", r.body)
+  end)
+
   it("leaves bad escapes of a query as they are", function()
     assert.equal("%zz", run("return 200, request.query.b", {}, { query = "b=%zz" }).body)
   end)
