@@ -10,9 +10,11 @@ local json = require "perigee.json"
 
 local http = {}
 
+---@alias perigee.Headers table<string, string|integer|(string|integer)[]> a list is sent as several headers
+
 ---@class perigee.Response
 ---@field status integer
----@field headers table<string, string>
+---@field headers table<string, string|(string|integer)[]>
 ---@field body string? bytes, ready to send
 local Response = { __name = "perigee.response" }
 Response.__index = Response
@@ -22,7 +24,7 @@ http.JSON = "application/json; charset=utf-8"
 ---An answer. A table as body becomes JSON; a string is sent as it is.
 ---@param status integer 200..599
 ---@param body table|string|nil
----@param headers table<string, string|integer>?
+---@param headers perigee.Headers?
 ---@return perigee.Response
 function http.response(status, body, headers)
   if math.type(status) ~= "integer" or status < 200 or status > 599 then
@@ -30,7 +32,7 @@ function http.response(status, body, headers)
   end
   local out, typed = {}, false
   for name, value in pairs(headers or {}) do
-    out[name] = tostring(value)
+    out[name] = type(value) == "table" and value or tostring(value)
     typed = typed or name:lower() == "content-type"
   end
   if type(body) == "table" then
@@ -45,7 +47,7 @@ end
 ---An answer whose body is JSON text already.
 ---@param status integer
 ---@param text string
----@param headers table<string, string|integer>?
+---@param headers perigee.Headers?
 ---@return perigee.Response
 function http.json(status, text, headers)
   local answer = http.response(status, text, headers)
@@ -62,21 +64,21 @@ end
 -- ==== success =========================================================================================================
 
 ---@param body table|string|nil
----@param headers table<string, string|integer>?
+---@param headers perigee.Headers?
 ---@return perigee.Response
 function http.ok(body, headers) return http.response(200, body, headers) end
 
 ---@param body table|string|nil
----@param headers table<string, string|integer>?
+---@param headers perigee.Headers?
 ---@return perigee.Response
 function http.created(body, headers) return http.response(201, body, headers) end
 
 ---@param body table|string|nil
----@param headers table<string, string|integer>?
+---@param headers perigee.Headers?
 ---@return perigee.Response
 function http.accepted(body, headers) return http.response(202, body, headers) end
 
----@param headers table<string, string|integer>?
+---@param headers perigee.Headers?
 ---@return perigee.Response
 function http.no_content(headers) return http.response(204, nil, headers) end
 
@@ -86,7 +88,7 @@ function http.no_content(headers) return http.response(204, nil, headers) end
 ---@param code string for programs: "conflict"
 ---@param message string for people
 ---@param fields perigee.Field[]?
----@param headers table<string, string|integer>?
+---@param headers perigee.Headers?
 ---@return perigee.Response
 function http.error(status, code, message, fields, headers)
   local err = { code = code, message = message }
@@ -132,7 +134,7 @@ end
 
 ---@class perigee.StreamOptions
 ---@field status integer? 200 by default
----@field headers table<string, string|integer|(string|integer)[]>? Content-Type is text/plain unless it is here
+---@field headers perigee.Headers? Content-Type is text/plain unless it is here
 
 ---An answer that leaves in parts while its handler still runs.
 ---@class perigee.Stream

@@ -26,6 +26,11 @@ describe("http: answers", function()
     assert.is_nil(http.response(200, "text").headers["Content-Type"])
   end)
 
+  it("keep the values of a header that is sent several times", function()
+    local cookies = { "a=1", "b=2" }
+    assert.same(cookies, http.ok({}, { ["Set-Cookie"] = cookies }).headers["Set-Cookie"])
+  end)
+
   it("refuse what is none", function()
     assert.has_error(function() http.response(99) end)
     assert.has_error(function() http.response("200") end)
