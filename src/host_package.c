@@ -30,7 +30,8 @@ struct packager {
     struct app *app;
     struct package_file *files;
     size_t n, cap, bytes;
-    struct map names; /* struct package_file */
+    struct map names;         /* struct package_file */
+    struct stat out, *former; /* the archive of the last time, which this one replaces; NULL: there is none */
     struct elf bootstrap;
 };
 
@@ -51,6 +52,8 @@ static void keep(struct packager *p, const struct package_file *f) {
 
 static int add(struct packager *p, struct package_file f, struct err *e) {
     struct str *other = map_get(&p->names, f.name);
+    if (str_bad_utf8(f.name) >= 0)
+        return err_set(e, ERR_CONFIG, "the name of %.*s is not UTF-8, as names in a package are", STR_ARG(f.source));
     if (other)
         return err_set(e, ERR_CONFIG, "%.*s of the package would be both %.*s and %.*s", STR_ARG(f.name),
                        STR_ARG(*other), STR_ARG(f.source));
@@ -65,11 +68,17 @@ static int add(struct packager *p, struct package_file f, struct err *e) {
     return 0;
 }
 
+static bool is_former(const struct packager *p, const struct stat *st) {
+    return p->former && st->st_dev == p->former->st_dev && st->st_ino == p->former->st_ino;
+}
+
 static int add_file(struct packager *p, struct str name, struct str path, struct err *e) {
     struct buf text = BUF_MAX(FILE_MAX_BYTES);
     struct stat st;
     const char *cpath = arena_cstr(&p->arena, path);
-    int rc = stat(cpath, &st) ? err_sys(e, ERR_IO, errno, "cannot look at %s", cpath) : fs_read(cpath, &text, e);
+    if (stat(cpath, &st)) return err_sys(e, ERR_IO, errno, "cannot look at %s", cpath);
+    if (is_former(p, &st)) return 0;
+    int rc = fs_read(cpath, &text, e);
     if (!rc) {
         bool executable = st.st_mode & S_IXUSR;
         rc = add(p, (struct package_file){name, path, executable, arena_str(&p->arena, buf_view(&text))}, e);
@@ -259,6 +268,7 @@ int perigee_package(const struct perigee_config *c, const struct perigee_package
     struct packager p = {0};
     const char *runtime = NULL;
     int rc = -1;
+    if (o->out && !stat(o->out, &p.out)) p.former = &p.out;
     if (perigee_check(c, report, e)) goto out;
     if (host_load_app(c, NULL, &p.arena, report, &p.app, e) || find_runtime(&p, o->runtime, &runtime, e)) goto out;
     if (add_tree(&p, runtime, "", "", e) || add_application(&p, c, e)) goto out;

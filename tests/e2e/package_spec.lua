@@ -165,6 +165,22 @@ return {
     assert.equal(0, select(2, sh("cmp %s/lambda.zip %s/again.zip", dir, dir)))
   end)
 
+  it("does not contain itself, where it is written among the handlers", function()
+    local project = dir .. "/project"
+    sh("mkdir %s", project)
+    support.write(project .. "/template.yaml", [[
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  F: { Type: AWS::Serverless::Function, Properties: { Handler: f.f, Runtime: provided.al2023, CodeUri: . } }
+]])
+    support.write(project .. "/f.lua", "return { f = function() end }")
+    for _ = 1, 2 do
+      local out, status = package(("--template %s/template.yaml --out %s/lambda.zip"):format(project, project))
+      assert.equal(0, status, out)
+      assert.equal("", (sh("unzip -Z1 %s/lambda.zip | grep lambda.zip", project)))
+    end
+  end)
+
   it("is no larger than 8 MB, its executable than 1 MB", function()
     assert.is_true(#support.read(dir .. "/lambda.zip") <= 8000000)
     assert.is_true(#support.read(runtime .. "/bootstrap") <= 1000000)
@@ -202,6 +218,10 @@ return {
     it("with two files of one name", function()
       sh("mkdir -p %s/same && echo no > %s/same/perigee.json", dir, dir)
       refused(("--out %s/no.zip --add %s/same"):format(dir, dir), "perigee.json", "would be both")
+    end)
+    it("with a file whose name is not UTF-8", function()
+      sh("mkdir -p %s/odd && echo no > \"$(printf '%s/odd/a\\377b')\"", dir, dir)
+      refused(("--out %s/no.zip --add %s/odd"):format(dir, dir), "is not UTF-8")
     end)
     it("over what is in a directory", function()
       refused(("--out %s/no.zip --dir %s"):format(dir, broken), broken, "not empty")
