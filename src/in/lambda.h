@@ -92,6 +92,8 @@ struct lambda_failure {
 void lambda_error_type(struct buf *b, const struct lambda_failure *f);
 /* {"errorMessage","errorType","stackTrace"} */
 void lambda_error_body(struct buf *b, const struct lambda_failure *f);
+/* The same in max bytes: without its outer frames, and of a long message its beginning. */
+void lambda_error_short(struct buf *b, const struct lambda_failure *f, size_t max);
 /* The value of Lambda-Runtime-Function-XRay-Error-Cause: one line of ASCII JSON, at most 8 KiB. */
 void lambda_error_cause(struct buf *b, const struct lambda_failure *f);
 /* The answer of a call that was not taken, for logs: "InvalidRequestID: ..." or the body's beginning. */

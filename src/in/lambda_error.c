@@ -86,6 +86,30 @@ void lambda_error_body(struct buf *b, const struct lambda_failure *f) {
     buf_byte(b, '}');
 }
 
+/* What a long document can do without, the outermost frame first; false: nothing. */
+static bool shorten(struct str *traceback, struct err *e) {
+    size_t n = traceback->n, message = strlen(e->msg) / 2;
+    if (frames(*traceback).p) {
+        while (traceback->p[--n] != '\n')
+            ;
+        *traceback = str_take(*traceback, n);
+        return true;
+    }
+    while (message && (e->msg[message] & 0xc0) == 0x80) message--; /* not within a character */
+    e->msg[message] = 0;
+    return message > 0;
+}
+
+void lambda_error_short(struct buf *b, const struct lambda_failure *f, size_t max) {
+    struct lambda_failure cut = *f;
+    struct err e = *f->err;
+    cut.err = &e;
+    do {
+        buf_clear(b);
+        lambda_error_body(b, &cut);
+    } while (b->n > max && shorten(&cut.traceback, &e));
+}
+
 void lambda_error_document(struct buf *b, const struct err *e, struct str type, struct str traceback,
                            struct str request_id) {
     lambda_error_body(b, &(struct lambda_failure){e, type, traceback, request_id});

@@ -5,7 +5,9 @@
 #include "base/json.h"
 #include "in/lambda.h"
 
-enum { PRELUDE_MAX = 512 << 10, TRAILERS_MAX = 512 << 10 };
+/* Lambda's server is Go's net/http, which reads trailers of its buffer's size only, 4096 bytes: an answer with longer
+ * ones counts as broken off. A third of it is base64's. */
+enum { PRELUDE_MAX = 512 << 10, TRAILERS_MAX = 4095, ERROR_MAX = 2800, DOCUMENT_MAX = 512 << 10 };
 
 static struct str cut_header(struct str *lines, struct str *ret_value) {
     struct str line = str_cut(lines, '\n'), name = str_cut(&line, ':');
@@ -115,12 +117,12 @@ void lambda_stream_answered(struct lambda_slot *s, const struct err *e) {
 }
 
 void lambda_stream_end(struct lambda_slot *s, const struct lambda_failure *f) {
-    struct buf trailers = BUF_MAX(TRAILERS_MAX), body = BUF_MAX(TRAILERS_MAX / 2);
+    struct buf trailers = BUF_MAX(TRAILERS_MAX), body = BUF_MAX(DOCUMENT_MAX);
     if (f) {
         buf_c(&trailers, "Lambda-Runtime-Function-Error-Type: ");
         lambda_error_type(&trailers, f);
         buf_c(&trailers, "\r\nLambda-Runtime-Function-Error-Body: ");
-        lambda_error_body(&body, f);
+        lambda_error_short(&body, f, ERROR_MAX);
         crypto_base64(&trailers, buf_view(&body));
         buf_c(&trailers, "\r\n");
     }

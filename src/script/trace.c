@@ -40,11 +40,17 @@ static int depth(lua_State *L) {
     return high;
 }
 
+/* Sources may be written in anything, and their lines are cut. */
+static void make_utf8(struct buf *b, size_t from) {
+    for (ptrdiff_t bad; (bad = str_bad_utf8(str_from(buf_view(b), from))) >= 0; from++) b->p[from += (size_t)bad] = '?';
+}
+
 void trace_write(struct buf *b, struct script *s, const struct script_sources *sources, lua_State *L, struct str msg,
                  int level) {
     enum { FIRST = 12, LAST = 10 };
     lua_Debug ar;
     int n = depth(L);
+    size_t start = b->n;
     (void)s;
     if (msg.n) buf_str(b, msg);
     buf_c(b, "\nstack traceback:");
@@ -57,4 +63,5 @@ void trace_write(struct buf *b, struct script *s, const struct script_sources *s
         write_frame(b, sources, &ar);
         if (ar.istailcall) buf_c(b, "\n\t(...tail calls...)");
     }
+    make_utf8(b, start);
 }

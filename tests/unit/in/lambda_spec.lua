@@ -3,7 +3,7 @@ local lambda = require "t.lambda"
 local json = require "dkjson"
 local runtime = require "unit.in.runtime"
 
-local handlers = [[
+local handlers = ([[
 local log, time, http = require "perigee.log", require "perigee.time", require "perigee.http"
 local M, runs = {}, 0
 function M.echo(event) return event end
@@ -31,13 +31,20 @@ function M.stream(request, context)
     response:write(("%d"):format(i % 10):rep(ask.size))
   end
   if ask.fail then error { code = "half_way", message = "not to the end" } end
+  if ask.deep then M.a_function_whose_name_takes_room_in_traces(ask.deep, ask.message) end
 end
+function M.a_function_whose_name_takes_room_in_traces(n, message)
+  if n == 0 then error(message) end
+  local of_its_own = M.a_function_whose_name_takes_room_in_traces(n - 1, message)
+  return of_its_own
+end
+function M.foreign() local t return t.x end -- caf\xe9
 function M.later(_, context)
   context:after(function() time.sleep(5) log.info "afterwards" end)
   return 1
 end
 return M
-]]
+]]):gsub("\\xe9", "\xe9")
 
 describe("the Runtime API client", function()
   local dir = require "unit.directory"(_ENV, { ["h.lua"] = handlers })
@@ -198,19 +205,40 @@ describe("the Runtime API client", function()
       assert.are.equal(("9"):rep(1000000), rest:sub(-1000000))
     end)
 
+    local function document_in(headers)
+      local f = assert(io.popen("printf %s '" .. headers["lambda-runtime-function-error-body"] .. "' | base64 -d"))
+      local document = json.decode(f:read "a")
+      f:close()
+      return document
+    end
+
     it("tells a failure behind the beginning in trailers", function()
       local api = runtime.api { ask { parts = 2, size = 5, fail = true }, ask { parts = 1, size = 1 } }
       assert.is_true(run("stream", api, { stream = true }).ok)
       local headers = api.answers[runtime.id(1)].headers
       assert.matches("^Function%.%u%a+$", headers["lambda-runtime-function-error-type"])
-      local f = assert(io.popen("printf %s '" .. headers["lambda-runtime-function-error-body"] .. "' | base64 -d"))
-      local document = json.decode(f:read "a")
-      f:close()
+      local document = document_in(headers)
       assert.matches("not to the end", document.errorMessage)
       assert.are.equal(headers["lambda-runtime-function-error-type"], document.errorType)
       local _, rest = prelude_of(answer_of(api, 1))
       assert.are.equal("1111122222", rest)
       assert.are.equal("next response next response next", api.calls())
+    end)
+
+    it("tells it in trailers that a server in Go reads, which are smaller than 4096 bytes", function()
+      for _, of in ipairs { { deep = 50, message = "no" }, { deep = 1, message = ("\1é"):rep(300) } } do
+        local api = runtime.api { ask { parts = 1, size = 5, deep = of.deep, message = of.message } }
+        assert.is_true(run("stream", api, { stream = true }).ok)
+        local headers, n = api.answers[runtime.id(1)].headers, 2
+        for name, value in pairs(headers) do
+          if name:find "function%-error" then n = n + #name + #value + 4 end
+        end
+        assert.is_true(n > 3000 and n < 4096, n)
+        local document = document_in(headers)
+        assert.matches(of.message:sub(1, 30), document.errorMessage, 1, true)
+        assert.are.equal(runtime.id(1), document.requestId)
+        assert.are.equal(of.deep == 50, #document.stackTrace > 10)
+      end
     end)
 
     it("reports one that broke, once and on another connection", function()
@@ -345,6 +373,14 @@ describe("the Runtime API client", function()
       assert.is_true(run("fail", api).ok)
       assert.are.equal("Function.OrderNotFound",
         api.errors[runtime.id(1)].headers["lambda-runtime-function-error-type"])
+    end)
+
+    it("in UTF-8, whatever the sources are written in", function()
+      local api = runtime.api { "1" }
+      assert.is_true(run("foreign", api).ok)
+      local body = api.errors[runtime.id(1)].body
+      assert.matches("caf?", body, 1, true)
+      assert.is_truthy(utf8.len(body))
     end)
 
     it("says so for an event that is no JSON, and goes on", function()
