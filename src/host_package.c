@@ -129,7 +129,7 @@ static int add_manifest(struct packager *p, struct err *e) {
 }
 
 static int add_application(struct packager *p, const struct perigee_config *c, struct err *e) {
-    const char *schemas = fs_join(&p->arena, p->app->dir, STR("schemas")).p;
+    const char *schemas = fs_join(&p->arena, fs_dirname(p->app->dir), STR("config/schemas")).p;
     if (one_code_dir(p->app, e)) return -1;
     if (add_tree(p, arena_cstr(&p->arena, p->app->functions[0].code_dir), "handlers", "", e)) return -1;
     if (fs_is_dir(schemas) && add_tree(p, schemas, "config/schemas", ".json", e)) return -1;

@@ -20,6 +20,7 @@ static const char check_schemas[] = "local validate = require 'perigee.validate'
 struct checker {
     struct arena arena;
     struct app *app;
+    const char *root; /* of the project; NULL: the present directory */
     struct loop *loop;
     struct pool *pool;
     struct cloud cloud;
@@ -72,7 +73,7 @@ static int checker_open(struct checker *k, const struct perigee_config *c, bool 
         .clock = c->clock,
         .log = &k->log,
         .lua_dir = c->lua_dir,
-        .root_dir = k->app ? k->app->dir.p : ".",
+        .root_dir = k->root ? k->root : ".",
         .fetch = &k->fetch.client,
         .scratch_dir = k->scratch.path[0] ? k->scratch.path : NULL,
         .trusted = trusted,
@@ -83,8 +84,7 @@ static int checker_open(struct checker *k, const struct perigee_config *c, bool 
 
 static int check_handlers(struct checker *k, const struct perigee_config *c, struct buf *out, struct err *e) {
     if (checker_open(k, c, false, e)) return -1;
-    const char *root = arena_cstr(&k->arena, fs_dirname(k->app->dir));
-    if (host_read_sources(c, k->app, root, &k->sources, e)) return -1;
+    if (host_read_sources(c, k->app, k->root, &k->sources, e)) return -1;
     int rc = 0;
     struct map told = {0};
     for (size_t i = 0; i < k->app->n_functions; i++) { /* one by one, so that each broken one is named */
@@ -105,9 +105,9 @@ static int check_handlers(struct checker *k, const struct perigee_config *c, str
 static int check_schema_files(struct checker *k, const struct perigee_config *c, struct err *e) {
     struct str *names = NULL;
     size_t n = 0;
-    struct str dir = fs_join(&k->arena, k->app->dir, STR("schemas"));
+    struct str dir = fs_join(&k->arena, str_c(k->root), STR("config/schemas"));
     if (fs_list(&k->arena, dir.p, ".json", &names, &n, e)) return -1;
-    struct checker t = {.log = k->log, .app = NULL};
+    struct checker t = {.log = k->log, .root = k->root};
     char **argv = ARENA_ARRAY(&k->arena, char *, n + 1);
     for (size_t i = 0; i < n; i++) argv[i] = arena_cstr(&k->arena, str_take(names[i], names[i].n - 5));
     int rc = checker_open(&t, c, true, e);
@@ -123,6 +123,7 @@ int perigee_check(const struct perigee_config *config, struct buf *out, struct e
     c.aws = false; /* nothing is called: the engine in memory will do */
     int rc = host_load_app(&c, NULL, &k.arena, out, &k.app, e);
     if (!rc) {
+        k.root = arena_cstr(&k.arena, fs_dirname(k.app->dir));
         int handlers = check_handlers(&k, &c, out, e);
         int schemas = check_schema_files(&k, &c, e);
         rc = handlers || schemas ? -1 : 0;

@@ -165,6 +165,25 @@ return {
     assert.equal(0, select(2, sh("cmp %s/lambda.zip %s/again.zip", dir, dir)))
   end)
 
+  it("has the project's schemas, wherever the template and the present directory are", function()
+    local project = dir .. "/schemas"
+    sh("mkdir -p %s/infra %s/handlers %s/config/schemas", project, project, project)
+    support.write(project .. "/infra/template.yaml", [[
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  F: { Type: AWS::Serverless::Function, Properties: { Handler: f.f, Runtime: provided.al2023, CodeUri: ../handlers } }
+]])
+    support.write(project .. "/handlers/f.lua", "require('perigee.validate').schema 'a' return { f = function() end }")
+    support.write(project .. "/config/schemas/a.json", [[{"type":"object"}]])
+    local out, status = package(("--template %s/infra/template.yaml --out %s/schemas.zip"):format(project, dir))
+    assert.equal(0, status, out)
+    assert.equal("config/schemas/a.json\n", (sh("unzip -Z1 %s/schemas.zip | grep schemas", dir)))
+    support.write(project .. "/config/schemas/bad.json", [[{"type":"thing"}]])
+    out, status = sh("%s check --template %s/infra/template.yaml 2>&1", support.release, project)
+    assert.equal(1, status, out)
+    assert.truthy(out:find("bad.json", 1, true), out)
+  end)
+
   it("does not contain itself, where it is written among the handlers", function()
     local project = dir .. "/project"
     sh("mkdir %s", project)
