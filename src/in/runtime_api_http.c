@@ -15,6 +15,7 @@
 enum {
     READ_BYTES = 64 * 1024,
     READS_A_TURN = 16,
+    READS_AT_END = 1024,
     AHEAD_MAX = 64 * 1024,
     OUT_MAX = 256 * 1024 * 1024,
     KEEP_OUT = 64 * 1024,
@@ -178,15 +179,15 @@ static bool read_some(struct api_conn *c) {
     return !c->dead && !c->paused;
 }
 
-static void read_all(struct api_conn *c) {
-    for (int i = 0; i < READS_A_TURN && !c->dead && !c->paused && read_some(c); i++)
+static void read_all(struct api_conn *c, int reads) {
+    for (int i = 0; i < reads && !c->dead && !c->paused && read_some(c); i++)
         ;
 }
 
 static void on_conn(void *ud, int events) {
     struct api_conn *c = ud;
     if (events & LOOP_WRITE) flush(c);
-    if (events & LOOP_READ) read_all(c);
+    if (events & LOOP_READ) read_all(c, READS_A_TURN);
     watch(c);
 }
 
@@ -238,7 +239,7 @@ void api_server_poll(struct api_server *s) {
     for (struct list *n; (n = list_pop(&s->conns));) list_add(&todo, n);
     for (struct list *n; (n = list_pop(&todo));) {
         list_add(&s->conns, n);
-        read_all(CONTAINER(n, struct api_conn, node));
+        read_all(CONTAINER(n, struct api_conn, node), READS_AT_END);
     }
 }
 

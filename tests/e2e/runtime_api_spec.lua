@@ -92,6 +92,13 @@ describe("perigee runtime-api", function()
     assert.matches("REPORT .*\tStatus: error\n", log)
   end)
 
+  it("takes all of a large answer whose program has ended before it was read", function()
+    for _ = 1, 5 do
+      local out, status = bootstrap { ["do"] = "send-exit", bytes = 6000000 }
+      assert.same({ 6000001, 0 }, { #out, status })
+    end
+  end)
+
   it("kills the program and its children at the time-out", function()
     local out, status, log = bootstrap({ ["do"] = "sleep", file = dir .. "/child" }, "--timeout 1")
     assert.equal(1, status)
