@@ -151,7 +151,9 @@ static const char *lua_dir(struct lambda_host *h) {
 static int read_manifest(struct lambda_host *h, struct err *e) {
     struct buf text = BUF_MAX(MANIFEST_MAX);
     const char *path = arena_printf(&h->arena, "%s/perigee.json", h->root).p;
-    int rc = !access(path, F_OK) ? fs_read(path, &text, e) : 0;
+    bool there = !access(path, F_OK);
+    int rc = there ? fs_read(path, &text, e) : 0;
+    if (!rc && there && !text.n) rc = err_set(e, ERR_CONFIG, "perigee.json is empty");
     if (!rc)
         rc = app_manifest_read(arena_str(&h->arena, buf_view(&text)), str_c(h->handler), str_c(code_dir(h)),
                                &h->manifest, e);

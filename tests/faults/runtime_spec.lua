@@ -32,7 +32,7 @@ describe("a Runtime API that misbehaves", function()
     local env = { "_HANDLER=" .. (handler or "h.run"), "LAMBDA_TASK_ROOT=" .. dir, "AWS_REGION=eu-central-1",
                   "AWS_LAMBDA_FUNCTION_NAME=Fn", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256", "TZ=:UTC",
                   "ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1:thread_local_quarantine_size_kb=64" }
-    for _, v in ipairs(more or {}) do env[#env + 1] = v end
+    for _, v in ipairs(more or {}) do table.insert(env, 1, v) end -- of two of a name the first counts
     return lambda.spawn { argv = { program or bin }, env = env, serve = serve, patience = program and 900 }
   end
 
@@ -237,6 +237,19 @@ describe("a Runtime API that misbehaves", function()
     end, "endless.run")
     assert.are.equal(1, how.code)
     assert.matches("the module took longer than 8000 ms to load", why)
+  end)
+
+  it("exits with a reason when what the package says of its template was cut to nothing", function()
+    local seen
+    assert(os.execute(("mkdir %s/empty && : > %s/empty/perigee.json"):format(dir, dir)))
+    local how = spawn(function(_, request)
+      seen = request
+      return runtime.call_of(request) == "init/error" and runtime.accepted or runtime.refused(500)
+    end, nil, nil, { "LAMBDA_TASK_ROOT=" .. dir .. "/empty" })
+    assert.are.equal("init/error", runtime.call_of(seen))
+    assert.are.equal("Runtime.InvalidManifest", seen.headers["lambda-runtime-function-error-type"])
+    assert.are.equal(1, how.code)
+    assert.matches("perigee.json is empty", how.output)
   end)
 
   it("exits with a reason when the handler is not there", function()
