@@ -18,6 +18,7 @@ struct late_backend {
     struct metrics *metrics;
     struct remote *remote;
     struct remote_conn *conn;
+    bool account_known;
 };
 
 struct lambda_host {
@@ -46,6 +47,7 @@ static struct aws_backend *late_open(struct late_backend *b, struct err *e) {
     if (b->conn) return remote_backend(b->conn);
     struct remote_config c = {.log = b->log, .metrics = b->metrics};
     if (!b->remote && remote_open(&c, &b->remote, e)) return NULL;
+    if (b->account_known) remote_set_account(b->remote, b->base.id.account);
     if (remote_attach(b->remote, b->loop, &b->conn, e)) return NULL;
     b->base.id = remote_backend(b->conn)->id;
     return remote_backend(b->conn);
@@ -247,6 +249,19 @@ static int open_host(struct lambda_host *h, struct err *e) {
     return open_script(h, e) || open_route(h, e) ? -1 : 0;
 }
 
+/* Account and partition, which nothing else tells: arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME. Once: they do not
+ * change. */
+static void note_arn(void *ud, struct str arn) {
+    struct lambda_host *h = ud;
+    struct str part[5];
+    if (h->backend.account_known || !arn.n) return;
+    for (size_t i = 0; i < 5; i++) part[i] = str_cut(&arn, ':');
+    if (!part[1].n || !part[4].n) return;
+    h->backend.base.id.partition = arena_str(&h->arena, part[1]);
+    h->backend.base.id.account = arena_str(&h->arena, part[4]);
+    h->backend.account_known = true;
+}
+
 static int serve(struct lambda_host *h, struct err *e) {
     uint32_t concurrency = (uint32_t)number("AWS_LAMBDA_MAX_CONCURRENCY", 1, CONCURRENCY_MAX);
     struct lambda_config c = {
@@ -260,6 +275,8 @@ static int serve(struct lambda_host *h, struct err *e) {
         .report_failures = h->manifest.report_failures,
         .stream = h->manifest.stream,
         .sigterm = is_true("PERIGEE_LAMBDA_SIGTERM"),
+        .arn = note_arn,
+        .ud = h,
         .own_trace_variable = concurrency == 1,
     };
     if (lambda_open(&c, &h->lambda, e)) return -1;

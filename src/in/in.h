@@ -118,7 +118,10 @@ struct lambda_config {
     const struct log *log;
     uint32_t concurrency; /* AWS_LAMBDA_MAX_CONCURRENCY; 0: 1 */
     bool report_failures, stream;
-    bool sigterm;            /* registers an internal extension, so that Lambda sends SIGTERM */
+    bool sigterm; /* registers an internal extension, so that Lambda sends SIGTERM */
+    /* Told of the function's ARN before each event; may be NULL. */
+    void (*arn)(void *ud, struct str arn);
+    void *ud;
     bool own_trace_variable; /* sets _X_AMZN_TRACE_ID for each event (concurrency 1) */
 };
 struct lambda;

@@ -282,6 +282,7 @@ static void run(struct lambda_slot *s) {
     s->retried = false;
     s->state = SLOT_RUNNING;
     set_trace_variable(l, ev->invocation.xray);
+    if (l->c.arn) l->c.arn(l->c.ud, ev->invocation.arn);
     lambda_stream_init(s);
     s->run = route_invoke(l->c.route, &in, invoked, s);
 }

@@ -16,6 +16,7 @@ function M.ask()
   local aws = require "perigee.aws"
   return assert(aws.dynamodb:get_item { TableName = "T", Key = { id = "1" } }).Item
 end
+function M.who() return require("perigee.aws").identity() end
 function M.run(event)
   runs = runs + 1
   if event.fail then error { code = "Broken", message = "as told" } end
@@ -250,6 +251,14 @@ describe("a Runtime API that misbehaves", function()
     assert.are.equal("Runtime.InvalidManifest", seen.headers["lambda-runtime-function-error-type"])
     assert.are.equal(1, how.code)
     assert.matches("perigee.json is empty", how.output)
+  end)
+
+  it("knows account and partition by the function's ARN", function()
+    local arn = "arn:aws-cn:lambda:cn-north-1:210987654321:function:Fn"
+    local api = runtime.api { { body = "{}", headers = { ["Lambda-Runtime-Invoked-Function-Arn"] = arn } } }
+    spawn(api.serve, "h.who", nil, { "AWS_REGION=cn-north-1" })
+    local who = require("dkjson").decode(api.answers[runtime.id(1)].body)
+    assert.are.same({ account = "210987654321", partition = "aws-cn", region = "cn-north-1" }, who)
   end)
 
   it("exits with a reason when the handler is not there", function()
