@@ -21,6 +21,15 @@ Response.__index = Response
 
 http.JSON = "application/json; charset=utf-8"
 
+---@param headers table
+---@return boolean # whether a Content-Type is among them, in any case
+local function is_typed(headers)
+  for name in pairs(headers) do
+    if type(name) == "string" and name:lower() == "content-type" then return true end
+  end
+  return false
+end
+
 ---An answer. A table as body becomes JSON; a string is sent as it is.
 ---@param status integer 200..599
 ---@param body table|string|nil
@@ -30,28 +39,25 @@ function http.response(status, body, headers)
   if math.type(status) ~= "integer" or status < 200 or status > 599 then
     error(("an HTTP status is an integer from 200 to 599, not %s"):format(tostring(status)), 2)
   end
-  local out, typed = {}, false
-  for name, value in pairs(headers or {}) do
-    out[name] = type(value) == "table" and value or tostring(value)
-    typed = typed or name:lower() == "content-type"
-  end
+  local out = {}
+  for name, value in pairs(headers or {}) do out[name] = type(value) == "table" and value or tostring(value) end
   if type(body) == "table" then
     body = json.encode(body)
-    if not typed then out["Content-Type"] = http.JSON end
+    if not is_typed(out) then out["Content-Type"] = http.JSON end
   elseif body ~= nil and type(body) ~= "string" then
     error(("a body is a table, a string or nil, not a %s"):format(type(body)), 2)
   end
   return setmetatable({ status = status, headers = out, body = body }, Response)
 end
 
----An answer whose body is JSON text already.
+---An answer whose body is JSON text already; its Content-Type is that of the headers when they have one.
 ---@param status integer
 ---@param text string
 ---@param headers perigee.Headers?
 ---@return perigee.Response
 function http.json(status, text, headers)
   local answer = http.response(status, text, headers)
-  answer.headers["Content-Type"] = http.JSON
+  if not is_typed(answer.headers) then answer.headers["Content-Type"] = http.JSON end
   return answer
 end
 
@@ -192,13 +198,10 @@ function http.fetch(url, options)
   if options ~= nil and type(options) ~= "table" then error("the options of http.fetch are a table", 2) end
   if options and options.headers ~= nil and type(options.headers) ~= "table" then error("option 'headers' must be a table", 2) end
   if options and type(options.body) == "table" then
-    local copy, headers, typed = {}, {}, false
+    local copy, headers = {}, {}
     for name, value in pairs(options) do copy[name] = value end
-    for name, value in pairs(options.headers or {}) do
-      headers[name] = value
-      typed = typed or (type(name) == "string" and name:lower() == "content-type")
-    end
-    if not typed then headers["Content-Type"] = http.JSON end
+    for name, value in pairs(options.headers or {}) do headers[name] = value end
+    if not is_typed(headers) then headers["Content-Type"] = http.JSON end
     copy.body, copy.headers = json.encode(options.body), headers
     options = copy
   end

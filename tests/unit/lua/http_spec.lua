@@ -23,6 +23,8 @@ describe("http: answers", function()
   it("keep the type that was given, whatever its case, and turn numbers in headers to text", function()
     local answer = http.response(200, { 1 }, { ["content-type"] = "text/x", ["Retry-After"] = 5 })
     assert.same({ ["content-type"] = "text/x", ["Retry-After"] = "5" }, answer.headers)
+    answer = http.json(400, "{}", { ["content-type"] = "application/problem+json" })
+    assert.same({ ["content-type"] = "application/problem+json" }, answer.headers)
     assert.is_nil(http.response(200, "text").headers["Content-Type"])
   end)
 
