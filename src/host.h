@@ -24,6 +24,7 @@
 #include "perigee.h"
 #include "remote/remote.h"
 #include <pthread.h>
+#include <stdlib.h>
 
 #define PERIGEE_DATA ".perigee" /* the engine's directory when none is named */
 
@@ -180,6 +181,11 @@ struct perigee {
     bool embedded;
 };
 
+/* A variable of the process; empty counts as not set. */
+static inline const char *host_env(const char *name, const char *otherwise) {
+    const char *v = getenv(name);
+    return v && *v ? v : otherwise;
+}
 enum local_control host_control(const struct perigee_config *c);
 /* no_verify is refused off loopback, and said in the log. */
 int host_check_verify(const struct perigee_config *c, const struct log *log, struct err *e);
@@ -195,6 +201,9 @@ int host_load_app(const struct perigee_config *c, const struct deployment *d, st
 const struct function *host_find_function(const struct app *app, const char *name, struct err *e);
 /* Changes the values of declared variables, as the JSON file says (perigee_config.env_file). */
 int host_apply_env(const char *path, struct app *app, struct err *e);
+/* Reads the file of --env and hands it to `use`. */
+int host_env_file(const char *path, int (*use)(void *ud, const struct json *doc, struct err *e), void *ud,
+                  struct err *e);
 /* The value of a variable in such a file: numbers and booleans as text, as the template has them. */
 int host_env_value(struct arena *a, const struct json_member *m, struct str where, struct str *ret, struct err *e);
 int host_read_sources(const struct perigee_config *c, const struct app *app, const char *root,

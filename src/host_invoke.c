@@ -87,7 +87,9 @@ static int set_variables(struct arena *a, const struct app *app, const struct fu
 }
 
 /* "Parameters" first: what is said of one function wins. */
-static int apply(struct arena *a, const struct app *app, const struct json *doc, struct err *e) {
+static int apply(void *ud, const struct json *doc, struct err *e) {
+    struct app *app = ud;
+    struct arena *a = &app->arena;
     const struct json *all = json_get(doc, "Parameters");
     if (doc->type != JSON_OBJ)
         return err_set(e, ERR_CONFIG, "must be an object of functions, not %s", json_type_name(doc->type));
@@ -102,18 +104,20 @@ static int apply(struct arena *a, const struct app *app, const struct json *doc,
     return 0;
 }
 
-int host_apply_env(const char *path, struct app *app, struct err *e) {
+int host_env_file(const char *path, int (*use)(void *ud, const struct json *doc, struct err *e), void *ud,
+                  struct err *e) {
     struct buf text = BUF_MAX(ENV_FILE_MAX);
-    struct arena own = {0};
+    struct arena a = {0};
     struct json doc;
-    int rc =
-        fs_read(path, &text, e) || json_parse(&own, buf_view(&text), NULL, &doc, e) || apply(&app->arena, app, &doc, e)
-            ? -1
-            : 0;
+    int rc = fs_read(path, &text, e) || json_parse(&a, buf_view(&text), NULL, &doc, e) || use(ud, &doc, e) ? -1 : 0;
     if (rc) err_wrap(e, "--env %s", path);
-    arena_free(&own);
+    arena_free(&a);
     buf_free(&text);
     return rc;
+}
+
+int host_apply_env(const char *path, struct app *app, struct err *e) {
+    return host_env_file(path, apply, app, e);
 }
 
 /* -- the invocation -------------------------------------------------------------------------------------------------
@@ -142,11 +146,8 @@ static int run(struct perigee *p, const struct function *f, struct str event, st
     const struct aws_identity *own = &cloud_backend(&w->conn)->id;
     struct arena a = {0};
     struct outcome out = {0};
-    char id[37], trace[33];
-    uint8_t random[16];
+    char id[37];
     crypto_uuid4(id);
-    crypto_random(random, sizeof random);
-    crypto_hex_to(trace, random, sizeof random);
     const struct script_invocation invocation = {
         .arn = arena_printf(&a, "arn:%.*s:lambda:%.*s:%.*s:function:%.*s", STR_ARG(own->partition),
                             STR_ARG(own->region), STR_ARG(own->account), STR_ARG(f->name)),
@@ -158,7 +159,6 @@ static int run(struct perigee *p, const struct function *f, struct str event, st
     const struct route_invocation in = {
         .function = f,
         .request_id = str_c(id),
-        .trace_id = str_n(trace, 32),
         .payload = event,
         .arena = &a,
         .report_failures = reports_failures(p->app, f),

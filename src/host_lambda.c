@@ -103,11 +103,6 @@ static void late_close(struct late_backend *b) {
 /* == the environment ==================================================================================================
  */
 
-static const char *variable(const char *name, const char *otherwise) {
-    const char *v = getenv(name);
-    return v && *v ? v : otherwise;
-}
-
 static int64_t number(const char *name, int64_t otherwise, int64_t max) {
     int64_t n = 0;
     const char *v = getenv(name);
@@ -115,7 +110,7 @@ static int64_t number(const char *name, int64_t otherwise, int64_t max) {
 }
 
 static bool is_true(const char *name) {
-    const char *v = variable(name, "");
+    const char *v = host_env(name, "");
     return !strcmp(v, "1") || !strcmp(v, "true");
 }
 
@@ -166,7 +161,7 @@ static int read_manifest(struct lambda_host *h, struct err *e) {
 static void fill_function(struct lambda_host *h) {
     int64_t mb = number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", TASK_MEMORY_MB, 1 << 20);
     struct function *own = (struct function *)h->manifest.app->functions; /* routes point to it */
-    const char *name = variable("AWS_LAMBDA_FUNCTION_NAME", NULL);
+    const char *name = host_env("AWS_LAMBDA_FUNCTION_NAME", NULL);
     if (name) own->name = str_c(name);
     h->function = *own;
     h->function.n_env = 0;
@@ -192,12 +187,12 @@ static int open_script(struct lambda_host *h, struct err *e) {
         .lua_dir = lua_dir(h),
         .cpath = arena_printf(&h->arena, "%s/lib/lua/?.so", h->root).p,
         .root_dir = h->root,
-        .scratch_dir = variable("TMPDIR", "/tmp"),
+        .scratch_dir = host_env("TMPDIR", "/tmp"),
     };
     h->error_type = "Runtime.InitError";
     if (script_open(&c, &h->script, e) || script_watch_self(h->script, e)) return -1;
     h->error_type = "Runtime.ImportModuleError";
-    if (script_sources_list(&h->function, 1, c.lua_dir, h->root, variable("AWS_LAMBDA_FUNCTION_VERSION", ""),
+    if (script_sources_list(&h->function, 1, c.lua_dir, h->root, host_env("AWS_LAMBDA_FUNCTION_VERSION", ""),
                             &h->sources, e))
         return -1;
     if (script_load(h->script, h->sources, &h->function, 1, &h->traceback, e)) {
@@ -226,7 +221,7 @@ static int open_route(struct lambda_host *h, struct err *e) {
 
 static void open_backend(struct lambda_host *h) {
     h->backend.base.ops = &late_ops;
-    h->backend.base.id = (struct aws_identity){str_c(variable("AWS_REGION", variable("AWS_DEFAULT_REGION", ""))),
+    h->backend.base.id = (struct aws_identity){str_c(host_env("AWS_REGION", host_env("AWS_DEFAULT_REGION", ""))),
                                                STR("000000000000"), STR("aws")};
     h->backend.loop = h->loop;
     h->backend.log = &h->log;
@@ -299,9 +294,9 @@ static void close_host(struct lambda_host *h) {
 
 int perigee_lambda(void) {
     struct lambda_host h = {
-        .api = variable("AWS_LAMBDA_RUNTIME_API", ""),
-        .handler = variable("_HANDLER", ""),
-        .root = variable("LAMBDA_TASK_ROOT", "."),
+        .api = host_env("AWS_LAMBDA_RUNTIME_API", ""),
+        .handler = host_env("_HANDLER", ""),
+        .root = host_env("LAMBDA_TASK_ROOT", "."),
         .log = {.fd = STDERR_FILENO, .level = LOG_INFO},
         .traceback = BUF_MAX(1 << 16),
     };
@@ -313,7 +308,7 @@ int perigee_lambda(void) {
         return 1;
     }
     h.all_metrics[0] = &h.metrics;
-    log_lambda(&h.log, variable("AWS_LAMBDA_LOG_FORMAT", NULL), variable("AWS_LAMBDA_LOG_LEVEL", NULL));
+    log_lambda(&h.log, host_env("AWS_LAMBDA_LOG_FORMAT", NULL), host_env("AWS_LAMBDA_LOG_LEVEL", NULL));
     rc = open_host(&h, &e);
     if (rc)
         lambda_init_error(h.api, h.error_type, &e, buf_view(&h.traceback), &h.log);

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENT_MAX = 6 * 1024 * 1024, ENV_FILE_MAX = 1 << 20, PROGRAM_MAX = 256 << 20 };
+enum { EVENT_MAX = 6 * 1024 * 1024, PROGRAM_MAX = 256 << 20 };
 
 struct runtime_host {
     const struct perigee_runtime_api *o;
@@ -163,11 +163,6 @@ static void put_env_c(struct runtime_host *h, const char *name, const char *valu
     put_env(h, name, str_c(value));
 }
 
-static const char *env_or(const char *name, const char *otherwise) {
-    const char *v = getenv(name);
-    return v && *v ? v : otherwise;
-}
-
 static const char *stream_name(struct runtime_host *h) {
     uint8_t noise[16];
     char hex[33] = "", day[16];
@@ -185,7 +180,7 @@ static const char *stream_name(struct runtime_host *h) {
 static void lambda_env(struct runtime_host *h) {
     const struct perigee_runtime_api *o = h->o;
     struct arena *a = &h->arena;
-    const char *token = env_or("AWS_SESSION_TOKEN", NULL);
+    const char *token = host_env("AWS_SESSION_TOKEN", NULL);
     const char *libraries =
         arena_printf(a, "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:%s:%s/lib:/opt/lib", h->root, h->root).p;
     put_env_c(h, "PATH", "/usr/local/bin:/usr/bin/:/bin:/opt/bin");
@@ -197,8 +192,8 @@ static void lambda_env(struct runtime_host *h) {
     put_env_c(h, "_HANDLER", o->handler);
     put_env_c(h, "AWS_REGION", h->region);
     put_env_c(h, "AWS_DEFAULT_REGION", h->region);
-    put_env_c(h, "AWS_ACCESS_KEY_ID", env_or("AWS_ACCESS_KEY_ID", "perigee"));
-    put_env_c(h, "AWS_SECRET_ACCESS_KEY", env_or("AWS_SECRET_ACCESS_KEY", "perigee"));
+    put_env_c(h, "AWS_ACCESS_KEY_ID", host_env("AWS_ACCESS_KEY_ID", "perigee"));
+    put_env_c(h, "AWS_SECRET_ACCESS_KEY", host_env("AWS_SECRET_ACCESS_KEY", "perigee"));
     if (token) put_env_c(h, "AWS_SESSION_TOKEN", token);
     put_env_c(h, "AWS_LAMBDA_FUNCTION_NAME", o->function_name);
     put_env_c(h, "AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
@@ -230,7 +225,8 @@ static int put_all(struct runtime_host *h, struct str where, const struct json *
 }
 
 /* {"Parameters":{...},"FunctionName":{...}} as sam local has it, or {"NAME":"value"}. */
-static int put_document(struct runtime_host *h, const struct json *doc, struct err *e) {
+static int put_document(void *ud, const struct json *doc, struct err *e) {
+    struct runtime_host *h = ud;
     const char *name = h->o->function_name;
     if (doc->type != JSON_OBJ) return err_set(e, ERR_CONFIG, "must be an object, not %s", json_type_name(doc->type));
     if (!doc->n || doc->members[0].value.type != JSON_OBJ) return put_all(h, STR("variables"), doc, e);
@@ -239,22 +235,9 @@ static int put_document(struct runtime_host *h, const struct json *doc, struct e
     return put_all(h, STR("Parameters"), all, e) || put_all(h, str_c(name), mine, e) ? -1 : 0;
 }
 
-static int own_env(struct runtime_host *h, struct err *e) {
-    struct buf text = BUF_MAX(ENV_FILE_MAX);
-    struct arena a = {0};
-    struct json doc;
-    const char *file = h->o->env;
-    if (!file) return 0;
-    int rc = fs_read(file, &text, e) || json_parse(&a, buf_view(&text), NULL, &doc, e) || put_document(h, &doc, e);
-    if (rc) err_wrap(e, "--env %s", file);
-    arena_free(&a);
-    buf_free(&text);
-    return rc ? -1 : 0;
-}
-
 static int make_env(struct runtime_host *h, struct err *e) {
     lambda_env(h);
-    if (own_env(h, e)) return -1;
+    if (h->o->env && host_env_file(h->o->env, put_document, h, e)) return -1;
     put_env(h, "AWS_LAMBDA_RUNTIME_API", arena_printf(&h->arena, "127.0.0.1:%d", h->runtime_port));
     return 0;
 }
@@ -382,7 +365,7 @@ static int open_invoke(struct runtime_host *h, struct err *e) {
 
 static int open_all(struct runtime_host *h, int argc, char **argv, struct err *e) {
     const struct perigee_runtime_api *o = h->o;
-    h->region = o->region ? o->region : env_or("AWS_REGION", env_or("AWS_DEFAULT_REGION", "us-east-1"));
+    h->region = o->region ? o->region : host_env("AWS_REGION", host_env("AWS_DEFAULT_REGION", "us-east-1"));
     h->arn = arena_printf(&h->arena, "arn:aws:lambda:%s:000000000000:function:%s", h->region, o->function_name).p;
     if (check_options(h, e) || read_program(h, argc, argv, e) || read_event(h, e)) return -1;
     if (open_runtime(h, e)) return -1;

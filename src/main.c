@@ -99,18 +99,17 @@ struct settings {
     struct perigee_runtime_api runtime_api;
     const char *event_file;
 };
-#define PACKAGE_OPT(name, field, value, help)                                                                          \
-    { name, CONF_STRING | CONF_FLAG_ONLY, offsetof(struct settings, package.field), 0, 0, value, help }
+#define OWN_RANGE(name, type, field, lo, hi, value, help)                                                              \
+    { name, (type) | CONF_FLAG_ONLY, offsetof(struct settings, field), lo, hi, value, help }
+#define OWN_OPT(name, type, field, value, help) OWN_RANGE(name, type, field, 0, 0, value, help)
 static const struct conf_option package_options[] = {
     TEMPLATE_OPTIONS,
-    PACKAGE_OPT("out", out, "FILE", "the ZIP archive (lambda.zip, unless --dir is given)"),
-    PACKAGE_OPT("dir", dir, "DIR", "write the package unpacked; empty or not there yet"),
-    PACKAGE_OPT("runtime", runtime, "DIR", "bootstrap and libraries; those beside this program"),
-    PACKAGE_OPT("add", add, "DIR", "add its files: lib/lua/*.so, assets"),
+    OWN_OPT("out", CONF_STRING, package.out, "FILE", "the ZIP archive (lambda.zip, unless --dir is given)"),
+    OWN_OPT("dir", CONF_STRING, package.dir, "DIR", "write the package unpacked; empty or not there yet"),
+    OWN_OPT("runtime", CONF_STRING, package.runtime, "DIR", "bootstrap and libraries; those beside this program"),
+    OWN_OPT("add", CONF_STRING, package.add, "DIR", "add its files: lib/lua/*.so, assets"),
     {0},
 };
-#define OWN_OPT(name, type, field, value, help)                                                                        \
-    { name, (type) | CONF_FLAG_ONLY, offsetof(struct settings, field), 0, 0, value, help }
 static const struct conf_option invoke_options[] = {
     OWN_OPT("event", CONF_STRING, event_file, "FILE", "the event, - for standard input; without it: {}"),
     OWN_OPT("env", CONF_STRING, config.env_file, "FILE",
@@ -156,23 +155,21 @@ static const struct conf_option event_options[] = {
     TEMPLATE_OPTIONS,
     {0},
 };
-#define RUNTIME_OPT(name, type, field, lo, hi, value, help)                                                            \
-    { name, (type) | CONF_FLAG_ONLY, offsetof(struct settings, runtime_api.field), lo, hi, value, help }
 static const struct conf_option runtime_api_options[] = {
-    RUNTIME_OPT("exec", CONF_STRING, exec, 0, 0, "PROGRAM", "the bootstrap; or behind --, with its arguments"),
-    RUNTIME_OPT("handler", CONF_STRING, handler, 0, 0, "NAME", "_HANDLER: orders.create"),
-    RUNTIME_OPT("task-root", CONF_STRING, task_root, 0, 0, "DIR", "LAMBDA_TASK_ROOT (the present directory)"),
-    RUNTIME_OPT("event", CONF_STRING, event, 0, 0, "FILE", "answer this event (- for standard input) and end"),
-    RUNTIME_OPT("repeat", CONF_INT, repeat, 1, INT64_MAX, "N", "the event so many times"),
-    RUNTIME_OPT("env", CONF_STRING, env, 0, 0, "FILE", "variables: {\"NAME\":\"value\"}, or as sam local has them"),
-    RUNTIME_OPT("timeout", CONF_INT, timeout_s, 1, 900, "S", "seconds for an invocation"),
-    RUNTIME_OPT("memory", CONF_INT, memory_mb, 128, 32768, "MB", "told to the program; not enforced"),
-    RUNTIME_OPT("function-name", CONF_STRING, function_name, 0, 0, "NAME", "of the only function here"),
-    RUNTIME_OPT("concurrency", CONF_INT, concurrency, 1, 1000, "N", "events at a time (Managed Instances)"),
-    RUNTIME_OPT("port", CONF_INT, port, 0, 65535, "PORT", "of Invoke on 127.0.0.1 (9001), 0 picks one"),
-    RUNTIME_OPT("runtime-port", CONF_INT, runtime_port, 0, 65535, "PORT",
-                "of the Runtime API, 0 picks one; without a program: wait for one"),
-    RUNTIME_OPT("region", CONF_STRING, region, 0, 0, "REGION", "AWS_REGION (us-east-1)"),
+    OWN_OPT("exec", CONF_STRING, runtime_api.exec, "PROGRAM", "the bootstrap; or behind --, with its arguments"),
+    OWN_OPT("handler", CONF_STRING, runtime_api.handler, "NAME", "_HANDLER: orders.create"),
+    OWN_OPT("task-root", CONF_STRING, runtime_api.task_root, "DIR", "LAMBDA_TASK_ROOT (the present directory)"),
+    OWN_OPT("event", CONF_STRING, runtime_api.event, "FILE", "answer this event (- for standard input) and end"),
+    OWN_RANGE("repeat", CONF_INT, runtime_api.repeat, 1, INT64_MAX, "N", "the event so many times"),
+    OWN_OPT("env", CONF_STRING, runtime_api.env, "FILE", "variables: {\"NAME\":\"value\"}, or as sam local has them"),
+    OWN_RANGE("timeout", CONF_INT, runtime_api.timeout_s, 1, 900, "S", "seconds for an invocation"),
+    OWN_RANGE("memory", CONF_INT, runtime_api.memory_mb, 128, 32768, "MB", "told to the program; not enforced"),
+    OWN_OPT("function-name", CONF_STRING, runtime_api.function_name, "NAME", "of the only function here"),
+    OWN_RANGE("concurrency", CONF_INT, runtime_api.concurrency, 1, 1000, "N", "events at a time (Managed Instances)"),
+    OWN_RANGE("port", CONF_INT, runtime_api.port, 0, 65535, "PORT", "of Invoke on 127.0.0.1 (9001), 0 picks one"),
+    OWN_RANGE("runtime-port", CONF_INT, runtime_api.runtime_port, 0, 65535, "PORT",
+              "of the Runtime API, 0 picks one; without a program: wait for one"),
+    OWN_OPT("region", CONF_STRING, runtime_api.region, "REGION", "AWS_REGION (us-east-1)"),
     {0},
 };
 static const struct conf_option run_options[] = {

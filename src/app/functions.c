@@ -63,7 +63,6 @@ static bool module_path(struct str s) {
     return s.n > 0 && s.p[0] != '/' && str_find(s, STR(".."), 0) < 0;
 }
 
-/* "path/orders.create" */
 static void read_handler(struct template *t, const struct yaml *props, struct str where, struct function *f) {
     struct str h = STR("");
     const struct yaml *v = yaml_get(props, "Handler");
@@ -72,11 +71,8 @@ static void read_handler(struct template *t, const struct yaml *props, struct st
         template_problem(t, props->line, where, "needs a Handler (module.function)");
         return;
     }
-    size_t dot = h.n;
-    while (dot && h.p[dot - 1] != '.') dot--;
     f->line = v->line;
-    f->module = str_take(h, dot ? dot - 1 : 0);
-    f->field = str_from(h, dot);
+    template_split_handler(h, &f->module, &f->field);
     if (!module_path(f->module) || !variable_name(f->field))
         template_problem(t, v->line, template_path(t, where, "Handler"), "'%.*s' is not module.function", STR_ARG(h));
 }

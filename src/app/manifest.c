@@ -1,5 +1,5 @@
 /* The manifest: what a packaged function must know of its template. */
-#include "app/app.h"
+#include "app/template.h"
 #include <stdlib.h>
 
 enum { MANIFEST_VERSION = 1 };
@@ -182,16 +182,18 @@ static int read_text(struct str text, struct str handler, struct app_manifest *m
     return read_entry(json_get_str(handlers, handler), handler, m, e);
 }
 
-/* "path/orders.create": as in the template. */
-static int read_handler(struct arena *a, struct str handler, struct function *f, struct err *e) {
+void template_split_handler(struct str handler, struct str *ret_module, struct str *ret_field) {
     size_t dot = handler.n;
     while (dot && handler.p[dot - 1] != '.') dot--;
-    if (dot < 2 || dot == handler.n)
-        return err_set(e, ERR_CONFIG, "the handler '%.*s' is not module.function", STR_ARG(str_take(handler, 128)));
-    f->module = arena_str(a, str_take(handler, dot - 1));
-    f->field = arena_str(a, str_from(handler, dot));
+    *ret_module = str_take(handler, dot ? dot - 1 : 0);
+    *ret_field = str_from(handler, dot);
+}
+
+static int read_handler(struct arena *a, struct str handler, struct function *f, struct err *e) {
     f->name = arena_str(a, handler);
-    return 0;
+    template_split_handler(f->name, &f->module, &f->field);
+    if (f->module.n && f->field.n) return 0;
+    return err_set(e, ERR_CONFIG, "the handler '%.*s' is not module.function", STR_ARG(str_take(handler, 128)));
 }
 
 int app_manifest_read(struct str text, struct str handler, struct str code_dir, struct app_manifest *ret,

@@ -88,6 +88,10 @@ struct yaml *template_properties(struct template *t, struct str logical_id, stru
 /* The path of a directory that the template names relative to its own. It is noted when there is none. */
 struct str template_dir(struct template *t, struct str uri, int line, struct str where);
 
+/* ---- manifest.c ---- */
+/* "path/orders.create" -> "path/orders", "create"; views, empty where there is no such part. */
+void template_split_handler(struct str handler, struct str *ret_module, struct str *ret_field);
+
 /* ---- values.c: reading resolved maps. A missing value leaves *ret as it is; a wrong one is noted and leaves it too.
  * ---- */
 struct str template_path(struct template *t, struct str where, const char *key);

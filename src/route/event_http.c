@@ -2,6 +2,7 @@
 #include "base/crypto.h"
 #include "base/url.h"
 #include "route/event.h"
+#include "route/table.h"
 
 struct reading {
     struct arena *a;
@@ -176,7 +177,7 @@ static bool fits(struct reading *r, struct str pattern, struct str path) {
     path = str_from(path, 1);
     while (pattern.p) {
         struct str want = str_cut(&pattern, '/'), got = str_cut(&path, '/');
-        if (want.n && want.p[0] == '{') continue;
+        if (segment_is_param(want)) continue;
         if (!str_eq(want, decoded(r, got, &bad))) return false;
     }
     return true;
@@ -185,10 +186,10 @@ static bool fits(struct reading *r, struct str pattern, struct str path) {
 /* How many segments the path of a request to this route has; 0: unknown. */
 static size_t route_segments(const struct json *params, struct str pattern) {
     size_t n = segments(pattern);
-    if (!str_ends(pattern, STR("+}"))) return n;
-    struct str name = pattern;
-    while (str_chr(name, '/', 0) >= 0) str_cut(&name, '/');
-    struct str value = json_str(json_get_str(params, str_n(name.p + 1, name.n - 3)));
+    struct str last = pattern;
+    while (str_chr(last, '/', 0) >= 0) str_cut(&last, '/');
+    if (!segment_is_greedy(last)) return n;
+    struct str value = json_str(json_get_str(params, segment_param(last)));
     if (!value.n) return 0;
     for (size_t i = 0; i < value.n; i++) n += value.p[i] == '/';
     return n - (value.n && value.p[value.n - 1] == '/');
@@ -242,11 +243,11 @@ static void params_of_path(struct reading *r, struct str pattern, struct str pat
     path = str_from(path, 1);
     while (pattern.p) {
         struct str rest = path, want = str_cut(&pattern, '/'), got = str_cut(&path, '/');
-        bool bad, greedy = str_ends(want, STR("+}"));
-        if (want.n < 3 || want.p[0] != '{') continue;
-        struct str value = decoded(r, greedy ? rest : got, &bad);
+        bool bad;
+        if (!segment_is_param(want)) continue;
+        struct str value = decoded(r, segment_is_greedy(want) ? rest : got, &bad);
         if (bad) return;
-        list[n++] = (struct script_param){str_n(want.p + 1, want.n - (greedy ? 3 : 2)), value};
+        list[n++] = (struct script_param){segment_param(want), value};
     }
     r->out->params = list;
     r->out->n_params = n;

@@ -131,12 +131,12 @@ struct str event_correlation(struct arena *a, const struct script_message *m);
  * the other, stopping at the first failure), everything else as an event. */
 struct route_invocation {
     const struct function *function;
-    struct str request_id, trace_id;
-    struct str payload;   /* the event's bytes; alive until done */
-    struct arena *arena;  /* lives as long */
-    uint32_t timeout_ms;  /* until the answer must be there; 0: the function's */
-    size_t answer_max;    /* bytes; 0: 6 MiB */
-    bool report_failures; /* of an SQS batch: batchItemFailures; false: one failure fails the batch */
+    struct str request_id, trace_id; /* trace_id empty: X-Ray's of `invocation`, else a new one */
+    struct str payload;              /* the event's bytes; alive until done */
+    struct arena *arena;             /* lives as long */
+    uint32_t timeout_ms;             /* until the answer must be there; 0: the function's */
+    size_t answer_max;               /* bytes; 0: 6 MiB */
+    bool report_failures;            /* of an SQS batch: batchItemFailures; false: one failure fails the batch */
     const struct script_invocation *invocation;
     /* Takes the answers to documents of function URLs, those too that come whole: such a URL does not read answer
      * documents. All others are gathered. NULL: all are. */

@@ -5,16 +5,16 @@
 
 // ---- building ----
 
-static bool is_param(struct str segment) {
+bool segment_is_param(struct str segment) {
     return segment.n > 2 && segment.p[0] == '{' && segment.p[segment.n - 1] == '}';
 }
 
-static bool is_greedy(struct str segment) {
-    return is_param(segment) && segment.p[segment.n - 2] == '+';
+bool segment_is_greedy(struct str segment) {
+    return segment_is_param(segment) && segment.p[segment.n - 2] == '+';
 }
 
-static struct str param_name(struct str segment) {
-    return str_n(segment.p + 1, segment.n - (is_greedy(segment) ? 3 : 2));
+struct str segment_param(struct str segment) {
+    return str_n(segment.p + 1, segment.n - (segment_is_greedy(segment) ? 3 : 2));
 }
 
 /* One slash at the end does not count. */
@@ -37,10 +37,10 @@ static void split(struct str path, struct str *segments) {
 static int check_pattern(const struct route_target *t, const struct app_route *r, struct err *e) {
     for (size_t i = 0; i < t->n_segments; i++) {
         struct str s = t->segments[i];
-        if (is_greedy(s) && i + 1 < t->n_segments)
+        if (segment_is_greedy(s) && i + 1 < t->n_segments)
             return err_set(e, ERR_CONFIG, "line %d: %.*s: %.*s must be the last segment", r->line, STR_ARG(r->path),
                            STR_ARG(s));
-        if (!is_param(s) && (str_chr(s, '{', 0) >= 0 || str_chr(s, '}', 0) >= 0))
+        if (!segment_is_param(s) && (str_chr(s, '{', 0) >= 0 || str_chr(s, '}', 0) >= 0))
             return err_set(e, ERR_CONFIG, "line %d: %.*s: %.*s is neither a literal nor a {parameter}", r->line,
                            STR_ARG(r->path), STR_ARG(s));
     }
@@ -53,13 +53,13 @@ static struct route_target *new_target(struct route_table *t, struct str path) {
     g->n_segments = count_segments(g->path);
     g->segments = ARENA_ARRAY(&t->arena, struct str, g->n_segments + 1);
     split(g->path, g->segments);
-    for (size_t i = 0; i < g->n_segments; i++) g->n_params += is_param(g->segments[i]);
+    for (size_t i = 0; i < g->n_segments; i++) g->n_params += segment_is_param(g->segments[i]);
     return g;
 }
 
 /* Literal before parameter before greedy, from the left; a longer pattern before a shorter one that it continues. */
 static int kind(struct str s) {
-    return is_greedy(s) ? 2 : is_param(s) ? 1 : 0;
+    return segment_is_greedy(s) ? 2 : segment_is_param(s) ? 1 : 0;
 }
 
 static int compare(const struct route_target *a, const struct route_target *b, bool texts) {
@@ -174,8 +174,8 @@ static bool fits(const struct route_target *g, const struct walk *w) {
     if (w->n < g->n_segments) return false;
     for (size_t i = 0; i < g->n_segments; i++) {
         struct str s = g->segments[i];
-        if (is_param(s) ? !w->raw[i].n : !str_eq(s, w->decoded[i])) return false;
-        if (is_greedy(s)) return true;
+        if (segment_is_param(s) ? !w->raw[i].n : !str_eq(s, w->decoded[i])) return false;
+        if (segment_is_greedy(s)) return true;
     }
     return w->n == g->n_segments;
 }
@@ -186,11 +186,11 @@ static int bind(struct arena *a, const struct route_target *g, const struct walk
     ret->n_params = 0;
     for (size_t i = 0; i < g->n_segments; i++) {
         struct str s = g->segments[i];
-        if (!is_param(s)) continue;
+        if (!segment_is_param(s)) continue;
         struct script_param *p = &ret->params[ret->n_params++];
-        *p = (struct script_param){param_name(s), w->decoded[i]};
+        *p = (struct script_param){segment_param(s), w->decoded[i]};
         struct str rest = str_from(w->path, (size_t)(w->raw[i].p - w->path.p));
-        if (is_greedy(s) && decode(a, rest, &p->value, e)) return -1;
+        if (segment_is_greedy(s) && decode(a, rest, &p->value, e)) return -1;
     }
     return 0;
 }

@@ -25,6 +25,10 @@ struct route_table {
     struct route_target **patterns; /* the others, most specific first */
     size_t n_patterns;
 };
+/* Of patterns: "{id}" and "{proxy+}" are parameters, the second a greedy one. */
+bool segment_is_param(struct str segment);
+bool segment_is_greedy(struct str segment);
+struct str segment_param(struct str segment); /* "id" */
 int table_build(struct route_table *t, const struct app *app, struct err *e);
 /* The routes of one function alone. */
 int table_build_of(struct route_table *t, const struct app *app, const struct function *f, struct err *e);
