@@ -14,6 +14,7 @@
  *   host_invoke.c    one event through one function
  *   host_event.c     sample events
  *   host_runtime_api.c `perigee runtime-api`: a local Lambda around any bootstrap
+ *   host_probe.c     what perigee.host offers of the probe: faults, calls, costs, crashes, snapshots
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
 #define PERIGEE_HOST_H
@@ -22,6 +23,7 @@
 #include "in/in.h"
 #include "local/local.h"
 #include "perigee.h"
+#include "probe/probe.h"
 #include "remote/remote.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -103,6 +105,7 @@ struct worker {
     size_t index;
     struct loop *loop;
     struct cloud_conn conn;
+    struct probe *probe; /* around conn's backend; NULL: nobody looks */
     struct host_fetch fetch;
     struct script *script;
     struct route *route;
@@ -212,6 +215,8 @@ int host_provision(struct perigee *p, struct cloud_conn *conn, struct err *e);
 /* The table of --lease-table or the template -> p->lease; table empty: none. */
 int host_find_lease(struct perigee *p, struct cloud_conn *conn, struct err *e);
 
+/* What script, feeds and leases call: the probe, or the cloud itself. */
+struct aws_backend *worker_backend(const struct worker *w);
 /* Opens a worker's parts on the calling thread; on failure everything is closed again. */
 int worker_open(struct worker *w, struct err *e);
 void worker_close(struct worker *w);

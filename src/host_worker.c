@@ -14,6 +14,10 @@ void worker_refresh(struct worker *w) {
     }
 }
 
+struct aws_backend *worker_backend(const struct worker *w) {
+    return w->probe ? probe_backend(w->probe) : cloud_backend(&w->conn);
+}
+
 static void *handle_http(void *ud, struct http_request *r, http_reply_fn *reply, void *reply_ud) {
     struct worker *w = ud;
     worker_refresh(w);
@@ -69,7 +73,7 @@ static int open_script(struct worker *w, struct err *e) {
     struct perigee *p = w->host;
     struct script_config c = {
         .loop = w->loop,
-        .backend = cloud_backend(&w->conn),
+        .backend = worker_backend(w),
         .pool = p->pool,
         .clock = p->clock,
         .log = p->log,
@@ -148,7 +152,7 @@ int worker_open_feeds(struct worker *w, struct err *e) {
         const struct app_feed *f = &p->app->feeds[i];
         uint32_t share = feed_share(w, f);
         if (!f->enabled || !share) continue;
-        struct feed_config c = {w->loop, cloud_backend(&w->conn), w->route, f, share, p->log, w->metrics};
+        struct feed_config c = {w->loop, worker_backend(w), w->route, f, share, p->log, w->metrics};
         if (feed_open(&c, &w->feeds[w->n_feeds], e)) return -1;
         w->n_feeds++;
     }
@@ -167,7 +171,7 @@ static int open_clock(struct worker *w, struct err *e) {
         .id = cloud_backend(&w->conn)->id,
         .lease = p->lease,
     };
-    if (p->lease.table.n) c.lease.backend = cloud_backend(&w->conn);
+    if (p->lease.table.n) c.lease.backend = worker_backend(w);
     return clock_feed_open(&c, &w->clock, e);
 }
 

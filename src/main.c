@@ -8,44 +8,13 @@
  *
  * perigee.c builds these parts in dependency order and tears them down in reverse. Exit codes: 0, 1 (failure), 2
  * (usage). */
-#include "base/conf.h"
+#include "main.h"
 #include "base/fs.h"
-#include "host.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OPT(name, type, field, lo, hi, value, help)                                                                    \
-    { name, type, offsetof(struct perigee_config, field), lo, hi, value, help }
-#define TEMPLATE_OPTIONS                                                                                               \
-    OPT("template", CONF_STRING, template_path, 0, 0, "FILE", "the SAM template"),                                     \
-        OPT("parameters", CONF_STRING, parameters, 0, 0, "A=1,B=2", "values of the template's Parameters"),            \
-        OPT("lua-dir", CONF_STRING, lua_dir, 0, 0, "DIR", "a directory whose modules override the built-in ones")
-#define LOG_OPTION OPT("log-level", CONF_STRING, log_level, 0, 0, "LEVEL", "debug, info, warn, error or off")
-#define KEY_OPTIONS                                                                                                    \
-    OPT("access-key-id", CONF_STRING, access_key, 0, 0, "ID", "the engine's access key (perigee), or AWS's"),          \
-        OPT("secret-access-key", CONF_STRING, secret_key, 0, 0, "KEY", "the engine's secret key (perigee), or AWS's"), \
-        OPT("session-token", CONF_STRING, session_token, 0, 0, "TOKEN", "that goes with AWS's keys")
-#define AWS_OPTIONS                                                                                                    \
-    OPT("aws", CONF_BOOL, aws, 0, 0, NULL, "use AWS instead of the embedded engine"),                                  \
-        OPT("profile", CONF_STRING, profile, 0, 0, "NAME", "profile of ~/.aws/config"),                                \
-        OPT("region", CONF_STRING, region, 0, 0, "REGION", "AWS region"),                                              \
-        OPT("endpoint-url", CONF_STRING, endpoint_url, 0, 0, "URL", "where all services are instead of AWS"),          \
-        OPT("account", CONF_STRING, account, 0, 0, "N", "AWS account, instead of asking STS")
-#define DEPLOYMENT_OPTIONS                                                                                             \
-    OPT("stack", CONF_STRING, stack, 0, 0, "NAME", "CloudFormation stack that knows the resources' names"),            \
-        OPT("resources", CONF_STRING, resources, 0, 0, "A=x,B=y", "names of deployed resources"),                      \
-        OPT("lease-table", CONF_STRING, lease_table, 0, 0, "TABLE", "where replicas agree on schedules")
-#define SCRATCH_OPTION                                                                                                 \
-    OPT("scratch", CONF_STRING, scratch, 0, 0, "DIR", "where temporary files go ($TMPDIR, else /tmp)")
-
-#define DOOR_OPTIONS                                                                                                   \
-    OPT("control", CONF_BOOL, control, 0, 0, NULL, "let tests move clock and faults: /_perigee/cloud/ (cloud port)"),  \
-        OPT("keys", CONF_STRING, keys, 0, 0, "FILE", "more keys that the cloud port takes: ID SECRET a line"),         \
-        OPT("strict-ses", CONF_BOOL, strict_ses, 0, 0, NULL, "mail from verified identities only"),                    \
-        OPT("no-verify", CONF_BOOL, no_verify, 0, 0, NULL, "take any signature and none on the cloud port (loopback)")
 
 static const struct conf_option serve_options[] = {
     TEMPLATE_OPTIONS,
@@ -91,17 +60,6 @@ static const struct conf_option cloud_options[] = {
     {0},
 };
 static const struct conf_option check_options[] = {TEMPLATE_OPTIONS, {0}};
-/* All that options fill. */
-struct settings {
-    struct perigee_config config; /* first: a command is given this part */
-    struct perigee_package package;
-    struct perigee_event event;
-    struct perigee_runtime_api runtime_api;
-    const char *event_file;
-};
-#define OWN_RANGE(name, type, field, lo, hi, value, help)                                                              \
-    { name, (type) | CONF_FLAG_ONLY, offsetof(struct settings, field), lo, hi, value, help }
-#define OWN_OPT(name, type, field, value, help) OWN_RANGE(name, type, field, 0, 0, value, help)
 static const struct conf_option package_options[] = {
     TEMPLATE_OPTIONS,
     OWN_OPT("out", CONF_STRING, package.out, "FILE", "the ZIP archive (lambda.zip, unless --dir is given)"),
@@ -182,22 +140,7 @@ static const struct conf_option run_options[] = {
 };
 /* `perigee test` leaves its arguments to busted: these are read from the environment only. */
 static const struct conf_option test_options[] = {AWS_OPTIONS, {0}};
-static const struct conf_option doctor_options[] = {
-    TEMPLATE_OPTIONS,
-    OPT("host", CONF_STRING, host, 0, 0, "ADDRESS", "address that serve would listen on"),
-    OPT("port", CONF_INT, port, 0, 65535, "PORT", "HTTP port of serve"),
-    OPT("cloud-port", CONF_INT, cloud_port, 0, 65535, "PORT", "port of the embedded cloud"),
-    OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),
-    OPT("memory", CONF_BOOL, memory, 0, 0, NULL, "serve would keep the data in memory"),
-    OPT("create", CONF_BOOL, create, 0, 0, NULL, "serve would make what is missing"),
-    AWS_OPTIONS,
-    DEPLOYMENT_OPTIONS,
-    KEY_OPTIONS,
-    SCRATCH_OPTION,
-    {0},
-};
-
-static int failed(const struct err *e) {
+int command_failed(const struct err *e) {
     fprintf(stderr, "perigee: %s\n", e->msg);
     return 1;
 }
@@ -224,7 +167,7 @@ static int serve(struct perigee_config *c, int argc, char **argv) {
     int rc = perigee_open(c, &p, &e);
     if (!rc) rc = perigee_run(p, print_ready, c, &e);
     perigee_close(p);
-    return rc ? failed(&e) : 0;
+    return rc ? command_failed(&e) : 0;
 }
 
 static void print_cloud_ready(void *ud, int port, int cloud_port) {
@@ -241,7 +184,7 @@ static int cloud(struct perigee_config *c, int argc, char **argv) {
         return 2;
     }
     struct err e = {0};
-    return perigee_cloud(c, print_cloud_ready, c, &e) ? failed(&e) : 0;
+    return perigee_cloud(c, print_cloud_ready, c, &e) ? command_failed(&e) : 0;
 }
 
 static int check(struct perigee_config *c, int argc, char **argv) {
@@ -253,7 +196,7 @@ static int check(struct perigee_config *c, int argc, char **argv) {
     bool told = out.n > 0;
     fputs(buf_cstr(&out), stderr);
     buf_free(&out);
-    if (rc) return told ? 1 : failed(&e);
+    if (rc) return told ? 1 : command_failed(&e);
     printf("%s: template, schemas and handlers are fine\n", c->template_path);
     return 0;
 }
@@ -270,7 +213,7 @@ static int package(struct perigee_config *c, int argc, char **argv) {
     int rc = perigee_package(c, o, &report, &e);
     fputs(buf_cstr(&report), rc ? stderr : stdout);
     buf_free(&report);
-    return rc ? failed(&e) : 0;
+    return rc ? command_failed(&e) : 0;
 }
 
 enum { EVENT_MAX = 64 << 20, ANSWER_MAX = 64 << 20 };
@@ -333,7 +276,7 @@ static int run(struct perigee_config *c, int argc, char **argv) {
     int code = 1;
     struct err e = {0};
     c->modules = host_lua_modules;
-    if (perigee_script(c, argv[1], NULL, STR_NONE, argc - 2, argv + 2, &code, &e)) return failed(&e);
+    if (perigee_script(c, argv[1], NULL, STR_NONE, argc - 2, argv + 2, &code, &e)) return command_failed(&e);
     return code;
 }
 
@@ -344,34 +287,9 @@ static int test(struct perigee_config *c, int argc, char **argv) {
     bool help = false;
     struct err e = {0};
     c->modules = host_lua_modules;
-    if (conf_parse(test_options, c, 1, argv, &none, &help, &e)) return failed(&e);
-    if (perigee_script(c, NULL, "perigee test", str_c(chunk), argc - 1, argv + 1, &code, &e)) return failed(&e);
+    if (conf_parse(test_options, c, 1, argv, &none, &help, &e)) return command_failed(&e);
+    if (perigee_script(c, NULL, "perigee test", str_c(chunk), argc - 1, argv + 1, &code, &e)) return command_failed(&e);
     return code;
-}
-
-/* lua/perigee/doctor.lua gets the options as "name=value" arguments. */
-static int doctor(struct perigee_config *c, int argc, char **argv) {
-    static const char chunk[] = "return require('perigee.doctor').main(arg)";
-    struct arena a = {0};
-    char **options = ARENA_ARRAY(&a, char *, sizeof doctor_options / sizeof *doctor_options);
-    int n = 0, code = 1, rc;
-    struct err e = {0};
-    if (argc > 1) {
-        fprintf(stderr, "perigee doctor: unexpected argument '%s'\n", argv[1]);
-        return 2;
-    }
-    for (const struct conf_option *o = doctor_options; o->name; o++) {
-        const void *v = (const char *)c + o->offset;
-        const char *text = o->type == CONF_STRING ? *(const char *const *)v : NULL;
-        if (o->type == CONF_BOOL && *(const bool *)v) text = "true";
-        if (o->type == CONF_INT) text = arena_printf(&a, "%lld", (long long)*(const int64_t *)v).p;
-        if (text) options[n++] = (char *)arena_printf(&a, "%s=%s", o->name, text).p;
-    }
-    c->modules = host_lua_modules;
-    c->log_level = "off"; /* the lines of the report say it all */
-    rc = perigee_script(c, NULL, "perigee doctor", str_c(chunk), n, options, &code, &e);
-    arena_free(&a);
-    return rc ? failed(&e) : code;
 }
 
 static int version(struct perigee_config *c, int argc, char **argv) {
@@ -382,18 +300,11 @@ static int version(struct perigee_config *c, int argc, char **argv) {
 
 /* -- the table ---------------------------------------------------------------------------------------------------- */
 
-struct command {
-    const char *name, *usage, *help;
-    const struct conf_option *options; /* NULL: arguments go through untouched */
-    int (*fn)(struct perigee_config *c, int argc, char **argv);
-    bool mixed; /* options may stand behind operands */
-};
 static const struct conf_option no_options[] = {{0}};
 static const struct command commands[] = {
     {"serve", "[options]", "serve the template's functions over HTTP, on the embedded engine or on AWS", serve_options,
      serve},
     {"cloud", "[options]", "serve the embedded engine alone to any AWS client", cloud_options, cloud},
-    {"doctor", "[options]", "say what of serve would work with these options, and what to do", doctor_options, doctor},
     {"check", "[options] [template]", "validate template, schemas and handlers", check_options, check},
     {"package", "[options]", "write what AWS Lambda runs: the handlers and the runtime they need", package_options,
      package},
@@ -414,6 +325,7 @@ static const struct command commands[] = {
 static void usage(FILE *to) {
     fprintf(to, "usage: perigee <command> [options]\n\n");
     for (const struct command *c = commands; c->name; c++) fprintf(to, "  %-11s %s\n", c->name, c->help);
+    for (const struct command *c = lua_commands; c->name; c++) fprintf(to, "  %-11s %s\n", c->name, c->help);
     fprintf(to, "\n`perigee <command> --help` lists the options of a command.\n");
 }
 
@@ -424,8 +336,14 @@ static struct perigee_config defaults_of(const struct command *c) {
     return d;
 }
 
+static struct settings settings_of(const struct command *c) {
+    struct settings s = {.config = defaults_of(c), .runtime_api = perigee_runtime_api_defaults()};
+    for (size_t i = 0; i < sizeof s.lua.number / sizeof *s.lua.number; i++) s.lua.number[i] = INT64_MIN;
+    return s;
+}
+
 static void command_help(const struct command *c) {
-    struct settings defaults = {.config = defaults_of(c), .runtime_api = perigee_runtime_api_defaults()};
+    struct settings defaults = settings_of(c);
     struct buf b = BUF_MAX(1 << 16);
     printf("usage: perigee %s%s%s\n%s\n", c->name, *c->usage ? " " : "", c->usage, c->help);
     if (c->options && c->options->name) {
@@ -436,7 +354,7 @@ static void command_help(const struct command *c) {
 }
 
 static int dispatch(const struct command *c, int argc, char **argv) {
-    struct settings settings = {.config = defaults_of(c), .runtime_api = perigee_runtime_api_defaults()};
+    struct settings settings = settings_of(c);
     struct err e = {0};
     bool help = argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
     int (*parse)(const struct conf_option *options, void *into, int argc, char **argv, int *ret_argc, bool *ret_help,
@@ -448,10 +366,14 @@ static int dispatch(const struct command *c, int argc, char **argv) {
     return 0;
 }
 
-static const struct command *find_command(const char *name) {
-    const struct command *c = commands;
+static const struct command *find_in(const struct command *c, const char *name) {
     while (c->name && strcmp(name, c->name) != 0) c++;
     return c->name ? c : NULL;
+}
+
+static const struct command *find_command(const char *name) {
+    const struct command *c = find_in(commands, name);
+    return c ? c : find_in(lua_commands, name);
 }
 
 /* Lambda starts /var/task/bootstrap, or an image's entry point, which has the handler for its argument. */

@@ -17,6 +17,7 @@
 #include "base/http.h"
 #include "base/log.h"
 #include "base/now.h"
+#include "local/local.h"
 #include "script/script.h"
 
 struct perigee;
@@ -52,6 +53,9 @@ struct perigee_config {
     int64_t max_body_bytes, max_instructions, cpu_ms, stop_ms;
     const char *env_file; /* values of declared variables: {"Function":{"NAME":"value"},"Parameters":{...}}; or NULL */
     bool drain;           /* perigee_invoke: then runs the queues until they are empty */
+    /* Embedded, on the embedded engine: simulated time from `simulated_ms` on (Unix ms; 0: real time), one thread for
+     * all, and with a seed that is not 0 the same "random" numbers, ids and order of events each time. */
+    int64_t simulated_ms, seed;
     /* not flags */
     struct clock *clock;                 /* NULL: one of the host's own */
     const struct log *log;               /* NULL: JSON lines on stderr at log_level */
@@ -78,6 +82,13 @@ int perigee_request(struct perigee *p, bool cloud_port, struct http_request *r, 
 /* Runs the queue feeds until every fed queue is empty and no job runs; -1 and why after max_ms. */
 int perigee_drain(struct perigee *p, int64_t max_ms, struct err *e);
 int perigee_run_schedule(struct perigee *p, const char *name, struct err *e);
+/* Simulated hosts. As kill -9 of the process, and its start afterwards: running jobs, polls, Lua states and what they
+ * remember are gone, nothing is settled or given back; the cloud keeps what it has, and the clock goes on. -1: the
+ * handlers do not load any more. */
+int perigee_crash(struct perigee *p, struct err *e);
+/* The engine and the simulated clock under a name (local/local.h). What the Lua state remembers is not in it: after a
+ * restore the host is as after a start. */
+int perigee_snapshot(struct perigee *p, enum local_snapshot what, const char *name, struct err *e);
 /* Loads changed sources now. *ret_version: of the code in use. */
 int perigee_reload(struct perigee *p, const char **ret_version, struct err *e);
 

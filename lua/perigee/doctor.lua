@@ -583,16 +583,8 @@ function doctor.run(options, host, write)
   return r.failed == 0 and 0 or 1
 end
 
----@param arg string[] name=value
-function doctor.main(arg)
-  local options = {}
-  for _, option in ipairs(arg) do
-    local name, value = option:match "^([^=]+)=(.*)$"
-    options[name] = value
-  end
-  options.aws = options.aws == "true"
-  options.memory = options.memory == "true"
-  options.create = options.create == "true"
+---@param options table<string, string|integer|true>
+function doctor.main(options)
   return doctor.run(options, require "perigee.host", function(line) io.stdout:write(line) end)
 end
 

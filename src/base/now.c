@@ -16,6 +16,23 @@ int64_t clock_ms(const struct clock *c) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 + offset;
 }
 
+uint64_t clock_mono_ms(const struct clock *c) {
+    bool simulated = c && atomic_load_explicit(&c->simulated, memory_order_relaxed);
+    return simulated ? atomic_load_explicit(&c->mono_ms, memory_order_relaxed) : now_mono_ms();
+}
+
+void clock_simulate(struct clock *c, int64_t unix_ms) {
+    atomic_store(&c->frozen_ms, unix_ms);
+    atomic_store(&c->offset_ms, 0);
+    if (!atomic_load(&c->mono_ms)) atomic_store(&c->mono_ms, 1000); /* 0 means "none" to those who keep deadlines */
+    atomic_store(&c->simulated, true);
+}
+
+void clock_pass(struct clock *c, uint64_t ms) {
+    atomic_fetch_add(&c->mono_ms, ms);
+    atomic_fetch_add(&c->offset_ms, (int64_t)ms);
+}
+
 uint64_t now_mono_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

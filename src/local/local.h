@@ -31,6 +31,9 @@ struct local_config {
     struct log *log;
     struct metrics *metrics; /* may be NULL */
     struct pool *pool;       /* file writes of S3 objects; NULL: its own */
+    /* Nothing runs beside the loop of the one connection: what its turn gathered is committed at the turn's end, on its
+     * thread. For simulated time: polls that wait are timers of that loop. */
+    bool threadless;
 };
 
 struct local;

@@ -9,6 +9,7 @@
 #define PERIGEE_LOOP_H
 #include "base/err.h"
 #include "base/list.h"
+#include "base/now.h"
 #include "base/str.h"
 
 struct loop;
@@ -23,6 +24,13 @@ void loop_stop(struct loop *l); /* any thread */
 void loop_close(struct loop *l);
 /* Monotonic ms, read once a turn. */
 uint64_t loop_now_ms(const struct loop *l);
+/* From now on this loop lives in the time of c, which must be simulated and belong to this thread: loop_once does not
+ * wait for timers, but lets the time that is missing to the next one pass (with max_wait_ms >= 0, at most so much)
+ * when nothing is ready. Only descriptors that are watched are waited for, in real time. For hosts whose other parts
+ * have no threads either (pool_open with 0, local_config.threadless): then everything happens in the same order each
+ * time. */
+void loop_simulate(struct loop *l, struct clock *c);
+bool loop_is_quiet(const struct loop *l);  /* nothing is deferred or posted: only a timer or a descriptor goes on */
 bool loop_is_asleep(const struct loop *l); /* waits for events; any thread, true only as a hint */
 bool loop_is_here(const struct loop *l);   /* called on the loop's own thread */
 
@@ -95,8 +103,9 @@ struct pool_work {
     void (*done)(void *ud); /* on the loop that submitted it, after work has returned */
     void *ud;
 };
-/* `niceness` is added to the pool threads' nice value, so that background rendering gives way to requests. A thread is
- * started when there is work for it; where the system gives none at all, work is done within pool_run. */
+/* threads 0: none, work is done within pool_run. `niceness` is added to the pool threads' nice value, so that
+ * background rendering gives way to requests. A thread is started when there is work for it; where the system gives
+ * none at all, work is done within pool_run. */
 int pool_open(int threads, int niceness, struct pool **ret, struct err *e);
 void pool_run(struct pool *p, struct loop *home, struct pool_work *w, void (*work)(void *ud), void (*done)(void *ud),
               void *ud);

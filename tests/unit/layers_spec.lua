@@ -8,6 +8,7 @@ local may_include = {
     loop = { "base" },
     app = { "base" },
     aws = { "base", "loop" },
+    probe = { "base", "loop", "aws" },
     remote = { "base", "loop", "sign", "aws" },
     ["local"] = { "base", "loop", "sign", "aws" },
     script = { "base", "loop", "aws", "sign", "pdf" },

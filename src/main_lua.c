@@ -1,0 +1,106 @@
+/* main_lua.c: sub-commands that a module of lua/perigee carries out: `perigee x` calls main(options, operands) of
+ * perigee.x in a trusted state with every binding, and ends with the number it returns. options: by name; texts as
+ * strings, numbers as integers, switches as true, lists as sequences; what was not given is not there. */
+#include "main.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct conf_option doctor_options[] = {
+    TEMPLATE_OPTIONS,
+    OPT("host", CONF_STRING, host, 0, 0, "ADDRESS", "address that serve would listen on"),
+    OPT("port", CONF_INT, port, 0, 65535, "PORT", "HTTP port of serve"),
+    OPT("cloud-port", CONF_INT, cloud_port, 0, 65535, "PORT", "port of the embedded cloud"),
+    OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),
+    OPT("memory", CONF_BOOL, memory, 0, 0, NULL, "serve would keep the data in memory"),
+    OPT("create", CONF_BOOL, create, 0, 0, NULL, "serve would make what is missing"),
+    AWS_OPTIONS,
+    DEPLOYMENT_OPTIONS,
+    KEY_OPTIONS,
+    SCRATCH_OPTION,
+    {0},
+};
+
+/* -- options -> arguments ------------------------------------------------------------------------------------------ */
+
+static const char chunk[] =
+    "local module, options, operands = require(arg[1]), {}, {}\n"
+    "local read = { s = function(v) return v end, i = math.tointeger, b = function() return true end }\n"
+    "for i = 2, #arg do\n"
+    "  local kind, name, value = arg[i]:match '^(%l):([^=]+)=(.*)$'\n"
+    "  if kind == 'o' then operands[#operands + 1] = value\n"
+    "  elseif kind == 'l' then options[name] = options[name] or {}; table.insert(options[name], value)\n"
+    "  else options[name] = read[kind](value) end\n"
+    "end\n"
+    "return module.main(options, operands)\n";
+
+struct arguments {
+    struct arena arena;
+    char **list;
+    int n, room;
+};
+
+static void add(struct arguments *a, char kind, const char *name, const char *value) {
+    if (a->n == a->room) {
+        char **more = ARENA_ARRAY(&a->arena, char *, (size_t)a->room * 2 + 16);
+        if (a->n) memcpy(more, a->list, (size_t)a->n * sizeof *more);
+        a->list = more;
+        a->room = a->room * 2 + 16;
+    }
+    a->list[a->n++] = (char *)arena_printf(&a->arena, "%c:%s=%s", kind, name, value).p;
+}
+
+static void add_option(struct arguments *a, const struct conf_option *o, const void *settings) {
+    const void *v = (const char *)settings + o->offset;
+    switch (o->type & ~(unsigned)CONF_FLAG_ONLY) {
+    case CONF_STRING:
+        if (*(const char *const *)v) add(a, 's', o->name, *(const char *const *)v);
+        break;
+    case CONF_BOOL:
+        if (*(const bool *)v) add(a, 'b', o->name, "true");
+        break;
+    case CONF_INT:
+        if (*(const int64_t *)v != INT64_MIN)
+            add(a, 'i', o->name, arena_printf(&a->arena, "%lld", (long long)*(const int64_t *)v).p);
+        break;
+    default:
+        for (size_t i = 0; i < ((const struct conf_list *)v)->n; i++)
+            add(a, 'l', o->name, ((const struct conf_list *)v)->items[i]);
+    }
+}
+
+/* -- the commands ---------------------------------------------------------------------------------------------------
+ */
+
+/* argv[0] is the command. With --aws its state calls AWS; else an engine in memory that is empty: other stores the
+ * module opens itself, by perigee.host. */
+static int run_module(struct perigee_config *c, int argc, char **argv) {
+    const struct command *command = lua_commands;
+    struct perigee_config own = *c;
+    struct arguments a = {0};
+    struct err e = {0};
+    int code = 1;
+    while (strcmp(command->name, argv[0]) != 0) command++;
+    if (argc > 1 && !command->operands) {
+        fprintf(stderr, "perigee %s: unexpected argument '%s'\n", argv[0], argv[1]);
+        return 2;
+    }
+    char *module = (char *)arena_printf(&a.arena, "perigee.%s", command->module ? command->module : argv[0]).p;
+    add(&a, 'o', "", "");
+    for (const struct conf_option *o = command->options; o->name; o++) add_option(&a, o, c);
+    for (int i = 1; i < argc; i++) add(&a, 'o', "operand", argv[i]);
+    a.list[0] = module;
+    own.modules = host_lua_modules;
+    own.log_level = "off"; /* what the module prints says it all */
+    int rc = perigee_script(&own, NULL, argv[0], str_c(chunk), a.n, a.list, &code, &e);
+    arena_free(&a.arena);
+    return rc ? command_failed(&e) : code;
+}
+
+const struct command lua_commands[] = {
+    {.name = "doctor",
+     .usage = "[options]",
+     .help = "say what of serve would work with these options, and what to do",
+     .options = doctor_options,
+     .fn = run_module},
+    {0},
+};
