@@ -7,10 +7,12 @@
  * - h:run_schedule(name), h:advance(ms), h:now(), h:reload() -> version, h:close()
  * - h:aws(service, action, params[, body]) -> result | nil, err
  * - h:cloud{...}, h:mailbox(), h:fault(name, n): of the embedded engine
+ * - h:event, h:answer, h:environment: host_documents.c
  * - manifest{...}: what a package says of the template, as JSON
  * - inspect{...}, check{...}, try_port(host, port), try_data(dir): for the doctor, see host.h
  *
  * Everything a handle needs hangs off the userdata, so an error anywhere frees it with the handle. */
+#include "host_lua.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "host.h"
@@ -42,6 +44,18 @@ static struct handle *check(lua_State *L) {
     h->call = NULL;
     arena_reset(&h->arena);
     return h;
+}
+
+struct perigee *host_lua_host(lua_State *L) {
+    return check(L)->host;
+}
+
+struct arena *host_lua_arena(lua_State *L) {
+    return &((struct handle *)luaL_checkudata(L, 1, HANDLE))->arena;
+}
+
+struct http_response *host_lua_response(lua_State *L) {
+    return &((struct handle *)luaL_checkudata(L, 1, HANDLE))->res;
 }
 
 static int fail(lua_State *L, const struct err *e) {
@@ -317,11 +331,14 @@ static int read_file_body(struct http_response *res, struct err *e) {
     return 0;
 }
 
-static int request_on(lua_State *L, bool cloud) {
-    struct handle *h = check(L);
-    struct http_request *r = read_request(L, h, 2);
+struct http_request *host_lua_request(lua_State *L, int idx) {
+    return read_request(L, luaL_checkudata(L, 1, HANDLE), idx);
+}
+
+int host_lua_push_response(lua_State *L) {
+    struct handle *h = luaL_checkudata(L, 1, HANDLE);
     struct err e = {0};
-    if (perigee_request(h->host, cloud, r, &h->res, &e) || read_file_body(&h->res, &e)) return fail(L, &e);
+    if (read_file_body(&h->res, &e)) return fail(L, &e);
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, h->res.status);
     lua_setfield(L, -2, "status");
@@ -331,6 +348,14 @@ static int request_on(lua_State *L, bool cloud) {
     lua_pushlstring(L, body.p ? body.p : "", body.n);
     lua_setfield(L, -2, "body");
     return 1;
+}
+
+static int request_on(lua_State *L, bool cloud) {
+    struct handle *h = check(L);
+    struct http_request *r = read_request(L, h, 2);
+    struct err e = {0};
+    if (perigee_request(h->host, cloud, r, &h->res, &e)) return fail(L, &e);
+    return host_lua_push_response(L);
 }
 
 static int host_request(lua_State *L) {
@@ -420,10 +445,23 @@ static int host_fault(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"request", host_request}, {"cloud", host_cloud}, {"drain", host_drain}, {"run_schedule", host_run_schedule},
-    {"advance", host_advance}, {"now", host_now},     {"aws", host_aws},     {"mailbox", host_mailbox},
-    {"reload", host_reload},   {"fault", host_fault}, {"close", host_close}, {"__gc", host_close},
-    {"__close", host_close},   {NULL, NULL},
+    {"request", host_request},
+    {"cloud", host_cloud},
+    {"drain", host_drain},
+    {"run_schedule", host_run_schedule},
+    {"advance", host_advance},
+    {"now", host_now},
+    {"aws", host_aws},
+    {"mailbox", host_mailbox},
+    {"reload", host_reload},
+    {"fault", host_fault},
+    {"close", host_close},
+    {"__gc", host_close},
+    {"__close", host_close},
+    {"event", host_lua_event},
+    {"answer", host_lua_answer},
+    {"environment", host_lua_environment},
+    {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {
