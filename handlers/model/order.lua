@@ -12,7 +12,9 @@ local validate = require "perigee.validate"
 local order = {}
 
 order.machine = states.machine {
+  name = "order",
   initial = "PENDING_PAYMENT",
+  terminal = { "CANCELLED", "REFUNDED" },
   transitions = {
     pay = { from = { "PENDING_PAYMENT", "PAYMENT_FAILED" }, to = "PAID" },
     fail = { from = { "PENDING_PAYMENT" }, to = "PAYMENT_FAILED" },
