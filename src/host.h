@@ -15,6 +15,7 @@
  *   host_event.c     sample events
  *   host_runtime_api.c `perigee runtime-api`: a local Lambda around any bootstrap
  *   host_probe.c     what perigee.host offers of the probe: faults, calls, costs, crashes, snapshots
+ *   host_connect.c   the Lua module perigee.connection: AWS calls of commands
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
 #define PERIGEE_HOST_H
@@ -239,7 +240,8 @@ void host_inspect(const struct perigee_config *c, struct arena *a, struct json *
 int host_try_port(const char *host, int port, struct err *e);
 int host_try_data(const char *dir, struct err *e);
 
-int host_lua_open(struct lua_State *L); /* luaopen of perigee.host */
+int host_lua_open(struct lua_State *L);     /* luaopen of perigee.host */
+int host_connect_open(struct lua_State *L); /* luaopen of perigee.connection */
 extern const struct script_module host_lua_modules[];
 
 #endif

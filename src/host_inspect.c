@@ -21,6 +21,9 @@ static struct json function_json(struct arena *a, const struct function *f) {
     struct json o = json_make_obj(), statements = json_make_arr();
     set_text(a, &o, "name", f->name);
     json_set(a, &o, "line", json_make_i64(a, f->line));
+    struct json *variables = json_set(a, &o, "environment", json_make_obj());
+    for (size_t i = 0; i < f->n_env; i++)
+        json_set(a, variables, arena_cstr(a, f->env[i].name), json_make_str(arena_str(a, f->env[i].value)));
     for (size_t i = 0; i < f->policy.n; i++) {
         const struct policy_statement *s = &f->policy.statements[i];
         struct json row = json_make_obj();

@@ -477,4 +477,5 @@ int host_lua_open(lua_State *L) {
     return 1;
 }
 
-const struct script_module host_lua_modules[] = {{"perigee.host", host_lua_open}, {NULL, NULL}};
+const struct script_module host_lua_modules[] = {
+    {"perigee.host", host_lua_open}, {"perigee.connection", host_connect_open}, {NULL, NULL}};

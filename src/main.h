@@ -25,6 +25,10 @@
     OPT("stack", CONF_STRING, stack, 0, 0, "NAME", "CloudFormation stack that knows the resources' names"),            \
         OPT("resources", CONF_STRING, resources, 0, 0, "A=x,B=y", "names of deployed resources"),                      \
         OPT("lease-table", CONF_STRING, lease_table, 0, 0, "TABLE", "where replicas agree on schedules")
+/* Of commands that work on a store wherever it is, by perigee.operator; with --json as lua.flag[0]. */
+#define OPERATOR_OPTIONS                                                                                               \
+    TEMPLATE_OPTIONS, OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),  \
+        AWS_OPTIONS, DEPLOYMENT_OPTIONS, KEY_OPTIONS, LUA_FLAG(0, "json", "print JSON")
 #define SCRATCH_OPTION                                                                                                 \
     OPT("scratch", CONF_STRING, scratch, 0, 0, "DIR", "where temporary files go ($TMPDIR, else /tmp)")
 
@@ -66,6 +70,7 @@ struct command {
     /* of those that Lua carries out: */
     const char *module; /* of lua/perigee; NULL: named as the command */
     bool operands;      /* it takes some */
+    bool apart;         /* the module opens the store itself: options that say where it is are the module's */
 };
 
 extern const struct command lua_commands[]; /* main_lua.c; ended by a name that is NULL */
