@@ -12,10 +12,12 @@
  *   host_embed.c     embedded use: requests, drain, schedules on the caller's thread
  *   host_lambda.c    the host as a Lambda runtime, without template and engine
  *   host_invoke.c    one event through one function
+ *   host_functions.c Lambda's Invoke on the cloud port, for tests
  *   host_event.c     sample events
  *   host_runtime_api.c `perigee runtime-api`: a local Lambda around any bootstrap
  *   host_probe.c     what perigee.host offers of the probe: faults, calls, costs, crashes, snapshots
  *   host_connect.c   the Lua module perigee.connection: AWS calls of commands
+ *   host_documents.c event documents, answers and variables, for tests that run the application elsewhere
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
 #define PERIGEE_HOST_H
@@ -201,6 +203,11 @@ size_t host_worker_count(const struct perigee_config *c);
 /* d may be NULL. */
 int host_load_app(const struct perigee_config *c, const struct deployment *d, struct arena *a, struct buf *problems,
                   struct app **ret, struct err *e);
+/* One of its queues asks for ReportBatchItemFailures. */
+bool host_reports_failures(const struct app *app, const struct function *f);
+struct str host_function_arn(struct arena *a, const struct aws_identity *own, const struct function *f);
+/* Lambda's API on the cloud port: false: the request is not for it. Else reply is called once, now or later. */
+bool host_functions(struct worker *w, struct http_request *r, http_reply_fn *reply, void *ud);
 /* By name, or by the handler that only it has. NULL: e says what there is. */
 const struct function *host_find_function(const struct app *app, const char *name, struct err *e);
 /* Changes the values of declared variables, as the JSON file says (perigee_config.env_file). */

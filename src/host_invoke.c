@@ -135,10 +135,15 @@ static void on_outcome(void *ud, struct route_outcome *o) {
     mine->done = true;
 }
 
-static bool reports_failures(const struct app *app, const struct function *f) {
+bool host_reports_failures(const struct app *app, const struct function *f) {
     for (size_t i = 0; i < app->n_feeds; i++)
         if (app->feeds[i].function == f && app->feeds[i].report_failures) return true;
     return false;
+}
+
+struct str host_function_arn(struct arena *a, const struct aws_identity *own, const struct function *f) {
+    return arena_printf(a, "arn:%.*s:lambda:%.*s:%.*s:function:%.*s", STR_ARG(own->partition), STR_ARG(own->region),
+                        STR_ARG(own->account), STR_ARG(f->name));
 }
 
 static int run(struct perigee *p, const struct function *f, struct str event, struct buf *ret, struct err *e) {
@@ -149,8 +154,7 @@ static int run(struct perigee *p, const struct function *f, struct str event, st
     char id[37];
     crypto_uuid4(id);
     const struct script_invocation invocation = {
-        .arn = arena_printf(&a, "arn:%.*s:lambda:%.*s:%.*s:function:%.*s", STR_ARG(own->partition),
-                            STR_ARG(own->region), STR_ARG(own->account), STR_ARG(f->name)),
+        .arn = host_function_arn(&a, own, f),
         .function_version = STR("$LATEST"),
         .log_group = arena_printf(&a, "/aws/lambda/%.*s", STR_ARG(f->name)),
         .log_stream = STR("invoke"),
@@ -161,7 +165,7 @@ static int run(struct perigee *p, const struct function *f, struct str event, st
         .request_id = str_c(id),
         .payload = event,
         .arena = &a,
-        .report_failures = reports_failures(p->app, f),
+        .report_failures = host_reports_failures(p->app, f),
         .invocation = &invocation,
     };
     route_invoke(w->route, &in, on_outcome, &out);

@@ -59,6 +59,9 @@ void local_probe(struct local_conn *c, void (*fn)(void *ud, const struct err *e)
 void *local_face(struct local_conn *c, struct http_request *r, http_reply_fn *reply, void *ud);
 void local_face_cancel(void *ticket);
 
+/* Whether the sender of this request to the cloud port may do what local_config.control guards; -1: e says why not. */
+int local_may_control(const struct local_conn *c, const struct http_request *r, struct err *e);
+
 /* Mail that SES accepted, oldest first: {"Messages":[{"MessageId","Timestamp","Source","Destination":[..],"Subject",
  * "Raw" (MIME text)}]}, in a. Reads at once. */
 int local_mailbox(struct local_conn *c, struct arena *a, struct json *ret, struct err *e);

@@ -268,14 +268,14 @@ static bool is_loopback_name(struct str host) {
 
 /* Nothing is signed here, so that no web page may come in: not from another origin, nor under a name of its own that
  * leads to this machine. */
-static int may_enter(const struct face *f, struct err *e) {
-    const struct local *l = f->conn->local;
-    struct str host = http_header(f->r, "host"), origin = http_header(f->r, "origin");
+int local_may_control(const struct local_conn *c, const struct http_request *r, struct err *e) {
+    const struct local *l = c->local;
+    struct str host = http_header(r, "host"), origin = http_header(r, "origin");
     if (l->control == LOCAL_CONTROL_OFF) return err_set(e, ERR_S3_DENIED, "the control is off: start with --control");
     if (origin.p && (!str_starts(origin, STR("http://")) || !str_ieq(str_from(origin, 7), host)))
         return err_set(e, ERR_S3_DENIED, "web pages of other origins may not control the engine");
     if (l->control == LOCAL_CONTROL_ON) return 0;
-    if (f->r->loopback && is_loopback_name(host)) return 0;
+    if (r->loopback && is_loopback_name(host)) return 0;
     return err_set(e, ERR_S3_DENIED, "without --control only this machine, as localhost, may control the engine");
 }
 
@@ -304,6 +304,6 @@ bool face_control(struct face *f) {
     struct str rest = str_from(f->r->path, sizeof ROOT - 1);
     struct err e = {0};
     if (!str_starts(f->r->path, STR(ROOT)) || (rest.n && rest.p[0] != '/')) return false;
-    if (may_enter(f, &e) || enter(f, str_from(rest, 1), &e)) send_error(f, err_status_of(&e), &e);
+    if (local_may_control(f->conn, f->r, &e) || enter(f, str_from(rest, 1), &e)) send_error(f, err_status_of(&e), &e);
     return true;
 }
