@@ -136,6 +136,15 @@ static void read_lease_table(struct template *t, const struct yaml *own, struct 
     t->app->lease_table = table;
 }
 
+static void read_redact(struct template *t, const struct yaml *own, struct str where) {
+    const struct yaml *list = template_seq(t, own, "Redact", where);
+    struct str *names;
+    size_t n;
+    if (!list || template_texts(t, list, template_path(t, where, "Redact"), &names, &n)) return;
+    t->app->redact = names;
+    t->app->n_redact = n;
+}
+
 /* Metadata.Perigee; other metadata is free. */
 static const struct yaml *own_metadata(struct template *t, struct str where) {
     const struct yaml *metadata = section(t, "Metadata"), *own = NULL;
@@ -155,7 +164,8 @@ static void read_metadata(struct template *t) {
     struct str where = STR("Metadata.Perigee");
     const struct yaml *own = own_metadata(t, where);
     if (!own) return;
-    template_check_keys(t, own, where, "Handlers RequireOffLoopback LeaseTable", NULL);
+    template_check_keys(t, own, where, "Handlers RequireOffLoopback LeaseTable Redact", NULL);
+    read_redact(t, own, where);
     read_required(t, own, where);
     read_lease_table(t, own, where);
 }

@@ -129,6 +129,15 @@ struct app {
      * loopback. */
     const struct str *unset_secrets;
     size_t n_unset_secrets;
+    /* Metadata.Perigee.Redact: members of bodies that recordings are not to hold ("email", "customer.name"). */
+    const struct str *redact;
+    size_t n_redact;
+    /* The Parameters whose values were given, in the template's order; secret: NoEcho. */
+    const struct app_given {
+        struct str name, value;
+        bool secret;
+    } *given;
+    size_t n_given;
     /* Metadata.Perigee.LeaseTable: the declared table (one HASH key, of type S) in which replicas agree on who runs a
      * schedule's occurrence; NULL: none. */
     const struct app_table *lease_table;

@@ -91,9 +91,22 @@ static void check_parameter(struct template *t, struct str name, const struct ya
     if (str_is(type, "String")) check_length(t, p, where, value);
 }
 
+static void note_given(struct template *t, struct app_given *list, struct str name, const struct yaml *p) {
+    const struct app_parameter *g = given(t, name);
+    const struct yaml *hidden = yaml_get(p, "NoEcho");
+    if (!g) return;
+    list[t->app->n_given++] =
+        (struct app_given){name, arena_str(t->a, g->value), hidden && str_ieq(hidden->text, STR("true"))};
+}
+
 void template_check_parameters(struct template *t) {
     const struct yaml *list = t->parameters;
-    for (size_t i = 0; list && i < list->n; i++) check_parameter(t, list->keys[i]->text, list->items[i]);
+    struct app_given *noted = ARENA_ARRAY(t->a, struct app_given, (list ? list->n : 0) + 1);
+    t->app->given = noted;
+    for (size_t i = 0; list && i < list->n; i++) {
+        check_parameter(t, list->keys[i]->text, list->items[i]);
+        note_given(t, noted, list->keys[i]->text, list->items[i]);
+    }
     for (size_t i = 0; i < t->o->n_parameters; i++) {
         const char *name = arena_cstr(t->a, t->o->parameters[i].name);
         if (!yaml_get(list, name)) template_problem(t, 1, STR("Parameters"), "there is no parameter %s", name);

@@ -66,6 +66,7 @@ struct aws_context {
     struct str request_id, correlation_id, trace_id, function;
     const struct policy *policy; /* NULL: not enforced */
     uint64_t deadline_ms;        /* monotonic; 0: none */
+    uint64_t job;                /* of a script, as its observer is told; 0: none */
 };
 
 enum aws_started { AWS_DONE, AWS_PENDING };

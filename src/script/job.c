@@ -106,6 +106,7 @@ static void give_back(struct job *j) {
     list_del(&j->node);
     s->n_jobs--;
     cancel_waits(j);
+    if (s->observer) s->observer->ended(s->observer->ud, (uint64_t)j->serial);
     loop_timer_stop(s->c.loop, &j->deadline);
     loop_defer_cancel(s->c.loop, &j->task);
     arena_reset(&j->arena);
@@ -158,6 +159,8 @@ static void send_reply(struct job *j) {
     r.streamed = j->stream.begun;
     r.value = j->err.code ? json_make_null() : j->value;
     r.error_type = j->err.code == ERR_SCRIPT ? j->error_type : STR_NONE;
+    const struct script_observer *o = s->observer;
+    if (o) o->replied(o->ud, (uint64_t)j->serial, &j->in, &r);
     if (!j->silent) j->reply(j->ud, &r);
     if (!with_http || j->silent) http_response_free(&j->response);
     memset(&j->response, 0, sizeof j->response);
@@ -491,11 +494,16 @@ int script_start(struct script *s, const struct script_job *in, script_reply_fn 
     j->reply = reply;
     j->ud = ud;
     j->ret_replied = &replied;
+    if (s->observer) s->observer->began(s->observer->ud, (uint64_t)j->serial, &j->in);
     job_run(j);
     if (replied) return 1;
     j->ret_replied = NULL;
     *ret_handle = (struct script_handle *)j;
     return 0;
+}
+
+void script_observe(struct script *s, const struct script_observer *o) {
+    s->observer = o;
 }
 
 void script_cancel(struct script *s, struct script_handle *h) {

@@ -158,6 +158,21 @@ int script_start(struct script *s, const struct script_job *job, script_reply_fn
  * (writes still happen). */
 void script_cancel(struct script *s, struct script_handle *h);
 
+/* Who looks on: of each job its start, its answer (before the caller has it, who may be gone) and its end, which is
+ * later when it has left something to run after the reply. `serial`: aws_context.job of the calls that it makes. All is
+ * borrowed for the time of the call. NULL: nobody. */
+struct script_observer {
+    void (*began)(void *ud, uint64_t serial, const struct script_job *job);
+    void (*replied)(void *ud, uint64_t serial, const struct script_job *job, const struct script_reply *reply);
+    void (*ended)(void *ud, uint64_t serial);
+    void *ud;
+};
+void script_observe(struct script *s, const struct script_observer *o); /* must stay until it is another's turn */
+/* The sources of the version in use, and each of their files: its path as tracebacks have it, and its text. */
+const struct script_sources *script_sources_in_use(const struct script *s);
+void script_sources_each(const struct script_sources *s, void (*fn)(void *ud, struct str path, struct str text),
+                         void *ud);
+
 /* Between invocations, when nobody waits for the answer: collects garbage when enough has come together that Lua would
  * soon begin by itself, while somebody waits. Nothing while jobs run. */
 void script_rest(struct script *s);

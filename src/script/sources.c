@@ -214,6 +214,11 @@ size_t script_sources_dirs(const struct script_sources *s, const char *const **r
     return s->n_dirs;
 }
 
+void script_sources_each(const struct script_sources *s, void (*fn)(void *ud, struct str path, struct str text),
+                         void *ud) {
+    for (size_t i = 0; i < s->n; i++) fn(ud, s->files[i].chunk, s->files[i].text);
+}
+
 const struct source *sources_find(const struct script_sources *s, struct str root, struct str name) {
     for (size_t i = 0; i < s->n; i++)
         if (str_eq(s->files[i].name, name) && str_eq(s->files[i].root, root)) return &s->files[i];

@@ -238,3 +238,7 @@ uint64_t script_memory(const struct script *s) {
 const char *script_version(const struct script *s) {
     return s->present ? s->present->id : "";
 }
+
+const struct script_sources *script_sources_in_use(const struct script *s) {
+    return s->present ? s->present->sources : NULL;
+}

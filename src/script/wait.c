@@ -101,6 +101,7 @@ struct aws_context script_aws_context(lua_State *L) {
         .function = j->unit->fn.name,
         .policy = &j->unit->fn.policy,
         .deadline_ms = j->deadline_ms,
+        .job = (uint64_t)j->serial,
     };
 }
 

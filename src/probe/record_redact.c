@@ -1,0 +1,263 @@
+/* What a recording is not to hold. Two passes: the first finds the values that rules name, the second replaces them
+ * wherever they are. */
+#include "base/crypto.h"
+#include "base/map.h"
+#include "base/url.h"
+#include "probe/record.h"
+#include <ctype.h>
+#include <string.h>
+
+enum { HEX = 10, WORD_MIN = 3, SECRET_MIN = 4, NESTED_MAX = 1 << 20, DEPTH = 100 };
+#define MARK "redacted-"
+
+const struct str record_headers[] = {
+    {"authorization", 13},     {"cookie", 6},    {"set-cookie", 10},           {"proxy-authorization", 19},
+    {"perigee-signature", 17}, {"x-api-key", 9}, {"x-amz-security-token", 20}, {"x-amz-cf-id", 11},
+};
+const size_t record_n_headers = sizeof record_headers / sizeof *record_headers;
+
+struct step { /* where in the document: the names above, arrays left out */
+    const struct step *up;
+    struct str name;
+    bool inside; /* what handlers wrote: not the recording's own members */
+};
+struct redaction {
+    const struct record_rules *rules;
+    struct arena *a;
+    struct map values; /* named by a rule -> struct str *, the placeholder */
+    bool replacing;    /* the second pass */
+    bool changed;
+    int depth;
+};
+
+/* -- placeholders ------------------------------------------------------------------------------------------------ */
+
+static bool is_placeholder(struct str v) {
+    return str_starts(v, STR(MARK));
+}
+
+static void digest(const struct redaction *r, struct str v, uint8_t out[32]) {
+    crypto_hmac_sha256(r->rules->key, v, out);
+}
+
+static bool is_number(struct str v) {
+    size_t digits = 0;
+    for (size_t i = 0; i < v.n; i++) {
+        if (!isdigit((unsigned char)v.p[i])) return false;
+        digits++;
+    }
+    return digits > 0;
+}
+
+static struct str as_number(const struct redaction *r, struct str v) {
+    uint8_t hash[32];
+    size_t n = v.n < sizeof hash ? v.n : sizeof hash;
+    char *out = arena_alloc(r->a, n + 1);
+    digest(r, v, hash);
+    for (size_t i = 0; i < n; i++) out[i] = (char)(i ? '0' + hash[i] % 10 : '1' + hash[i] % 9);
+    return str_n(out, n);
+}
+
+static struct str as_text(const struct redaction *r, struct str v) {
+    uint8_t hash[32];
+    char hex[HEX];
+    digest(r, v, hash);
+    crypto_hex_to(hex, hash, HEX / 2);
+    bool address = str_chr(v, '@', 0) > 0;
+    return arena_printf(r->a, MARK "%.*s%s", HEX, hex, address ? "@redacted.invalid" : "");
+}
+
+/* The placeholder of a value, from now on wherever it stands. */
+static struct str placeholder(struct redaction *r, struct str v, bool number) {
+    if (!v.n || is_placeholder(v)) return v;
+    struct str *known = map_get(&r->values, v);
+    if (known) return *known;
+    known = ARENA_NEW(r->a, struct str);
+    *known = number ? as_number(r, v) : as_text(r, v);
+    map_put(&r->values, v, known);
+    return *known;
+}
+
+/* -- what the rules name ------------------------------------------------------------------------------------------- */
+
+/* "customer.email": the last names of the way here. */
+static bool ends_with(const struct step *at, struct str field) {
+    if (str_starts(field, STR("$."))) field = str_from(field, 2);
+    while (field.n) {
+        size_t i = field.n;
+        while (i && field.p[i - 1] != '.') i--;
+        if (!at || !str_eq(at->name, str_from(field, i))) return false;
+        at = at->up;
+        /* DynamoDB's maps: {"customer":{"M":{"email":{"S":..}}}} */
+        if (at && i && str_is(at->name, "M") && at->up) at = at->up;
+        field = str_take(field, i ? i - 1 : 0);
+    }
+    return true;
+}
+
+static bool is_content(struct str name) {
+    static const char *const names[] = {"params", "result", "before", "event", "message", "document", "value", "more"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(name, names[i])) return true;
+    return false;
+}
+
+static bool is_named(const struct redaction *r, const struct step *at) {
+    for (size_t i = 0; i < r->rules->n_fields; i++)
+        if (ends_with(at, r->rules->fields[i])) return true;
+    return false;
+}
+
+static bool is_header(const struct redaction *r, struct str name) {
+    for (size_t i = 0; i < r->rules->n_headers; i++)
+        if (str_ieq(name, r->rules->headers[i])) return true;
+    return false;
+}
+
+/* All below a named member. `typed`: the value of DynamoDB's "N". */
+static void hide(struct redaction *r, struct json *v, bool typed) {
+    if (v->type == JSON_STR)
+        v->s = placeholder(r, v->s, typed && is_number(v->s));
+    else if (v->type == JSON_NUM && is_number(v->s))
+        v->s = placeholder(r, v->s, true);
+    else if (v->type == JSON_NUM)
+        *v = json_make_num(STR("0"));
+    for (uint32_t i = 0; v->type == JSON_ARR && i < v->n; i++) hide(r, &v->items[i], typed);
+    for (uint32_t i = 0; v->type == JSON_OBJ && i < v->n; i++)
+        hide(r, &v->members[i].value, str_is(v->members[i].key, "N"));
+    r->changed = true;
+}
+
+/* -- texts --------------------------------------------------------------------------------------------------------- */
+
+static bool is_word(struct str s, size_t i) {
+    unsigned char c = i < s.n ? (unsigned char)s.p[i] : 0;
+    return isalnum(c) || c >= 0x80;
+}
+
+/* Every occurrence of `value`; whole: only where no word goes on. */
+static struct str replace(struct redaction *r, struct str s, struct str value, struct str by, bool whole) {
+    struct buf b = BUF_MAX(s.n * 8 + 1024);
+    size_t from = 0;
+    for (ptrdiff_t at; (at = str_find(s, value, from)) >= 0;) {
+        size_t end = (size_t)at + value.n;
+        bool within = whole && ((at > 0 && is_word(s, (size_t)at - 1)) || is_word(s, end));
+        buf_str(&b, str_n(s.p + from, (size_t)at - from));
+        buf_str(&b, within ? value : by);
+        from = end;
+    }
+    if (from) {
+        buf_str(&b, str_from(s, from));
+        s = arena_str(r->a, buf_view(&b));
+        r->changed = true;
+    }
+    buf_free(&b);
+    return s;
+}
+
+static struct str replace_all(struct redaction *r, struct str s) {
+    struct str *known = map_get(&r->values, s);
+    if (known) r->changed = true;
+    if (known) return *known;
+    for (size_t i = 0; i < r->rules->n_secrets; i++) {
+        struct str secret = r->rules->secrets[i];
+        if (secret.n >= SECRET_MIN) s = replace(r, s, secret, as_text(r, secret), false);
+    }
+    for (size_t i = 0; i < r->values.n; i++) {
+        const struct map_slot *v = &r->values.slots[i];
+        if (v->key.n >= WORD_MIN) s = replace(r, s, v->key, *(struct str *)v->value, true);
+    }
+    return s;
+}
+
+static void walk(struct redaction *r, struct json *v, const struct step *at);
+
+/* JSON within a text: read, walked, and written again when something went. */
+static bool nested(struct redaction *r, struct json *v) {
+    struct json inner;
+    struct str text = str_trim(v->s);
+    bool changed = r->changed;
+    if (text.n < 2 || text.n > NESTED_MAX || !strchr("{[", text.p[0])) return false;
+    if (json_parse(r->a, text, &(struct json_limits){.duplicate_keys = true}, &inner, NULL)) return false;
+    r->changed = false;
+    walk(r, &inner, &(struct step){.inside = true});
+    if (r->changed && r->replacing) {
+        struct buf b = BUF_MAX(2 * NESTED_MAX);
+        json_write(&b, &inner);
+        v->s = arena_str(r->a, buf_view(&b));
+        buf_free(&b);
+    }
+    r->changed = r->changed || changed;
+    return true;
+}
+
+/* "?email=a%40b": parameters that a rule names. */
+static struct str query(struct redaction *r, struct str target) {
+    ptrdiff_t at = str_chr(target, '?', 0);
+    if (at < 0) return target;
+    struct buf b = BUF_MAX(target.n * 4 + 1024);
+    struct str rest = str_from(target, (size_t)at + 1);
+    buf_str(&b, str_take(target, (size_t)at));
+    for (char sep = '?'; rest.p; sep = '&') {
+        struct str value = str_cut(&rest, '&'), name, plain;
+        bool has_value = str_chr(value, '=', 0) >= 0;
+        struct str raw = str_cut(&value, '=');
+        buf_byte(&b, sep);
+        buf_str(&b, raw);
+        if (has_value) buf_byte(&b, '=');
+        if (!has_value) continue;
+        bool known = !url_decode(r->a, raw, true, &name, NULL) && !url_decode(r->a, value, true, &plain, NULL);
+        buf_str(&b,
+                known && is_named(r, &(struct step){.name = name}) ? placeholder(r, plain, is_number(plain)) : value);
+    }
+    target = arena_str(r->a, buf_view(&b));
+    buf_free(&b);
+    return target;
+}
+
+static void text(struct redaction *r, struct json *v, const struct step *at) {
+    if (at && str_is(at->name, "target")) v->s = query(r, v->s);
+    if (!nested(r, v) && r->replacing) v->s = replace_all(r, v->s);
+    /* bytes that are no text may say what the rules hide: they go, but equal ones stay equal */
+    bool bytes = at && (str_ends(at->name, STR("_base64")) || (str_is(at->name, "Data") && v->s.n > 256));
+    if (bytes && r->replacing && r->rules->n_fields && !is_placeholder(v->s)) v->s = as_text(r, v->s);
+}
+
+/* -- documents ------------------------------------------------------------------------------------------------------
+ */
+
+/* ["Authorization", "Bearer ..."] */
+static bool header_pair(struct redaction *r, struct json *v, const struct step *at) {
+    bool pair =
+        at && str_is(at->name, "headers") && v->n == 2 && v->items[0].type == JSON_STR && v->items[1].type == JSON_STR;
+    if (!pair || !is_header(r, v->items[0].s)) return false;
+    hide(r, &v->items[1], false);
+    return true;
+}
+
+static void walk_member(struct redaction *r, struct json_member *m, const struct step *up) {
+    const struct step at = {up, m->key, (up && up->inside) || is_content(m->key)};
+    bool header = up && (str_is(up->name, "headers") || str_is(up->name, "multiValueHeaders"));
+    if ((header && is_header(r, m->key)) || (at.inside && is_named(r, &at)))
+        hide(r, &m->value, false);
+    else
+        walk(r, &m->value, &at);
+}
+
+static void walk(struct redaction *r, struct json *v, const struct step *at) {
+    if (++r->depth > DEPTH) *v = json_make_null();
+    if (v->type == JSON_STR) text(r, v, at);
+    for (uint32_t i = 0; v->type == JSON_OBJ && i < v->n; i++) walk_member(r, &v->members[i], at);
+    if (v->type == JSON_ARR && !header_pair(r, v, at))
+        for (uint32_t i = 0; i < v->n; i++) walk(r, &v->items[i], at);
+    r->depth--;
+}
+
+void record_redact(const struct record_rules *rules, struct arena *a, struct json *document) {
+    struct redaction r = {.rules = rules, .a = a};
+    struct json looked = json_copy(a, document);
+    walk(&r, &looked, NULL); /* finds the values: also those that stand before the member that a rule names */
+    r.replacing = true;
+    walk(&r, document, NULL);
+    map_free(&r.values);
+}
