@@ -10,19 +10,21 @@
  *   host_fetch.c     the HTTP client, opened at first need; the directory of temporary files
  *   host_inspect.c   what the doctor looks at
  *   host_embed.c     embedded use: requests, drain, schedules on the caller's thread
+ *   host_simulate.c  embedded use in simulated time: drain, crash, snapshots
  *   host_lambda.c    the host as a Lambda runtime, without template and engine
  *   host_invoke.c    one event through one function
  *   host_functions.c Lambda's Invoke on the cloud port, for tests
  *   host_event.c     sample events
+ *   host_connect.c   the Lua module perigee.connection: AWS calls of commands
  *   host_runtime_api.c `perigee runtime-api`: a local Lambda around any bootstrap
  *   host_probe.c     what perigee.host offers of the probe: faults, calls, costs, crashes, snapshots
- *   host_connect.c   the Lua module perigee.connection: AWS calls of commands
  *   host_documents.c event documents, answers and variables, for tests that run the application elsewhere
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
 #define PERIGEE_HOST_H
 #include "app/app.h"
 #include "aws/aws.h"
+#include "base/crypto.h"
 #include "in/in.h"
 #include "local/local.h"
 #include "perigee.h"
@@ -55,6 +57,7 @@ struct cloud_config {
     const struct log *log;
     struct metrics *metrics;
     struct pool *pool; /* for files of the embedded engine; NULL: its own */
+    bool threadless;   /* local_config's */
 };
 /* Options that contradict each other, or would be ignored. */
 int cloud_check(const struct perigee_config *c, struct err *e);
@@ -109,6 +112,7 @@ struct worker {
     struct loop *loop;
     struct cloud_conn conn;
     struct probe *probe; /* around conn's backend; NULL: nobody looks */
+    bool died;           /* by a fault of the probe: what is going on ends, worker_crash is next */
     struct host_fetch fetch;
     struct script *script;
     struct route *route;
@@ -155,6 +159,13 @@ struct reload {
     uint8_t template_in_use[32], template_seen[32]; /* SHA-256 */
 };
 
+/* Of a simulated host; else zeroes. */
+struct simulation {
+    bool on;
+    struct crypto_source source;  /* with a seed */
+    struct simulation_kept *kept; /* the sources as they were when snapshots were taken */
+};
+
 struct perigee {
     struct perigee_config config;
     struct arena arena;
@@ -181,6 +192,7 @@ struct perigee {
     pthread_cond_t changed;
     struct loop_task stop;
     struct loop_timer tick;
+    struct simulation simulation;
     struct loop_signal *sigterm, *sigint;
     int stop_fd[2]; /* self-pipe: perigee_stop is async-signal-safe */
     struct loop_fd *stop_watch;
@@ -235,6 +247,27 @@ void worker_join(struct worker *w);
 int worker_open_feeds(struct worker *w, struct err *e);
 /* Switches to the prepared version when it has become the active one; called before each request. */
 void worker_refresh(struct worker *w);
+
+/* -- host_simulate.c: hosts whose clock, threads and random numbers are their own ------------------------------------
+ */
+int simulation_open(struct perigee *p, struct err *e); /* first of all: the clock stands from here on */
+void simulation_close(struct perigee *p);
+/* What is called between the two draws from the host's own random numbers. */
+struct crypto_source *host_enter(struct perigee *p);
+void host_leave(struct crypto_source *former);
+/* What is ready runs; the time stays. */
+void host_settle(struct worker *w);
+/* Until *done. -1: the process died (ERR_DIED), or nothing will happen any more. */
+int host_spin(struct worker *w, const bool *done, struct err *e);
+int host_drain_simulated(struct perigee *p, int64_t max_ms, struct err *e);
+/* perigee_snapshot; keep_state: what the Lua state remembers stays when the engine is restored. */
+int host_snapshot(struct perigee *p, enum local_snapshot what, const char *name, bool keep_state, struct err *e);
+/* host_embed.c. 1: the fed queues are empty and no job runs; 0: not yet, and e says what is left; -1 */
+int host_is_idle(struct perigee *p, struct err *e);
+void host_close_feeds(struct worker *w);
+/* host_worker.c: what a dying process leaves behind, nothing; and its start. */
+void worker_kill(struct worker *w);
+int worker_revive(struct worker *w, struct err *e);
 
 int reload_open(struct perigee *p, struct err *e); /* watching; sources are there already */
 void reload_close(struct perigee *p);

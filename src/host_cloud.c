@@ -92,6 +92,7 @@ static int open_local(struct cloud *c, const struct cloud_config *cfg, struct er
         .log = (struct log *)cfg->log,
         .metrics = cfg->metrics,
         .pool = cfg->pool,
+        .threadless = cfg->threadless,
     };
     return local_open(&lc, &c->local, e);
 }

@@ -21,18 +21,39 @@ static void on_reply(void *ud, struct http_response *res) {
     a->done = true;
 }
 
+static int died(struct err *e) {
+    return err_set(e, ERR_DIED, "the process died");
+}
+
+static int answer(struct worker *w, bool cloud_port, struct http_request *r, struct http_response *ret, struct err *e) {
+    struct answer a = {.res = ret};
+    void *ticket = cloud_port ? local_face(w->conn.local, r, on_reply, &a) : route_http(w->route, r, on_reply, &a);
+    int rc = host_spin(w, &a.done, e);
+    if (rc && cloud_port && ticket) local_face_cancel(ticket);
+    if (rc && !cloud_port && ticket) route_cancel(ticket);
+    host_settle(w);
+    return rc;
+}
+
+int host_spin(struct worker *w, const bool *done, struct err *e) {
+    while (!*done) {
+        if (w->died) return died(e);
+        if (w->host->simulation.on && loop_is_over(w->loop))
+            return err_set(e, ERR_TIMEOUT, "it waits for what never comes");
+        loop_once(w->loop, -1);
+    }
+    return 0;
+}
+
 int perigee_request(struct perigee *p, bool cloud_port, struct http_request *r, struct http_response *ret,
                     struct err *e) {
     if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_request is for embedded hosts (workers = -1)");
     struct worker *w = &p->workers[0];
-    struct answer a = {.res = ret};
     if (cloud_port && !w->conn.local) return err_set(e, ERR_CONFIG, "on AWS there is no cloud port");
-    if (cloud_port)
-        local_face(w->conn.local, r, on_reply, &a);
-    else
-        route_http(w->route, r, on_reply, &a);
-    while (!a.done) loop_once(w->loop, -1);
-    return 0;
+    struct crypto_source *former = host_enter(p);
+    int rc = w->died ? died(e) : answer(w, cloud_port, r, ret, e);
+    host_leave(former);
+    return rc;
 }
 
 /* -- queues ----------------------------------------------------------------------------------------------------- */
@@ -67,8 +88,7 @@ static int64_t queue_backlog(struct perigee *p, struct str name, struct err *e) 
     return n;
 }
 
-/* 1: everything is done; 0: not yet; -1: error. */
-static int is_idle(struct perigee *p, struct err *e) {
+int host_is_idle(struct perigee *p, struct err *e) {
     int64_t all = 0;
     for (size_t i = 0; i < p->app->n_feeds; i++) {
         if (!p->app->feeds[i].enabled) continue;
@@ -86,7 +106,7 @@ static void on_feed_stopped(void *ud) {
     --*left;
 }
 
-static void close_feeds(struct worker *w) {
+void host_close_feeds(struct worker *w) {
     size_t left = w->n_feeds;
     for (size_t i = 0; i < w->n_feeds; i++) feed_stop(w->feeds[i], on_feed_stopped, &left);
     while (left) loop_once(w->loop, -1);
@@ -94,33 +114,49 @@ static void close_feeds(struct worker *w) {
     w->n_feeds = 0;
 }
 
-int perigee_drain(struct perigee *p, int64_t max_ms, struct err *e) {
+static int drain(struct perigee *p, int64_t max_ms, struct err *e) {
     struct worker *w = &p->workers[0];
-    if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_drain is for embedded hosts (workers = -1)");
     if (worker_open_feeds(w, e)) return -1;
     uint64_t end = now_mono_ms() + (uint64_t)max_ms, look = 0;
     int rc = 0;
     do {
         loop_once(w->loop, 2);
         if (now_mono_ms() < look) continue;
-        rc = is_idle(p, e);
+        rc = host_is_idle(p, e);
         look = p->cloud.remote ? now_mono_ms() + REMOTE_LOOK_MS : 0;
     } while (rc == 0 && now_mono_ms() < end);
-    close_feeds(w);
+    host_close_feeds(w);
     return rc == 1 ? 0 : -1;
+}
+
+int perigee_drain(struct perigee *p, int64_t max_ms, struct err *e) {
+    if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_drain is for embedded hosts (workers = -1)");
+    if (!p->simulation.on) return drain(p, max_ms, e);
+    if (p->workers[0].died) return died(e);
+    struct crypto_source *former = host_enter(p);
+    int rc = host_drain_simulated(p, max_ms, e);
+    host_leave(former);
+    return rc;
 }
 
 /* -- schedules -------------------------------------------------------------------------------------------------- */
 
 struct run {
-    bool done;
+    struct arena arena;
+    bool done, left;
     struct err err;
 };
+
+static void run_free(struct run *r) {
+    arena_free(&r->arena);
+    free(r);
+}
 
 static void on_run_done(void *ud, const struct err *e) {
     struct run *r = ud;
     if (e) r->err = *e;
     r->done = true;
+    if (r->left) run_free(r);
 }
 
 static const struct app_schedule *find_schedule(const struct app *a, const char *name) {
@@ -129,22 +165,45 @@ static const struct app_schedule *find_schedule(const struct app *a, const char 
     return NULL;
 }
 
-int perigee_run_schedule(struct perigee *p, const char *name, struct err *e) {
-    const struct app_schedule *s = find_schedule(p->app, name);
-    if (!s) return err_set(e, ERR_CONFIG, "the template has no schedule or scheduled function named '%s'", name);
-    struct run r = {0};
-    struct arena a = {0};
-    char id[37];
-    struct json event;
+static int make_event(struct perigee *p, const struct app_schedule *s, struct arena *a, char id[37], struct json *ret,
+                      struct err *e) {
     const struct aws_identity *own = &cloud_backend(&p->workers[0].conn)->id;
     const struct event_origin origin = {own->region, own->account, own->partition, clock_ms(p->clock)};
     crypto_uuid7(origin.unix_ms, id);
-    if (!s->input.n) event = event_make_schedule(&a, &origin, str_c(id), s->name);
-    if (s->input.n && json_parse(&a, s->input, NULL, &event, e)) return -1;
-    route_event(p->workers[0].route, s->function, event, str_c(id), on_run_done, &r);
-    while (!r.done) loop_once(p->workers[0].loop, -1);
-    arena_free(&a);
-    if (!r.err.code) return 0;
-    *e = r.err;
-    return -1;
+    if (s->input.n) return json_parse(a, s->input, NULL, ret, e);
+    *ret = event_make_schedule(a, &origin, str_c(id), s->name);
+    return 0;
+}
+
+/* A run that a dead process leaves is freed when its job ends, with the Lua state. */
+static int run_schedule(struct perigee *p, const struct app_schedule *s, struct err *e) {
+    struct worker *w = &p->workers[0];
+    struct run *r = calloc(1, sizeof *r);
+    char id[37];
+    struct json event;
+    if (!r) fatal("out of memory");
+    int rc = make_event(p, s, &r->arena, id, &event, e);
+    r->done = rc != 0;
+    if (!rc) {
+        route_event(w->route, s->function, event, arena_str(&r->arena, str_c(id)), on_run_done, r);
+        rc = host_spin(w, &r->done, e);
+        host_settle(w);
+    }
+    if (!rc && r->err.code) {
+        *e = r->err;
+        rc = -1;
+    }
+    r->left = !r->done;
+    if (r->done) run_free(r);
+    return rc;
+}
+
+int perigee_run_schedule(struct perigee *p, const char *name, struct err *e) {
+    const struct app_schedule *s = find_schedule(p->app, name);
+    if (!s) return err_set(e, ERR_CONFIG, "the template has no schedule or scheduled function named '%s'", name);
+    if (p->workers[0].died) return died(e);
+    struct crypto_source *former = host_enter(p);
+    int rc = run_schedule(p, s, e);
+    host_leave(former);
+    return rc;
 }

@@ -1,10 +1,11 @@
 /* host_lua.c: the Lua module perigee.host: an embedded host as an object, for `perigee test` and scripts.
  *
- * - open{ template=, parameters={Name=value}, lua_dir=, development=, clock=unix_ms, data= or memory (the default) } or
+ * - open{ template=, parameters={Name=value}, lua_dir=, development=, data= or memory (the default) } or
  *   open{ aws=true, profile=, region=, endpoint_url=, account=, stack=, resources=, create= } -> h | nil, err
+ *   clock=unix_ms: a simulated host (host_lua_simulate.c), its time begins there; seed=: of its random numbers
  * - h:request{ method=, target=, headers={}, body=, remote_ip= } -> { status=, headers={lower=value}, body= }
  * - h:drain([max_ms]) -> true | nil, why
- * - h:run_schedule(name), h:advance(ms), h:now(), h:reload() -> version, h:close()
+ * - h:run_schedule(name), h:reload() -> version, h:close()
  * - h:aws(service, action, params[, body]) -> result | nil, err
  * - h:cloud{...}, h:mailbox(), h:fault(name, n): of the embedded engine
  * - h:event, h:answer, h:environment: host_documents.c
@@ -75,6 +76,14 @@ static bool field_bool(lua_State *L, int idx, const char *name, bool otherwise) 
     bool b = lua_isnil(L, -1) ? otherwise : lua_toboolean(L, -1);
     lua_pop(L, 1);
     return b;
+}
+
+/* false is 0, as nothing is. */
+static lua_Integer field_integer(lua_State *L, int idx, const char *name) {
+    lua_getfield(L, idx, name);
+    lua_Integer v = lua_toboolean(L, -1) ? luaL_checkinteger(L, -1) : 0;
+    lua_pop(L, 1);
+    return v;
 }
 
 /* {Name=value} -> "Name=value,..." on the stack. */
@@ -221,8 +230,8 @@ static int host_open(lua_State *L) {
     c.parameters = parameters_text(L, 1);
     aws_fields(L, 1, &c);
     c.clock = &h->clock;
-    lua_getfield(L, 1, "clock");
-    if (!lua_isnil(L, -1)) atomic_store(&h->clock.frozen_ms, luaL_checkinteger(L, -1));
+    c.simulated_ms = field_integer(L, 1, "clock");
+    c.seed = field_integer(L, 1, "seed");
     struct err e = {0};
     if (perigee_open(&c, &h->host, &e)) return fail(L, &e);
     if (h->host->cloud.local) local_set_endpoint(h->host->cloud.local, 4566, "");
@@ -290,10 +299,12 @@ static struct http_request *read_request(lua_State *L, struct handle *h, int idx
     r->start_ns = now_mono_ns();
     read_headers(L, a, idx, r);
     char id[37];
+    struct crypto_source *former = host_enter(h->host);
     crypto_uuid7(clock_ms(&h->clock), id);
     struct str given = http_header(r, "x-request-id");
     r->request_id = given.n ? given : arena_str(a, str_c(id));
     crypto_random(id, 16);
+    host_leave(former);
     char *trace = arena_alloc(a, 33);
     crypto_hex_to(trace, (const uint8_t *)id, 16);
     r->trace_id = str_n(trace, 32);
@@ -371,25 +382,14 @@ static int host_cloud(lua_State *L) {
 static int host_drain(lua_State *L) {
     struct handle *h = check(L);
     struct err e = {0};
-    return outcome(L, perigee_drain(h->host, luaL_optinteger(L, 2, 10000), &e), &e);
+    lua_Integer otherwise = h->host->simulation.on ? 3600000 : 10000;
+    return outcome(L, perigee_drain(h->host, luaL_optinteger(L, 2, otherwise), &e), &e);
 }
 
 static int host_run_schedule(lua_State *L) {
     struct handle *h = check(L);
     struct err e = {0};
     return outcome(L, perigee_run_schedule(h->host, luaL_checkstring(L, 2), &e), &e);
-}
-
-static int host_advance(lua_State *L) {
-    struct handle *h = check(L);
-    atomic_fetch_add(&h->clock.offset_ms, luaL_checkinteger(L, 2));
-    return 0;
-}
-
-static int host_now(lua_State *L) {
-    struct handle *h = check(L);
-    lua_pushinteger(L, clock_ms(&h->clock));
-    return 1;
 }
 
 static int host_aws(lua_State *L) {
@@ -406,7 +406,9 @@ static int host_aws(lua_State *L) {
     const char *body = luaL_optlstring(L, 5, NULL, &n);
     if (body) h->call->body = arena_str(&h->call->arena, str_n(body, n));
     struct worker *w = &h->host->workers[0];
+    struct crypto_source *former = host_enter(h->host);
     aws_call_wait(cloud_backend(&w->conn), w->loop, h->call);
+    host_leave(former);
     if (h->call->err.code) return fail(L, &h->call->err);
     script_push_json(L, &h->call->result);
     if (h->call->result_body.p) {
@@ -449,8 +451,6 @@ static const luaL_Reg methods[] = {
     {"cloud", host_cloud},
     {"drain", host_drain},
     {"run_schedule", host_run_schedule},
-    {"advance", host_advance},
-    {"now", host_now},
     {"aws", host_aws},
     {"mailbox", host_mailbox},
     {"reload", host_reload},
@@ -471,6 +471,7 @@ static const luaL_Reg functions[] = {
 int host_lua_open(lua_State *L) {
     luaL_newmetatable(L, HANDLE);
     luaL_setfuncs(L, methods, 0);
+    luaL_setfuncs(L, host_simulate_methods, 0);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
     luaL_newlib(L, functions);

@@ -2,6 +2,7 @@
 #ifndef PERIGEE_HOST_LUA_H
 #define PERIGEE_HOST_LUA_H
 #include "host.h"
+#include <lauxlib.h>
 
 /* First of all in a method: raises unless argument 1 is a host that is open; frees what its last call kept. */
 struct perigee *host_lua_host(struct lua_State *L);
@@ -11,6 +12,9 @@ struct http_request *host_lua_request(struct lua_State *L, int idx);
 struct http_response *host_lua_response(struct lua_State *L); /* of the call being made, likewise */
 /* Pushes it; nil, err when the file of its body cannot be read. */
 int host_lua_push_response(struct lua_State *L);
+
+/* host_lua_simulate.c */
+extern const struct luaL_Reg host_simulate_methods[];
 
 /* host_documents.c */
 int host_lua_event(struct lua_State *L);

@@ -187,7 +187,9 @@ static int open_sources_of_work(struct worker *w, struct err *e) {
 }
 
 int worker_open(struct worker *w, struct err *e) {
-    if (loop_open(&w->loop, e) || cloud_attach(&w->host->cloud, w->loop, &w->conn, e)) goto failed;
+    if (loop_open(&w->loop, e)) goto failed;
+    if (w->host->simulation.on) loop_simulate(w->loop, w->host->clock);
+    if (cloud_attach(&w->host->cloud, w->loop, &w->conn, e)) goto failed;
     host_fetch_init(&w->fetch, w->loop);
     if (open_script(w, e) || open_route(w, e) || open_sources_of_work(w, e)) goto failed;
     return 0;
@@ -196,17 +198,21 @@ failed:
     return -1;
 }
 
+static void close_feeds_now(struct worker *w) {
+    for (size_t i = 0; i < w->n_feeds; i++) feed_close(w->feeds[i]);
+    w->n_feeds = 0;
+}
+
 void worker_close(struct worker *w) {
     if (w->loop) {
         loop_timer_stop(w->loop, &w->grace);
         loop_timer_stop(w->loop, &w->late);
     }
     if (w->clock) clock_feed_close(w->clock);
-    for (size_t i = 0; i < w->n_feeds; i++) feed_close(w->feeds[i]);
+    close_feeds_now(w);
     free(w->feeds);
     w->clock = NULL;
     w->feeds = NULL;
-    w->n_feeds = 0;
     if (w->http) server_close(w->http);
     if (w->cloud) server_close(w->cloud);
     if (w->script) script_close(w->script);
@@ -219,6 +225,28 @@ void worker_close(struct worker *w) {
     if (w->loop) loop_close(w->loop);
     w->loop = NULL;
     buf_free(&w->traceback);
+}
+
+/* -- the death of a simulated process --------------------------------------------------------------------------- */
+
+void worker_kill(struct worker *w) {
+    close_feeds_now(w);
+    if (w->script) script_close(w->script);
+    if (w->route) route_close(w->route);
+    w->script = NULL;
+    w->route = NULL;
+    w->prepared = 0;
+    host_fetch_close(&w->fetch);
+    host_settle(w);
+}
+
+int worker_revive(struct worker *w, struct err *e) {
+    struct err ignored = {0};
+    w->died = false;
+    host_fetch_init(&w->fetch, w->loop);
+    int rc = open_script(w, e);
+    if (w->script && open_route(w, rc ? &ignored : e)) rc = -1;
+    return rc;
 }
 
 /* -- thread ----------------------------------------------------------------------------------------------------- */

@@ -160,7 +160,7 @@ static int find_deployment(struct perigee *p, struct err *e) {
 
 static int open_cloud(struct perigee *p, struct err *e) {
     /* Callers wait for their objects to be stored: not on p->pool, which gives way to everything else. */
-    struct cloud_config c = {&p->config, p->clock, p->log, p->metrics[0], NULL};
+    struct cloud_config c = {&p->config, p->clock, p->log, p->metrics[0], NULL, p->simulation.on};
     if (!p->embedded && host_load_libraries(e)) return -1;
     return cloud_open(&p->cloud, &c, e);
 }
@@ -227,7 +227,9 @@ static int open_template(struct perigee *p, struct err *e) {
 static int open_parts(struct perigee *p, struct err *e) {
     bool aws = p->config.aws;
     if (open_log(p, e) || cloud_check(&p->config, e)) return -1;
-    if (loop_open(&p->loop, e) || pool_open(2, 10, &p->pool, e)) return -1;
+    if (simulation_open(p, e) || loop_open(&p->loop, e)) return -1;
+    if (p->simulation.on) loop_simulate(p->loop, p->clock);
+    if (pool_open(p->simulation.on ? 0 : 2, 10, &p->pool, e)) return -1;
     if (aws && (open_cloud(p, e) || find_deployment(p, e))) return -1;
     if (open_template(p, e) || check_exposure(p, e) || open_sources(p, e)) return -1;
     if (!aws && (host_check_verify(&p->config, p->log, e) || open_cloud(p, e))) return -1;
@@ -255,7 +257,10 @@ int perigee_open(const struct perigee_config *c, struct perigee **ret, struct er
         perigee_close(p);
         return -1;
     }
-    if (open_parts(p, e)) {
+    struct crypto_source *former = host_enter(p);
+    int rc = open_parts(p, e);
+    host_leave(former);
+    if (rc) {
         perigee_close(p);
         return -1;
     }
@@ -374,6 +379,7 @@ void perigee_close(struct perigee *p) {
     if (p->pool) pool_close(p->pool);
     if (p->loop) loop_close(p->loop);
     if (p->reload.sources) script_sources_unref(p->reload.sources);
+    simulation_close(p);
     if (p->app) app_free(p->app);
     close_fd(&p->listen_fd);
     close_fd(&p->cloud_fd);

@@ -166,8 +166,55 @@ bool crypto_equal(struct str a, struct str b) {
 
 /* ==== random bytes and UUIDs ==== */
 
+static _Thread_local struct crypto_source *source;
+
+struct crypto_source *crypto_use(struct crypto_source *s) {
+    struct crypto_source *former = source;
+    source = s;
+    return former;
+}
+
+/* splitmix64 spreads the seed, as the authors of xoshiro advise. */
+struct crypto_source crypto_source(uint64_t seed) {
+    struct crypto_source s = {0};
+    for (int i = 0; i < 4; i++) {
+        uint64_t z = seed += 0x9e3779b97f4a7c15u;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        s.state[i] = z ^ (z >> 31);
+    }
+    return s;
+}
+
+static uint64_t turn_left(uint64_t v, int bits) {
+    return v << bits | v >> (64 - bits);
+}
+
+static uint64_t source_next(uint64_t s[4]) {
+    uint64_t value = turn_left(s[1] * 5, 7) * 9, t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = turn_left(s[3], 45);
+    return value;
+}
+
+static void random_of_source(uint8_t *out, size_t n) {
+    for (size_t part; n; n -= part, out += part) {
+        uint64_t v = source_next(source->state);
+        part = n < sizeof v ? n : sizeof v;
+        memcpy(out, &v, part);
+    }
+}
+
 void crypto_random(void *out, size_t n) {
     uint8_t *p = out;
+    if (source) {
+        random_of_source(out, n);
+        return;
+    }
     while (n) {
         ssize_t got = getrandom(p, n, 0);
         if (got < 0 && errno == EINTR) continue;
@@ -202,6 +249,10 @@ void crypto_uuid_text(uint64_t high, uint64_t low, char out[37]) {
 static void random_of_id(void *out, size_t n) {
     static _Thread_local uint8_t ahead[512];
     static _Thread_local size_t left;
+    if (source) {
+        crypto_random(out, n);
+        return;
+    }
     if (left < n) {
         crypto_random(ahead, sizeof ahead);
         left = sizeof ahead;
@@ -220,26 +271,37 @@ void crypto_uuid4(char out[37]) {
 }
 
 /* RFC 9562 6.2, method 2: within one millisecond the random part counts up by a random step, so that ids ascend and
- * still cannot be guessed. `last` is process-wide because the promise is; a clock that steps back keeps the last time.
+ * still cannot be guessed. What was last is process-wide because the promise is; a clock that steps back keeps the last
+ * time.
  */
+static void next_id(struct crypto_last *last, uint64_t ms, const uint64_t random[2]) {
+    if (ms > last->ms) {
+        last->ms = ms;
+        last->high = random[0] & 0x7ff; /* the top bit is room to count */
+        last->low = random[1] >> 2;
+    } else {
+        last->low += (random[1] & 0xffffffff) + 1;
+        last->high += last->low >> 62;
+        last->low &= 0x3fffffffffffffff;
+        last->ms += last->high >> 12;
+        last->high &= 0xfff;
+    }
+}
+
 void crypto_uuid7(int64_t unix_ms, char out[37]) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static uint64_t last_ms, last_high, last_low; /* 48, 12 and 62 bits */
+    static struct crypto_last of_process;
+    struct crypto_last id;
     uint64_t random[2], ms = unix_ms < 0 ? 0 : (uint64_t)unix_ms & 0xffffffffffff;
     random_of_id(random, sizeof random);
-    pthread_mutex_lock(&lock);
-    if (ms > last_ms) {
-        last_ms = ms;
-        last_high = random[0] & 0x7ff; /* the top bit is room to count */
-        last_low = random[1] >> 2;
+    if (source) {
+        next_id(&source->last, ms, random);
+        id = source->last;
     } else {
-        last_low += (random[1] & 0xffffffff) + 1;
-        last_high += last_low >> 62;
-        last_low &= 0x3fffffffffffffff;
-        last_ms += last_high >> 12;
-        last_high &= 0xfff;
+        pthread_mutex_lock(&lock);
+        next_id(&of_process, ms, random);
+        id = of_process;
+        pthread_mutex_unlock(&lock);
     }
-    uint64_t high = last_ms << 16 | 0x7000 | last_high, low = (uint64_t)1 << 63 | last_low;
-    pthread_mutex_unlock(&lock);
-    crypto_uuid_text(high, low, out);
+    crypto_uuid_text(id.ms << 16 | 0x7000 | id.high, (uint64_t)1 << 63 | id.low, out);
 }

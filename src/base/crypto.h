@@ -26,6 +26,18 @@ struct crypto_digest *crypto_digest_new(const char *kind);
 void crypto_digest_add(struct crypto_digest *d, struct str data);
 size_t crypto_digest_end(struct crypto_digest *d, uint8_t out[32]); /* frees d, returns the length */
 void crypto_random(void *out, size_t n);
+/* Where the random bytes and ids of a thread come from while it is in use: a function of the seed, for simulated hosts
+ * whose every run is to be the same. Whoever knows the seed knows all of them: never in what serves others. May be
+ * copied, and goes on from there twice. */
+struct crypto_source {
+    uint64_t state[4]; /* xoshiro256**, D. Blackman and S. Vigna */
+    struct crypto_last {
+        uint64_t ms, high, low; /* 48, 12 and 62 bits of the last UUID */
+    } last;
+};
+struct crypto_source crypto_source(uint64_t seed);
+/* Of this thread, from now on; NULL: the system's. Returns the former one. */
+struct crypto_source *crypto_use(struct crypto_source *s);
 bool crypto_equal(struct str a, struct str b);             /* time depends on the lengths only */
 void crypto_hex(struct buf *b, struct str data);           /* lower case */
 void crypto_hex_to(char *out, const uint8_t *p, size_t n); /* 2n characters, no NUL */
@@ -34,7 +46,7 @@ void crypto_base64(struct buf *b, struct str data);    /* RFC 4648 4, padded */
 bool crypto_unbase64(struct buf *b, struct str text);  /* strict: padding required, no white space */
 void crypto_base64url(struct buf *b, struct str data); /* RFC 4648 5, unpadded */
 bool crypto_unbase64url(struct buf *b, struct str text);
-/* RFC 9562 5.7: 36 characters + NUL. Ascends within a process, also within one millisecond. */
+/* RFC 9562 5.7: 36 characters + NUL. Ascends within a process (or a source), also within one millisecond. */
 void crypto_uuid7(int64_t unix_ms, char out[37]);
 void crypto_uuid4(char out[37]);
 void crypto_uuid_text(uint64_t high, uint64_t low, char out[37]); /* 128 bits as the text of a UUID */

@@ -42,6 +42,7 @@ static void nudge(void *ud) {
 static void hand_over(void *ud) {
     struct local_conn *c = ud;
     if (!list_empty(&c->gathered)) writer_push(c->local->writer, &c->gathered);
+    writer_turn_end(c->local->writer);
 }
 
 /* == calls ==========================================================================================================
@@ -111,6 +112,7 @@ static enum aws_started start(struct aws_backend *b, struct aws_call *c) {
                 row->action);
         return AWS_DONE;
     }
+    writer_look(conn->local->writer);
     if (faults_strike(conn->local->injected, c)) return AWS_DONE;
     if (s3_makes_file(c->op)) return s3_put_start(conn, c);
     if (c->op == AWS_S3_GetObject && c->result_fd >= 0) return get_to_file(conn, c);
@@ -126,6 +128,7 @@ static void cancel(struct aws_backend *b, struct aws_call *c) {
     if (!op || !(c->row->flags & AWS_LONG)) return;
     atomic_store(&op->cancelled, true);
     writer_notice_cancel(conn->local->writer);
+    loop_defer(conn->loop, &conn->nudge);
 }
 
 static int64_t now_ms(struct aws_backend *b) {
@@ -157,10 +160,17 @@ int local_attach(struct local *l, struct loop *loop, struct local_conn **ret, st
     loop_task_init(&c->nudge, nudge, c);
     list_init(&c->finished);
     list_init(&c->finished_node);
-    int rc = db_open(path, DB_READER, false, &c->db, e);
+    int rc = writer_attach(l->writer, loop, e);
+    if (rc) {
+        free(path);
+        free(c);
+        return -1;
+    }
+    rc = db_open(path, DB_READER, false, &c->db, e);
     free(path);
     if (!rc) rc = service_open(c->db, c->service, e);
     if (rc) {
+        writer_detach(l->writer, loop);
         db_close(c->db);
         free(c);
         return -1;
@@ -177,6 +187,7 @@ void local_detach(struct local_conn *c) {
     while (c->in_flight) loop_once(c->loop, 100);
     loop_defer_cancel(c->loop, &c->nudge);
     loop_turn_end_remove(c->loop, &c->hook);
+    writer_detach(c->local->writer, c->loop);
     service_close(c->service);
     sign_key_cache_wipe(&c->signing);
     db_close(c->db);

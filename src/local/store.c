@@ -215,6 +215,7 @@ int local_open(const struct local_config *c, struct local **ret, struct err *e) 
     l->metrics = c->metrics;
     l->pool = c->pool;
     l->no_verify = c->no_verify;
+    l->threadless = c->threadless;
     l->strict_ses = c->strict_ses;
     name_it(l, c);
     if (c->keys && face_keys_open(l, c->keys, e)) goto out;
@@ -225,7 +226,7 @@ int local_open(const struct local_config *c, struct local **ret, struct err *e) 
     add_rows(l, sts_rows);
     if (take_dir(l, c->dir, e) || take_lock(l, e)) goto out;
     if (!l->pool) {
-        if (pool_open(FILE_WRITERS, 0, &l->pool, e)) goto out;
+        if (pool_open(l->threadless ? 0 : FILE_WRITERS, 0, &l->pool, e)) goto out;
         l->own_pool = true;
     }
     if (open_store(l, e)) goto out;

@@ -20,7 +20,7 @@ struct local_key {
 struct local {
     struct aws_identity id;
     char *dir, *region, *account, *access_key, *secret_key;
-    bool in_memory;
+    bool in_memory, threadless;
     int lock_fd;
     struct clock *clock;
     struct log *log;

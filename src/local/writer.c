@@ -1,4 +1,4 @@
-/* The writer thread.
+/* The writer: a thread; or, of a threadless store, what the loop of its connection calls at the end of each turn.
  *
  *   queue (all workers) --> group --BEGIN IMMEDIATE--> run each --COMMIT--> finished, one post a worker
  *                             ^                          |
@@ -40,6 +40,7 @@ struct writer {
     pthread_cond_t cond;
     struct list queue; /* under mutex, like the three flags */
     bool stop, cancels, poked;
+    bool threadless;
     /* the thread's own */
     struct list waiters;
     struct local_op *current;
@@ -49,10 +50,17 @@ struct writer {
     uint64_t sweep_from_ns; /* monotonic: unless idle, not before */
     uint64_t worked_ms;     /* monotonic; 0: resting */
     bool sweep_again, services_lost;
+    /* threadless */
+    struct loop *loop; /* of the one connection; NULL: there is none now */
+    struct loop_timer wait;
 };
 
 /* == finishing ======================================================================================================
  */
+
+static uint64_t mono_ms(const struct writer *w) {
+    return clock_mono_ms(w->local->clock);
+}
 
 static void finish(struct writer *w, struct local_op *op) {
     struct local_conn *c = op->conn;
@@ -253,10 +261,11 @@ static void commit_all(struct writer *w, struct list *group) {
 
 void local_park(struct local_tx *tx, int64_t queue, int64_t due_ms, int64_t wait_ms) {
     struct local_op *op = tx->local->writer->current;
-    if (!op->wait_until) op->wait_until = now_mono_ms() + (uint64_t)wait_ms;
+    uint64_t now = mono_ms(tx->local->writer);
+    if (!op->wait_until) op->wait_until = now + (uint64_t)wait_ms;
     op->queue = queue;
     op->due_ms = due_ms;
-    op->parked = now_mono_ms() < op->wait_until;
+    op->parked = now < op->wait_until;
 }
 
 void local_touch(struct local_tx *tx, int64_t queue) {
@@ -290,7 +299,7 @@ void local_after_commit(struct local_tx *tx, void (*fn)(void *ud), void *ud) {
 /* Moves to the group what is worth another run, or must end. */
 static void take_due_waiters(struct writer *w, struct list *group, bool stopping) {
     int64_t wall = clock_ms(w->local->clock);
-    uint64_t mono = now_mono_ms();
+    uint64_t mono = mono_ms(w);
     for (struct list *n = w->waiters.next, *next; n != &w->waiters; n = next) {
         next = n->next;
         struct local_op *op = CONTAINER(n, struct local_op, node);
@@ -324,10 +333,11 @@ static bool sweep_is_due(const struct writer *w, bool idle, int64_t now_ms) {
     return now_ms - w->swept_ms >= SWEEP_MS || now_ms < w->swept_ms;
 }
 
-static void sweep(struct writer *w, bool idle) {
+/* -1: failed, will be tried again when it is due. */
+static int sweep(struct writer *w, bool idle) {
     struct err e = {0};
     int64_t now = clock_ms(w->local->clock);
-    if (!sweep_is_due(w, idle, now)) return;
+    if (!sweep_is_due(w, idle, now)) return 0;
     uint64_t start = now_mono_ns();
     w->swept_ms = now;
     w->sweep_again = false;
@@ -349,6 +359,7 @@ static void sweep(struct writer *w, bool idle) {
     uint64_t end = now_mono_ns();
     w->sweep_from_ns = end + (end - start) * SWEEP_REST;
     if (!list_empty(&woken)) commit_all(w, &woken);
+    return rc;
 }
 
 /* What a load left behind, in the page cache and in free pieces of the heaps. */
@@ -421,6 +432,76 @@ static void *writer_main(void *ud) {
     return NULL;
 }
 
+/* == without a thread ===============================================================================================
+ */
+
+static void work_off(struct writer *w);
+
+static void on_wait(void *ud) {
+    work_off(ud);
+}
+
+/* A timer for the first of those that wait: in simulated time, wall and monotonic time go on together. */
+static void arm(struct writer *w) {
+    int64_t wall = clock_ms(w->local->clock);
+    uint64_t mono = mono_ms(w), ms = UINT64_MAX;
+    for (struct list *n = w->waiters.next; n != &w->waiters; n = n->next) {
+        const struct local_op *op = CONTAINER(n, struct local_op, node);
+        uint64_t left = op->wait_until > mono ? op->wait_until - mono : 0;
+        if (op->due_ms && op->due_ms <= wall) left = 0;
+        if (op->due_ms && (uint64_t)(op->due_ms - wall) < left) left = (uint64_t)(op->due_ms - wall);
+        if (left < ms) ms = left;
+    }
+    if (!w->loop) return;
+    if (ms == UINT64_MAX)
+        loop_timer_stop(w->loop, &w->wait);
+    else
+        loop_timer_start(w->loop, &w->wait, ms, on_wait, w);
+}
+
+static void sweep_all(struct writer *w) {
+    while (!sweep(w, true) && w->sweep_again) {
+    }
+}
+
+static void work_off(struct writer *w) {
+    struct list group;
+    list_init(&group);
+    do {
+        struct local_op *alone = take_queued(w, &group);
+        if (alone) run_alone(w, alone);
+        take_due_waiters(w, &group, w->stop);
+        if (!list_empty(&group)) commit_all(w, &group);
+        sweep_all(w);
+    } while (!list_empty(&w->queue));
+    checkpoint(w, false);
+    arm(w);
+}
+
+void writer_turn_end(struct writer *w) {
+    if (w->threadless && (w->cancels || w->poked || !list_empty(&w->queue))) {
+        w->cancels = w->poked = false;
+        work_off(w);
+    }
+}
+
+void writer_look(struct writer *w) {
+    if (w->threadless && sweep_is_due(w, true, clock_ms(w->local->clock))) sweep_all(w);
+}
+
+int writer_attach(struct writer *w, struct loop *loop, struct err *e) {
+    if (!w->threadless) return 0;
+    if (w->loop) return err_set(e, ERR_INTERNAL, "a store without a thread has one connection");
+    w->loop = loop;
+    return 0;
+}
+
+void writer_detach(struct writer *w, struct loop *loop) {
+    if (w->loop != loop) return;
+    loop_timer_stop(w->loop, &w->wait);
+    w->loop = NULL;
+}
+
 /* == from outside ===================================================================================================
  */
 
@@ -457,6 +538,7 @@ int writer_open(struct local *l, struct db *db, struct writer **ret, struct err 
     if (!w) fatal("out of memory");
     w->local = l;
     w->db = db;
+    w->threadless = l->threadless;
     list_init(&w->queue);
     list_init(&w->waiters);
     list_init(&w->conns);
@@ -469,7 +551,7 @@ int writer_open(struct local *l, struct db *db, struct writer **ret, struct err 
     if (service_open(db, w->service, e)) goto out;
     arm_faults(w, true);
     l->writer = w;
-    int rc = pthread_create(&w->thread, NULL, writer_main, w);
+    int rc = w->threadless ? 0 : pthread_create(&w->thread, NULL, writer_main, w);
     if (rc) {
         err_sys(e, ERR_INTERNAL, rc, "cannot start the writer thread");
         goto out;
@@ -486,8 +568,8 @@ out:
 void writer_close(struct writer *w) {
     struct err e = {0};
     raise_flag(w, &w->stop);
-    pthread_join(w->thread, NULL);
-    if (db_checkpoint(w->db, true, &e))
+    if (!w->threadless) pthread_join(w->thread, NULL);
+    if (!w->local->in_memory && db_checkpoint(w->db, true, &e))
         log_event(w->local->log, LOG_WARN, "store: last checkpoint failed", "s", "error", e.msg);
     service_close(w->service);
     db_close(w->db);

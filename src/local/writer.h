@@ -1,4 +1,5 @@
-/* writer (private to local/): the one thread that writes. Takes whatever is queued as one transaction. */
+/* writer (private to local/): the one thread that writes. Takes whatever is queued as one transaction. Of a threadless
+ * store it is the loop's thread, at the end of a turn. */
 #ifndef PERIGEE_LOCAL_WRITER_H
 #define PERIGEE_LOCAL_WRITER_H
 #include "local/store.h"
@@ -14,5 +15,13 @@ void writer_notice_cancel(struct writer *w);
 uint64_t writer_work(struct writer *w); /* db_work of its connection */
 /* Any thread: the wall clock was moved; look for what became due. */
 void writer_poke(struct writer *w);
+
+/* Of threadless stores; harmless with others. */
+int writer_attach(struct writer *w, struct loop *loop, struct err *e);
+void writer_detach(struct writer *w, struct loop *loop);
+/* At the end of a turn of its loop: what is queued is committed, and those who wait get a timer. */
+void writer_turn_end(struct writer *w);
+/* Before anything is looked at: what was to go by now has gone. Not inside an operation. */
+void writer_look(struct writer *w);
 
 #endif

@@ -28,6 +28,10 @@ struct loop {
     struct loop_timer **heap; /* 1-based binary heap by due_ms */
     size_t n_timers, cap_timers;
     uint64_t armed_ms; /* what `alarm` is set to; 0: not set */
+
+    struct clock *simulated; /* whose time it lives in; NULL: in real time */
+    size_t n_handles;        /* descriptors, signals and watches that libuv still knows */
+    size_t n_watched;        /* descriptors that are waited for */
 };
 
 /* The loop is not asleep any more: every callback from libuv calls it first. */

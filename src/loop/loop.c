@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* How long a chain of tasks that defer each other may keep the turn from ending. */
-enum { CHAIN_NS = 1000000 };
+enum { CHAIN_NS = 1000000, CHAIN_ROUNDS = 1000 /* in simulated time */ };
 
 int loop_uv_err(struct err *e, int rc, const char *what) {
     return err_set(e, ERR_IO, "%s: %s", what, uv_strerror(rc));
@@ -143,10 +143,11 @@ static void end_turn(struct loop *l) {
     run_hooks(l);
     if (!l->n_deferred) return;
     uint64_t start = now_mono_ns();
+    int rounds = 0;
     do {
         drain(l);
         run_hooks(l);
-    } while (l->n_deferred && now_mono_ns() - start < CHAIN_NS);
+    } while (l->n_deferred && (l->simulated ? ++rounds < CHAIN_ROUNDS : now_mono_ns() - start < CHAIN_NS));
 }
 
 static void turn(struct loop *l, bool block) {
@@ -173,8 +174,60 @@ static void on_patience(uv_timer_t *h) {
     uv_stop(h->loop);
 }
 
+// ---- simulated time ----
+
+void loop_simulate(struct loop *l, struct clock *c) {
+    l->simulated = c;
+}
+
+bool loop_is_quiet(const struct loop *l) {
+    return !l->n_deferred && !posted_any((struct loop *)l) && !(l->n_timers && l->heap[1]->due_ms <= loop_now_ms(l));
+}
+
+bool loop_is_over(const struct loop *l) {
+    return loop_is_quiet(l) && !l->n_timers && !l->n_watched;
+}
+
+/* While descriptors are watched, time goes on as it does for those at their other ends. */
+static void wait_for_others(struct loop *l, uint64_t max_ms) {
+    uint64_t start = now_mono_ms();
+    uv_update_time(&l->uv);
+    if (max_ms < INT32_MAX) uv_timer_start(&l->patience, on_patience, max_ms, 0);
+    if (may_block(l)) uv_run(&l->uv, UV_RUN_ONCE);
+    loop_awake(l);
+    uv_timer_stop(&l->patience);
+    uint64_t passed = now_mono_ms() - start;
+    clock_pass(l->simulated, passed < max_ms ? passed : max_ms);
+}
+
+/* Nothing is ready: to the next timer. */
+static void let_time_pass(struct loop *l, int max_wait_ms) {
+    uint64_t ms = l->n_timers ? l->heap[1]->due_ms - loop_now_ms(l) : UINT64_MAX;
+    if (max_wait_ms >= 0 && ms > (uint64_t)max_wait_ms) ms = (uint64_t)max_wait_ms;
+    if (l->n_watched)
+        wait_for_others(l, ms);
+    else if (ms != UINT64_MAX)
+        clock_pass(l->simulated, ms);
+    else
+        fatal("a simulated event loop waits for what cannot happen");
+}
+
+static void simulated_turn(struct loop *l, int max_wait_ms) {
+    if (l->in_uv) fatal("loop_once was called inside a callback of the loop");
+    l->in_uv = true;
+    if (l->n_handles) uv_run(&l->uv, UV_RUN_NOWAIT);
+    if (max_wait_ms && loop_is_quiet(l)) let_time_pass(l, max_wait_ms);
+    l->in_uv = false;
+    loop_timers_run(l);
+    end_turn(l);
+}
+
 void loop_once(struct loop *l, int max_wait_ms) {
     atomic_store(&l->thread, pthread_self());
+    if (l->simulated) {
+        simulated_turn(l, max_wait_ms);
+        return;
+    }
     uv_update_time(&l->uv);
     if (max_wait_ms > 0) uv_timer_start(&l->patience, on_patience, (uint64_t)max_wait_ms, 0);
     turn(l, max_wait_ms != 0);
@@ -187,7 +240,7 @@ void loop_stop(struct loop *l) {
 }
 
 uint64_t loop_now_ms(const struct loop *l) {
-    return uv_now(&l->uv);
+    return l->simulated ? clock_mono_ms(l->simulated) : uv_now(&l->uv);
 }
 
 bool loop_is_here(const struct loop *l) {

@@ -30,7 +30,10 @@ uint64_t loop_now_ms(const struct loop *l);
  * have no threads either (pool_open with 0, local_config.threadless): then everything happens in the same order each
  * time. */
 void loop_simulate(struct loop *l, struct clock *c);
-bool loop_is_quiet(const struct loop *l);  /* nothing is deferred or posted: only a timer or a descriptor goes on */
+bool loop_is_quiet(const struct loop *l); /* nothing is deferred, posted or due: only time or a descriptor goes on */
+/* Quiet, without timers and descriptors: nothing will ever happen by itself. In simulated time loop_once(l, -1) must
+ * not be called then. */
+bool loop_is_over(const struct loop *l);
 bool loop_is_asleep(const struct loop *l); /* waits for events; any thread, true only as a hint */
 bool loop_is_here(const struct loop *l);   /* called on the loop's own thread */
 

@@ -59,7 +59,7 @@ static void start_thread(struct pool *p) {
 }
 
 int pool_open(int threads, int niceness, struct pool **ret, struct err *e) {
-    if (threads < 1) return err_set(e, ERR_CONFIG, "a pool needs at least one thread, not %d", threads);
+    if (threads < 0) return err_set(e, ERR_CONFIG, "a pool cannot have %d threads", threads);
     struct pool *p = calloc(1, sizeof *p + sizeof(pthread_t) * (size_t)threads);
     if (!p) fatal("out of memory for a pool of %d threads", threads);
     pthread_mutex_init(&p->lock, NULL);
@@ -88,7 +88,7 @@ void pool_run(struct pool *p, struct loop *home, struct pool_work *w, void (*wor
         list_add(&p->queue, &w->node);
     pthread_cond_signal(&p->more);
     pthread_mutex_unlock(&p->lock);
-    if (alone) finish(w); /* the machine gives no thread: the caller's must do */
+    if (alone) finish(w); /* there is no other thread: the caller's must do */
 }
 
 void pool_close(struct pool *p) {

@@ -83,7 +83,7 @@ void loop_timers_arm(struct loop *l) {
 }
 
 void loop_timers_run(struct loop *l) {
-    uint64_t now = uv_now(&l->uv);
+    uint64_t now = loop_now_ms(l);
     for (size_t n = l->n_timers; n && l->n_timers && l->heap[1]->due_ms <= now; n--) {
         struct loop_timer *t = l->heap[1];
         loop_timer_stop(l, t);

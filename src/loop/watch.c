@@ -2,7 +2,12 @@
 #include "loop/internal.h"
 #include <stdlib.h>
 
+static struct loop *loop_of(const uv_handle_t *h) {
+    return CONTAINER(h->loop, struct loop, uv);
+}
+
 static void on_closed(uv_handle_t *h) {
+    loop_of(h)->n_handles--;
     free(h->data);
 }
 
@@ -22,6 +27,11 @@ struct loop_fd {
     int events; /* watched for now */
 };
 
+static void watched(struct loop_fd *f, int events) {
+    f->loop->n_watched += (size_t)(events != 0) - (size_t)(f->events != 0);
+    f->events = events;
+}
+
 /* libuv stops watching a descriptor in error (status < 0): it is reported once as ready for all, so that its owner
  * meets the error when reading or writing. */
 static void on_fd(uv_poll_t *h, int status, int events) {
@@ -30,7 +40,7 @@ static void on_fd(uv_poll_t *h, int status, int events) {
     int ready = status < 0 ? LOOP_READ | LOOP_WRITE : 0;
     if (events & (UV_READABLE | UV_DISCONNECT)) ready |= LOOP_READ;
     if (events & UV_WRITABLE) ready |= LOOP_WRITE;
-    if (status < 0) f->events = 0;
+    if (status < 0) watched(f, 0);
     f->fn(f->ud, ready);
 }
 
@@ -44,6 +54,7 @@ int loop_fd_add(struct loop *l, int fd, int events, void (*fn)(void *ud, int eve
     }
     f->h.data = f;
     f->loop = l;
+    l->n_handles++;
     f->fn = fn;
     f->ud = ud;
     loop_fd_set(f, events);
@@ -53,7 +64,7 @@ int loop_fd_add(struct loop *l, int fd, int events, void (*fn)(void *ud, int eve
 
 void loop_fd_set(struct loop_fd *f, int events) {
     if (f->events == events) return; /* libuv would take it out of the kernel's set and put it in again */
-    f->events = events;
+    watched(f, events);
     if (!events) {
         uv_poll_stop(&f->h);
         return;
@@ -63,7 +74,9 @@ void loop_fd_set(struct loop_fd *f, int events) {
 }
 
 void loop_fd_remove(struct loop_fd *f) {
-    if (f) uv_close((uv_handle_t *)&f->h, on_closed);
+    if (!f) return;
+    watched(f, 0);
+    uv_close((uv_handle_t *)&f->h, on_closed);
 }
 
 // ---- signals ----
@@ -91,6 +104,7 @@ int loop_signal_add(struct loop *l, int signum, void (*fn)(void *ud, int signum)
     }
     s->h.data = s;
     s->loop = l;
+    l->n_handles++;
     s->fn = fn;
     s->ud = ud;
     rc = uv_signal_start(&s->h, on_signal, signum);
@@ -128,6 +142,7 @@ int loop_watch_add(struct loop *l, const char *dir, void (*fn)(void *ud, const c
     uv_fs_event_init(&l->uv, &w->h);
     w->h.data = w;
     w->loop = l;
+    l->n_handles++;
     w->fn = fn;
     w->ud = ud;
     int rc = uv_fs_event_start(&w->h, on_change, dir, 0);

@@ -78,7 +78,7 @@ void invoke_failed_job(struct route_run *run, const struct script_reply *reply) 
 // ---- events ----
 
 struct script_job invoke_job(const struct route_run *run, enum script_kind kind) {
-    uint64_t now = now_mono_ms();
+    uint64_t now = clock_mono_ms(run->route->cfg.clock);
     return (struct script_job){
         .kind = kind,
         .function = run->in.function,
@@ -149,7 +149,7 @@ struct route_run *route_invoke(struct route *r, const struct route_invocation *i
     run->starting = true;
     if (!run->in.answer_max) run->in.answer_max = ANSWER_MAX;
     if (!run->in.timeout_ms) run->in.timeout_ms = in->function->timeout_ms;
-    run->end_ms = now_mono_ms() + run->in.timeout_ms;
+    run->end_ms = clock_mono_ms(r->cfg.clock) + run->in.timeout_ms;
     run->outcome.body = BUF_MAX(run->in.answer_max);
     make_trace_id(run);
     dispatch(run);

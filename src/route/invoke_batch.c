@@ -95,7 +95,7 @@ static void on_message(void *ud, struct script_reply *reply) {
 
 static bool too_late(struct invoke_message *m) {
     struct script_reply reply = {0};
-    if (now_mono_ms() < m->batch->run->end_ms) return false;
+    if (clock_mono_ms(m->batch->run->route->cfg.clock) < m->batch->run->end_ms) return false;
     err_set(&reply.err, ERR_TIMEOUT, "no time was left to run it");
     on_message(m, &reply);
     return true;

@@ -447,7 +447,7 @@ static void prepare(struct job *j, const struct script_job *in, struct unit *u) 
     j->value = json_make_null();
     j->error_type = STR_NONE;
     j->timeout_ms = timeout;
-    j->deadline_ms = now_mono_ms() + timeout;
+    j->deadline_ms = clock_mono_ms(s->c.clock) + timeout;
     http_response_init(&j->response, 200);
     j->response.head.max = HEAD_MAX;
     j->response.body.max = BODY_MAX;

@@ -46,12 +46,17 @@ static void on_signal(int signum, siginfo_t *info, void *context) {
     lua_sethook(L, limits_hook, LUA_MASKCOUNT, 1);
 }
 
+/* Nobody interrupts jobs in simulated time, for each run is to be the same: the hook looks by itself. */
+static bool is_simulated(const struct script *s) {
+    return s->c.clock && atomic_load_explicit(&s->c.clock->simulated, memory_order_relaxed);
+}
+
 /* The action is the process's and stays: another worker may have a signal under way. */
 int limits_install(struct script *s, struct err *e) {
     struct sigaction action = {.sa_flags = SA_SIGINFO | SA_RESTART};
     action.sa_sigaction = on_signal;
     sigemptyset(&action.sa_mask);
-    s->hook_count = s->c.limits.instructions || HOOK_ALWAYS ? POLL_COUNT : 0;
+    s->hook_count = s->c.limits.instructions || is_simulated(s) || HOOK_ALWAYS ? POLL_COUNT : 0;
     if (s->c.trusted) s->hook_count = 0;
     if (sigaction(SIGURG, &action, NULL)) return err_sys(e, ERR_INTERNAL, errno, "cannot handle SIGURG");
     return 0;
@@ -143,7 +148,7 @@ void limits_stop(struct job *j, enum err_code code, const char *fmt, ...) {
 void limits_check(struct job *j) {
     const struct script_limits *l = &j->s->c.limits;
     struct str name = j->unit->fn.name;
-    if (now_mono_ms() >= j->deadline_ms)
+    if (clock_mono_ms(j->s->c.clock) >= j->deadline_ms)
         limits_stop(j, ERR_TIMEOUT, "%.*s did not end within its Timeout of %llu ms", STR_ARG(name),
                     (unsigned long long)j->timeout_ms);
     else if (j->cpu_ns >= j->cpu_max_ns)
@@ -204,7 +209,7 @@ void limits_hook(lua_State *L, lua_Debug *ar) {
         return;
     }
     bool interrupt = atomic_exchange_explicit(&s->interrupt, false, memory_order_relaxed);
-    if (!counted(L, j) || interrupt) account_interrupted(j);
+    if (!counted(L, j) || interrupt || is_simulated(s)) account_interrupted(j);
     if (!j->stop.code) limits_check(j);
     if (j->stop.code) {
         lua_sethook(L, limits_hook, LUA_MASKCOUNT, 1);
@@ -224,7 +229,7 @@ void limits_hook(lua_State *L, lua_Debug *ar) {
 int64_t script_remaining_ms(lua_State *L) {
     struct job *j = script_of(L)->running;
     if (!j) return INT64_MAX;
-    uint64_t now = now_mono_ms();
+    uint64_t now = clock_mono_ms(j->s->c.clock);
     return now >= j->deadline_ms ? 0 : (int64_t)(j->deadline_ms - now);
 }
 

@@ -8,13 +8,17 @@ static int64_t wall_ms(lua_State *L) {
     return clock_ms(script_config(script_of(L))->clock);
 }
 
+static uint64_t mono_ms(lua_State *L) {
+    return clock_mono_ms(script_config(script_of(L))->clock);
+}
+
 static int time_now(lua_State *L) {
     lua_pushinteger(L, wall_ms(L));
     return 1;
 }
 
 static int time_monotonic(lua_State *L) {
-    lua_pushinteger(L, (lua_Integer)now_mono_ms());
+    lua_pushinteger(L, (lua_Integer)mono_ms(L));
     return 1;
 }
 
@@ -78,7 +82,7 @@ static int time_sleep(lua_State *L) {
     struct sleep_op *op = lua_newuserdatauv(L, sizeof *op, 0);
     *op = (struct sleep_op){.loop = script_config(script_of(L))->loop};
     luaL_setmetatable(L, SLEEP);
-    uint64_t now = now_mono_ms(), turn = loop_now_ms(op->loop); /* timers count from the beginning of the turn */
+    uint64_t now = mono_ms(L), turn = loop_now_ms(op->loop); /* timers count from the beginning of the turn */
     loop_timer_start(op->loop, &op->timer, (uint64_t)ms + (now > turn ? now - turn : 0), sleep_due, op);
     return script_wait(L, &op->wait, sleep_cancel, op, sleep_finish);
 }
