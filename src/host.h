@@ -112,6 +112,7 @@ struct worker {
     struct loop *loop;
     struct cloud_conn conn;
     struct probe *probe; /* around conn's backend; NULL: nobody looks */
+    struct calls *calls; /* what perigee.host keeps of them; NULL: nothing */
     bool died;           /* by a fault of the probe: what is going on ends, worker_crash is next */
     struct host_fetch fetch;
     struct script *script;
@@ -279,6 +280,10 @@ void reload_close(struct perigee *p);
 void host_inspect(const struct perigee_config *c, struct arena *a, struct json *ret);
 int host_try_port(const char *host, int port, struct err *e);
 int host_try_data(const char *dir, struct err *e);
+
+/* The probe of an embedded host's worker, around its cloud; it outlives crashes. */
+int host_probe_open(struct worker *w, struct err *e);
+void host_probe_close(struct worker *w);
 
 int host_lua_open(struct lua_State *L);     /* luaopen of perigee.host */
 int host_connect_open(struct lua_State *L); /* luaopen of perigee.connection */

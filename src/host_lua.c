@@ -472,6 +472,7 @@ int host_lua_open(lua_State *L) {
     luaL_newmetatable(L, HANDLE);
     luaL_setfuncs(L, methods, 0);
     luaL_setfuncs(L, host_simulate_methods, 0);
+    host_probe_methods(L);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
     luaL_newlib(L, functions);

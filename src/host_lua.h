@@ -21,4 +21,7 @@ int host_lua_event(struct lua_State *L);
 int host_lua_answer(struct lua_State *L);
 int host_lua_environment(struct lua_State *L);
 
+/* host_probe.c: adds its methods to the table on top. */
+void host_probe_methods(struct lua_State *L);
+
 #endif

@@ -190,6 +190,7 @@ int worker_open(struct worker *w, struct err *e) {
     if (loop_open(&w->loop, e)) goto failed;
     if (w->host->simulation.on) loop_simulate(w->loop, w->host->clock);
     if (cloud_attach(&w->host->cloud, w->loop, &w->conn, e)) goto failed;
+    if (w->host->embedded && host_probe_open(w, e)) goto failed;
     host_fetch_init(&w->fetch, w->loop);
     if (open_script(w, e) || open_route(w, e) || open_sources_of_work(w, e)) goto failed;
     return 0;
@@ -222,6 +223,7 @@ void worker_close(struct worker *w) {
     w->route = NULL;
     host_fetch_close(&w->fetch);
     if (cloud_is_attached(&w->conn)) cloud_detach(&w->conn);
+    host_probe_close(w);
     if (w->loop) loop_close(w->loop);
     w->loop = NULL;
     buf_free(&w->traceback);
@@ -243,6 +245,7 @@ void worker_kill(struct worker *w) {
 int worker_revive(struct worker *w, struct err *e) {
     struct err ignored = {0};
     w->died = false;
+    if (w->probe) probe_revive(w->probe);
     host_fetch_init(&w->fetch, w->loop);
     int rc = open_script(w, e);
     if (w->script && open_route(w, rc ? &ignored : e)) rc = -1;

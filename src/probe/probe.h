@@ -8,6 +8,7 @@
 #ifndef PERIGEE_PROBE_H
 #define PERIGEE_PROBE_H
 #include "aws/aws.h"
+#include "base/buf.h"
 #include "base/now.h"
 
 struct probe;
@@ -22,15 +23,18 @@ struct probe_cost {
 
 /* A call that is over. `effect`: it was carried out, whatever its caller was told. */
 struct probe_call {
-    uint64_t n; /* 1, 2, ... since probe_mark, in the order of starting */
+    uint64_t n; /* 1, 2, ... since probe_mark, in the order of starting; 0: begun before */
     const struct aws_call *call;
-    struct err told; /* what the caller was told; code ERR_NONE: success. Not told: the process died */
+    struct err told; /* what the caller was told; code ERR_NONE: success; ERR_CANCELLED: nothing, for it gave the call
+                        up or died */
     bool effect, empty /* a poll that found nothing */;
     const char *fault;          /* the name of what was done to it ("lost"); NULL: nothing */
     int64_t began_ms, ended_ms; /* the host's clock */
     struct probe_cost cost;
 };
 typedef void probe_seen_fn(void *ud, const struct probe_call *c);
+/* The table, queue, bucket or identity that a call names, of several a list with commas; appended. */
+void probe_resource(const struct aws_call *c, struct buf *ret);
 
 struct probe_config {
     struct aws_backend *inner;
@@ -66,7 +70,8 @@ struct probe_cost probe_total(const struct probe *p);
 enum probe_fault_kind {
     PROBE_REFUSED, /* "refused": does not happen; the caller gets the error */
     PROBE_LOST,    /* "lost": happens; the caller gets the error */
-    PROBE_HANGS,   /* "hangs": does not happen, no answer comes: the job's Timeout ends it */
+    PROBE_HANGS,   /* "hangs": does not happen, no answer comes: the job's Timeout ends it; of what has no deadline (a
+                      feed's own calls) RequestTimeout after 60 s */
     PROBE_STALLS,  /* "stalls": happens, no answer comes */
     PROBE_BEFORE,  /* "before": the process dies before the call leaves */
     PROBE_AFTER,   /* "after": the process dies when the call has happened and before its answer arrives */
@@ -97,7 +102,7 @@ void probe_forgive(struct probe *p, uint64_t id);          /* 0: all */
 /* -- order -----------------------------------------------------------------------------------------------------------
  */
 /* 0: calls are carried out in the order they are made. Else, whenever several wait, the seed decides which is next: the
- * same seed, the same order. For simulated hosts. */
+ * same seed, the same order. For simulated hosts. Calls are numbered when they are carried out. */
 void probe_shuffle(struct probe *p, uint64_t seed);
 /* After PROBE_BEFORE or PROBE_AFTER: true until probe_revive; what is called meanwhile (by parts that are being closed)
  * does not happen. */
