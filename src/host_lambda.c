@@ -3,10 +3,15 @@
 #include "app/app.h"
 #include "base/fs.h"
 #include "host.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#define CLOCK_FILE "PERIGEE_CLOCK_FILE"
 
 enum { MANIFEST_MAX = 1 << 20, TASK_MEMORY_MB = 128, CONCURRENCY_MAX = 1000, LOAD_MS = 8000 };
 
@@ -16,6 +21,7 @@ struct late_backend {
     struct loop *loop;
     const struct log *log;
     struct metrics *metrics;
+    struct clock *clock;
     struct remote *remote;
     struct remote_conn *conn;
     bool account_known;
@@ -26,6 +32,7 @@ struct lambda_host {
     struct log log;
     struct metrics metrics, *all_metrics[1];
     const char *api, *handler, *root;
+    struct clock *clock; /* NULL: the system's */
     struct loop *loop;
     struct pool *pool;
     struct late_backend backend;
@@ -45,7 +52,7 @@ struct lambda_host {
 
 static struct aws_backend *late_open(struct late_backend *b, struct err *e) {
     if (b->conn) return remote_backend(b->conn);
-    struct remote_config c = {.log = b->log, .metrics = b->metrics};
+    struct remote_config c = {.clock = b->clock, .log = b->log, .metrics = b->metrics};
     if (!b->remote && remote_open(&c, &b->remote, e)) return NULL;
     if (b->account_known) remote_set_account(b->remote, b->base.id.account);
     if (remote_attach(b->remote, b->loop, &b->conn, e)) return NULL;
@@ -78,8 +85,7 @@ static int late_presign_post(struct aws_backend *base, const struct json *params
 }
 
 static int64_t late_now(struct aws_backend *base) {
-    (void)base;
-    return clock_ms(NULL);
+    return clock_ms(((struct late_backend *)base)->clock);
 }
 
 static void late_describe(struct aws_backend *base, struct arena *a, struct json *ret) {
@@ -112,6 +118,24 @@ static int64_t number(const char *name, int64_t otherwise, int64_t max) {
 static bool is_true(const char *name) {
     const char *v = host_env(name, "");
     return !strcmp(v, "1") || !strcmp(v, "true");
+}
+
+/* The clock of tests: a file that begins with two numbers of eight bytes, offset_ms and frozen_ms of a struct clock,
+ * and has zeroes up to its size. What is written there is the time from then on. */
+static int open_clock(struct lambda_host *h, struct err *e) {
+    const char *path = host_env(CLOCK_FILE, NULL);
+    if (!path) return 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    void *p = size < (off_t)sizeof *h->clock ? MAP_FAILED : mmap(NULL, sizeof *h->clock, PROT_READ, MAP_SHARED, fd, 0);
+    int why = errno;
+    if (fd >= 0) close(fd);
+    if (fd >= 0 && size < (off_t)sizeof *h->clock)
+        return err_set(e, ERR_CONFIG, CLOCK_FILE ": %s has less than %zu bytes", path, sizeof *h->clock);
+    if (p == MAP_FAILED) return err_sys(e, ERR_CONFIG, why, CLOCK_FILE ": %s", path);
+    h->clock = p;
+    h->backend.clock = p;
+    return 0;
 }
 
 /* All of it: on Lambda a function's variables are the process's. */
@@ -181,6 +205,7 @@ static int open_script(struct lambda_host *h, struct err *e) {
         .backend = &h->backend.base,
         .fetch = &h->fetch.client,
         .pool = h->pool,
+        .clock = h->clock,
         .log = &h->log,
         .metrics = &h->metrics,
         .limits = {.state_bytes = h->function.memory_bytes, .load_ms = LOAD_MS}, /* of the 10 s that Lambda gives */
@@ -212,6 +237,7 @@ static int open_route(struct lambda_host *h, struct err *e) {
         .metrics = &h->metrics,
         .all_metrics = h->all_metrics,
         .n_metrics = 1,
+        .clock = h->clock,
         .quiet = true,
         .fail_http = is_true("PERIGEE_LAMBDA_FAIL_HTTP"),
     };
@@ -230,7 +256,7 @@ static void open_backend(struct lambda_host *h) {
 
 static int open_host(struct lambda_host *h, struct err *e) {
     h->error_type = "Runtime.InitError";
-    if (loop_open(&h->loop, e) || pool_open(1, 0, &h->pool, e)) return -1;
+    if (open_clock(h, e) || loop_open(&h->loop, e) || pool_open(1, 0, &h->pool, e)) return -1;
     set_certificates(h);
     open_backend(h);
     host_fetch_init(&h->fetch, h->loop);
@@ -288,6 +314,7 @@ static void close_host(struct lambda_host *h) {
     if (h->pool) pool_close(h->pool);
     if (h->loop) loop_close(h->loop);
     app_free(h->manifest.app);
+    if (h->clock) munmap(h->clock, sizeof *h->clock);
     buf_free(&h->traceback);
     arena_free(&h->arena);
 }

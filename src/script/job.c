@@ -105,6 +105,7 @@ static void give_back(struct job *j) {
     move(j, JOB_IDLE);
     list_del(&j->node);
     s->n_jobs--;
+    metric_add(s->c.metrics, METRIC_JOBS_ENDED, 1);
     cancel_waits(j);
     if (s->observer) s->observer->ended(s->observer->ud, (uint64_t)j->serial);
     loop_timer_stop(s->c.loop, &j->deadline);
@@ -460,6 +461,7 @@ static void prepare(struct job *j, const struct script_job *in, struct unit *u) 
 static int refuse(struct script *s, script_reply_fn *reply, void *ud, const struct err *e) {
     struct script_reply r = {.err = *e, .version = script_version(s)};
     metric_add(s->c.metrics, METRIC_JOB_ERRORS, 1);
+    metric_add(s->c.metrics, METRIC_JOBS_ENDED, 1);
     reply(ud, &r);
     return 1;
 }
