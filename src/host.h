@@ -17,6 +17,8 @@
  *   host_event.c     sample events
  *   host_connect.c   the Lua module perigee.connection: AWS calls of commands
  *   host_runtime_api.c `perigee runtime-api`: a local Lambda around any bootstrap
+ *   host_record.c    which jobs are recorded, and as what
+ *   host_replay.c    what perigee.host offers to `perigee log` and `perigee replay`
  *   host_probe.c     what perigee.host offers of the probe: faults, calls, costs, crashes, snapshots
  *   host_documents.c event documents, answers and variables, for tests that run the application elsewhere
  *   host_lua.c       the Lua module perigee.host over the embedded use */
@@ -114,6 +116,7 @@ struct worker {
     struct probe *probe; /* around conn's backend; NULL: nobody looks */
     struct calls *calls; /* what perigee.host keeps of them; NULL: nothing */
     bool died;           /* by a fault of the probe: what is going on ends, worker_crash is next */
+    struct worker_record *record; /* NULL: nobody keeps what jobs do */
     struct host_fetch fetch;
     struct script *script;
     struct route *route;
@@ -194,6 +197,8 @@ struct perigee {
     struct loop_task stop;
     struct loop_timer tick;
     struct simulation simulation;
+    struct record_file *recordings; /* of all workers; NULL: nothing is recorded */
+    const struct str *record_secrets;
     struct loop_signal *sigterm, *sigint;
     int stop_fd[2]; /* self-pipe: perigee_stop is async-signal-safe */
     struct loop_fd *stop_watch;
@@ -284,6 +289,18 @@ int host_try_data(const char *dir, struct err *e);
 /* The probe of an embedded host's worker, around its cloud; it outlives crashes. */
 int host_probe_open(struct worker *w, struct err *e);
 void host_probe_close(struct worker *w);
+
+/* Recordings of all workers, when they are asked for; before the workers are opened and after they are closed. */
+int host_recordings_open(struct perigee *p, struct err *e);
+void host_recordings_close(struct perigee *p);
+/* Of one worker, whose probe and script are open; in_memory: for host_record_next, with its fields as they are. */
+int host_record_open(struct worker *w, bool in_memory, struct err *e);
+void host_record_close(struct worker *w);
+void host_record_revived(struct worker *w); /* its script is another */
+bool host_record_in_memory(const struct worker *w);
+bool host_record_next(struct worker *w, struct buf *ret); /* the oldest that is kept; its text is the caller's then */
+/* One event through one function: 0 and the answer document; 1: it failed, *ret is the error document; -1: not run. */
+int host_invoke(struct perigee *p, const struct function *f, struct str event, struct buf *ret, struct err *e);
 
 int host_lua_open(struct lua_State *L);     /* luaopen of perigee.host */
 int host_connect_open(struct lua_State *L); /* luaopen of perigee.connection */

@@ -146,7 +146,7 @@ struct str host_function_arn(struct arena *a, const struct aws_identity *own, co
                         STR_ARG(own->account), STR_ARG(f->name));
 }
 
-static int run(struct perigee *p, const struct function *f, struct str event, struct buf *ret, struct err *e) {
+int host_invoke(struct perigee *p, const struct function *f, struct str event, struct buf *ret, struct err *e) {
     struct worker *w = &p->workers[0];
     const struct aws_identity *own = &cloud_backend(&w->conn)->id;
     struct arena a = {0};
@@ -190,7 +190,7 @@ int perigee_invoke(const struct perigee_config *c, const char *function, struct 
     if (!own.max_instructions) own.max_instructions = INT64_MAX; /* counting is what ends a runaway handler here */
     if (perigee_open(&own, &p, e)) return -1;
     const struct function *f = host_find_function(p->app, function, e);
-    int rc = f ? run(p, f, event, ret, e) : -1;
+    int rc = f ? host_invoke(p, f, event, ret, e) : -1;
     if (rc >= 0 && c->drain && perigee_drain(p, DRAIN_MS, e)) rc = -1;
     perigee_close(p);
     return rc;

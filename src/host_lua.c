@@ -464,15 +464,21 @@ static const luaL_Reg methods[] = {
     {NULL, NULL},
 };
 
-static const luaL_Reg functions[] = {
-    {"open", host_open},    {"inspect", inspect},   {"check", check_all}, {"manifest", manifest},
-    {"try_port", try_port}, {"try_data", try_data}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"open", host_open},
+                                     {"inspect", inspect},
+                                     {"check", check_all},
+                                     {"manifest", manifest},
+                                     {"try_port", try_port},
+                                     {"try_data", try_data},
+                                     {"segments", host_lua_segments},
+                                     {NULL, NULL}};
 
 int host_lua_open(lua_State *L) {
     luaL_newmetatable(L, HANDLE);
     luaL_setfuncs(L, methods, 0);
     luaL_setfuncs(L, host_simulate_methods, 0);
     host_probe_methods(L);
+    host_replay_methods(L);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
     luaL_newlib(L, functions);

@@ -21,6 +21,10 @@ int host_lua_event(struct lua_State *L);
 int host_lua_answer(struct lua_State *L);
 int host_lua_environment(struct lua_State *L);
 
+/* host_replay.c */
+void host_replay_methods(struct lua_State *L); /* adds them to the table on top */
+int host_lua_segments(struct lua_State *L);
+
 /* host_probe.c: adds its methods to the table on top. */
 void host_probe_methods(struct lua_State *L);
 

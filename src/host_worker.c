@@ -190,9 +190,11 @@ int worker_open(struct worker *w, struct err *e) {
     if (loop_open(&w->loop, e)) goto failed;
     if (w->host->simulation.on) loop_simulate(w->loop, w->host->clock);
     if (cloud_attach(&w->host->cloud, w->loop, &w->conn, e)) goto failed;
-    if (w->host->embedded && host_probe_open(w, e)) goto failed;
+    if ((w->host->embedded || w->host->recordings) && host_probe_open(w, e)) goto failed;
     host_fetch_init(&w->fetch, w->loop);
-    if (open_script(w, e) || open_route(w, e) || open_sources_of_work(w, e)) goto failed;
+    if (open_script(w, e) || open_route(w, e)) goto failed;
+    if (w->host->recordings && host_record_open(w, false, e)) goto failed;
+    if (open_sources_of_work(w, e)) goto failed;
     return 0;
 failed:
     worker_close(w);
@@ -217,9 +219,10 @@ void worker_close(struct worker *w) {
     if (w->http) server_close(w->http);
     if (w->cloud) server_close(w->cloud);
     if (w->script) script_close(w->script);
+    w->script = NULL;
+    host_record_close(w);
     if (w->route) route_close(w->route);
     w->http = w->cloud = NULL;
-    w->script = NULL;
     w->route = NULL;
     host_fetch_close(&w->fetch);
     if (cloud_is_attached(&w->conn)) cloud_detach(&w->conn);
@@ -249,6 +252,7 @@ int worker_revive(struct worker *w, struct err *e) {
     host_fetch_init(&w->fetch, w->loop);
     int rc = open_script(w, e);
     if (w->script && open_route(w, rc ? &ignored : e)) rc = -1;
+    if (w->script) host_record_revived(w);
     return rc;
 }
 

@@ -29,6 +29,11 @@
 #define OPERATOR_OPTIONS                                                                                               \
     TEMPLATE_OPTIONS, OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),  \
         AWS_OPTIONS, DEPLOYMENT_OPTIONS, KEY_OPTIONS, LUA_FLAG(0, "json", "print JSON")
+#define RECORD_OPTIONS                                                                                                 \
+    OPT("record", CONF_BOOL, record, 0, 0, NULL, "keep requests, messages and events for perigee log and replay"),     \
+        OPT("record-max-bytes", CONF_INT, record_max_bytes, 1 << 20, INT64_MAX, "N",                                   \
+            "of all that is kept; the oldest go first"),                                                               \
+        OPT("redact", CONF_LIST, redact, 0, 0, "NAME,NAME", "members of bodies that are not kept, as email")
 #define SCRATCH_OPTION                                                                                                 \
     OPT("scratch", CONF_STRING, scratch, 0, 0, "DIR", "where temporary files go ($TMPDIR, else /tmp)")
 

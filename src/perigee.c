@@ -31,6 +31,7 @@ struct perigee_config perigee_defaults(void) {
         .log_level = "info",
         .public_cloud_url = "",
         .stop_ms = 10000,
+        .record_max_bytes = 64 << 20,
     };
 }
 
@@ -234,6 +235,7 @@ static int open_parts(struct perigee *p, struct err *e) {
     if (open_template(p, e) || check_exposure(p, e) || open_sources(p, e)) return -1;
     if (!aws && (host_check_verify(&p->config, p->log, e) || open_cloud(p, e))) return -1;
     if (provision(p, e) || scratch_open(&p->scratch, p->config.scratch, e) || open_ports(p, e)) return -1;
+    if (host_recordings_open(p, e)) return -1;
     if (!p->embedded) return 0;
     if (worker_open(&p->workers[0], e)) return -1;
     p->workers[0].started = true;
@@ -374,6 +376,7 @@ static void close_fd(int *fd) {
 void perigee_close(struct perigee *p) {
     if (!p) return;
     if (p->embedded && p->workers[0].started) worker_close(&p->workers[0]);
+    host_recordings_close(p);
     cloud_close(&p->cloud);
     scratch_close(&p->scratch);
     if (p->pool) pool_close(p->pool);

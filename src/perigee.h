@@ -56,6 +56,11 @@ struct perigee_config {
     /* Embedded, on the embedded engine: simulated time from `simulated_ms` on (Unix ms; 0: real time), one thread for
      * all, and with a seed that is not 0 the same "random" numbers, ids and order of events each time. */
     int64_t simulated_ms, seed;
+    /* Requests, messages and events are kept, with what they did, in <data>/recordings (docs/replay.md): with `record`,
+     * and by a server in development unless no_record. */
+    bool record, no_record;
+    int64_t record_max_bytes; /* of all; the oldest go first */
+    struct conf_list redact;  /* members that are not kept, beside those of the template: "email,customer.name" */
     /* not flags */
     struct clock *clock;                 /* NULL: one of the host's own */
     const struct log *log;               /* NULL: JSON lines on stderr at log_level */

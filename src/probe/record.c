@@ -14,7 +14,7 @@ struct recorder {
 };
 struct recording {
     struct list node;
-    uint64_t job, n;
+    uint64_t job, n, start_ns;
     char version[17];
     size_t bytes; /* of members and calls, as of the last call */
     struct buf members;
@@ -165,6 +165,7 @@ struct recording *recorder_begin(struct recorder *r, uint64_t job, const char *v
     struct recording *x = calloc(1, sizeof *x);
     if (!x) fatal("out of memory for a recording");
     x->job = job;
+    x->start_ns = now_mono_ns();
     strncpy(x->version, version, sizeof x->version - 1);
     x->members = BUF_MAX(r->c.document_max);
     list_init(&x->calls);
@@ -180,6 +181,10 @@ struct recording *recorder_find(struct recorder *r, uint64_t job) {
 
 struct buf *recording_members(struct recording *x) {
     return &x->members;
+}
+
+uint64_t recording_ns(const struct recording *x) {
+    return now_mono_ns() - x->start_ns;
 }
 
 static void recording_free(struct recording *x) {

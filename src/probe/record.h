@@ -42,6 +42,7 @@ struct recording *recorder_begin(struct recorder *r, uint64_t job, const char *v
 struct recording *recorder_find(struct recorder *r, uint64_t job); /* NULL: not begun here */
 /* Where the caller writes members of the document, each as `"name":value,`. */
 struct buf *recording_members(struct recording *x);
+uint64_t recording_ns(const struct recording *x); /* since its beginning */
 /* {<members>"calls":[...]} goes to the sink. A call that has no answer by now gets none. */
 void recorder_end(struct recorder *r, struct recording *x);
 uint64_t recorder_dropped(const struct recorder *r); /* too large */

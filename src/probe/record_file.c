@@ -298,6 +298,7 @@ static int read_key(struct record_file *f, struct err *e) {
     } else {
         crypto_random(f->key, sizeof f->key);
         rc = fs_write_durable(path, str_n(f->key, sizeof f->key), e);
+        if (!rc && chmod(path, 0600)) rc = err_sys(e, ERR_IO, errno, "cannot change the rights of %s", path);
     }
     f->c.rules.key = str_n(f->key, sizeof f->key);
     buf_free(&text);

@@ -60,7 +60,7 @@ void answer_unrouted(const struct app_cors *cors, const struct http_request *req
         wrong_method(req, m->allow, res);
 }
 
-static int failure_status(enum err_code code) {
+int route_failure_status(enum err_code code) {
     if (code == ERR_TIMEOUT) return 504;
     return code == ERR_UNAVAILABLE || code == ERR_CANCELLED ? 503 : 500;
 }
@@ -87,7 +87,7 @@ static const char *public_message(int status) {
 
 void answer_failure(struct http_response *res, const struct http_request *req, const struct script_reply *why,
                     bool show) {
-    int status = failure_status(why->err.code);
+    int status = route_failure_status(why->err.code);
     http_response_init(res, status);
     const char *message = show ? why->err.msg : public_message(status);
     write_error(res, req, code_of(why->err.code), str_c(message), show ? why->traceback : STR_NONE);

@@ -39,6 +39,9 @@ struct route_ticket;
 struct route_ticket *route_http(struct route *r, struct http_request *req, http_reply_fn *reply, void *ud);
 void route_cancel(struct route_ticket *t); /* the client is gone: reply will not be called */
 
+/* What an HTTP client gets for a job that ended so. */
+int route_failure_status(enum err_code code);
+
 /* Runs one queue message. done(ud, NULL) when handled, else why not; possibly before this returns. */
 void route_message(struct route *r, const struct function *f, const struct script_message *m,
                    void (*done)(void *ud, const struct err *e), void *ud);
