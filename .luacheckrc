@@ -12,4 +12,5 @@ for _, name in ipairs { "operator", "dlq", "idempotency_command" } do -- of comm
   files["lua/perigee/" .. name .. ".lua"] = { globals = { "io" } }
 end
 files["tests"] = { std = "+busted", max_line_length = false }
+files["lua/perigee/testing*.lua"] = { globals = { "io", "pending" } } -- and these in `perigee test`
 files["lua/perigee/types.lua"] = { ignore = { "" } }

@@ -1,65 +1,177 @@
---- Tests of handlers, in `perigee test` only: the whole application on an engine in memory, with a clock that the test moves.
+--- Tests of handlers, in `perigee test` only: the whole application on an engine in memory, in simulated time. docs/testing.md is
+--- the manual.
 ---
 ---   local testing = require "perigee.testing"
----   local app <close> = testing.app { parameters = { PaymentsSecret = "s3cret" } }
+---   local app <close> = testing.app()
 ---   local answer = app:post("/orders", { user_id = "u-1", item = "a book", quantity = 1, total_price = 1999 })
 ---   assert.equal(200, answer.status)
----   app:drain()                                        -- queues run until they are empty
----   app:pay(answer.json.order_id, "paid")              -- signed, when there is a secret
----   assert.equal(1, #app:table "Orders")
-local aws = require "perigee.aws"
+---   app:drain()                                             -- queues and schedules run until nothing is left to do
+---   assert.mail(app, { to = "ada@example.org", contains = "19.99" })
+local calls = require "perigee.testing_calls"
 local crypto = require "perigee.crypto"
+local drain = require "perigee.testing_drain"
 local json = require "perigee.json"
-local webhook = require "perigee.webhook"
+local time = require "perigee.testing_time"
+local views = require "perigee.testing_views"
 
 local testing = {}
 
----@class perigee.TestAnswer
----@field status integer
----@field headers table<string, string> names in lower case
----@field body string
----@field json any the decoded body, when it is JSON
+testing.CLOCK = 1767225600000 -- 2026-01-01T00:00:00Z
+
+-- ==== targets ===============================================================================================================
+
+-- A target opens what has the methods of perigee.host; what it cannot do its object has no method for. `can`: see ABILITIES.
+---@class perigee.testing.Target
+---@field name string
+---@field can table<string, boolean>|true
+---@field open fun(options: perigee.TestOptions): table?, perigee.Error?
+
+local ABILITIES = {
+  clock = "a clock that tests move", faults = "faults", crash = "processes that tests kill", calls = "a look at AWS calls",
+  costs = "prices of AWS calls", snapshots = "snapshots", mailbox = "a look at the mail", engine = "failures inside the engine",
+  templates = "templates and parameters of the test's own", restart = "restarts", schedules = "schedules that tests run",
+  administrator = "AWS calls of an administrator",
+}
+
+local process = { name = "process", can = true }
+
+function process.open(options)
+  return require("perigee.host").open {
+    template = options.template,
+    parameters = options.parameters,
+    memory = options.data == nil,
+    data = options.data,
+    clock = options.clock,
+    seed = options.seed,
+    development = options.development,
+    log_level = options.log_level,
+    lua_dir = options.lua_dir,
+  }
+end
+
+---What the specs run against: "process", or as PERIGEE_TARGET says ("http", "bootstrap", "aws").
+---@return string
+function testing.target()
+  local given = os.getenv "PERIGEE_TARGET" or ""
+  if given == "" then return "process" end
+  return given:match "^(https?)://" and "http" or given
+end
+
+---@return perigee.testing.Target
+local function target()
+  local name = testing.target()
+  if name == "process" then return process end
+  local found, module = pcall(require, "perigee.target_" .. name)
+  if not found then error(("PERIGEE_TARGET: there is no target %s: %s"):format(name, tostring(module)), 0) end
+  return module
+end
+
+---@alias perigee.testing.Ability "clock"|"faults"|"crash"|"calls"|"costs"|"snapshots"|"mailbox"|"engine"|"templates"|"restart"
+---| "schedules"|"administrator"
+
+---The present test (or, called in describe, what is there) needs these of its target; elsewhere it is pending.
+---@param ... perigee.testing.Ability
+---@return boolean given false in describe, where it ends nothing
+function testing.needs(...)
+  local can = target().can
+  for _, ability in ipairs { ... } do
+    local what = ABILITIES[ability] or error(("testing.needs: no target has '%s'"):format(tostring(ability)), 2)
+    if can ~= true and not can[ability] then
+      pending(("needs %s, which the target %s has not"):format(what, testing.target()))
+      return false
+    end
+  end
+  return true
+end
+
+-- ==== the application =======================================================================================================
+
+---@class perigee.TestOptions
+---@field template string? config/template.yaml
+---@field parameters table<string, string|integer>? of the template
+---@field clock string|integer|false|nil its begin: "2026-01-01T00:00:00Z" (the default) or Unix ms; false: real time, threads
+---@field seed integer? of ids and random numbers: the same seed, the same run; 1
+---@field shuffle integer|true|nil mixes the order of what may happen in any order, by this seed (true: that of the app)
+---@field data string? a directory that outlives the app (app:restart); in memory without it
+---@field development boolean? error answers show tracebacks
+---@field log_level string? "off"
+---@field lua_dir string? modules that override the built-in ones
+---@field states { table: string, attribute: string? }? where assert.state looks an id up; the tables that have it
 
 ---@class perigee.TestApp
----@field host table the perigee.host behind it
----@field options table
+---@field clock perigee.testing.Clock
+---@field dynamodb perigee.testing.DynamoDB
+---@field s3 perigee.testing.S3
+---@field queues perigee.testing.Queues
+---@field mailbox perigee.testing.Mailbox
+---@field host table? the perigee.host behind it, or what another target has in its place
+---@field options perigee.TestOptions
+---@field package names perigee.testing.Names
+---@field package snapshots integer
 local App = {}
 App.__index = App
 App.__close = function(app) app:close() end
 App.__gc = App.__close
 
-testing.CLOCK = 1767225600000 -- 2026-01-01T00:00:00Z
+local OPTIONS = { template = "string", parameters = "table", seed = "number", data = "string", development = "boolean",
+  log_level = "string", lua_dir = "string", states = "table" }
 
----@class perigee.TestOptions
----@field template string? config/template.yaml
----@field parameters table<string, string|integer>? of the template
----@field clock integer|false|nil Unix ms at which time stands still until app:advance; false: the real clock
----@field data string? a directory that outlives the app (app:restart); in memory without it
----@field development boolean? error answers show tracebacks
----@field log_level string? "off"
-
-local function open(options)
-  local host = require "perigee.host"
-  local clock = options.clock
-  if clock == nil then clock = testing.CLOCK end
-  return assert(host.open {
-    template = options.template or "config/template.yaml",
-    parameters = options.parameters,
-    memory = options.data == nil,
-    data = options.data,
-    clock = clock or nil,
-    development = options.development,
-    log_level = options.log_level,
-    lua_dir = options.lua_dir,
-  })
+local function checked(given)
+  local options = { template = "config/template.yaml", seed = 1, clock = testing.CLOCK }
+  for name, value in pairs(given or {}) do
+    if OPTIONS[name] and type(value) ~= OPTIONS[name] then
+      error(("testing.app: %s must be a %s, not a %s"):format(name, OPTIONS[name], type(value)), 3)
+    elseif not OPTIONS[name] and name ~= "clock" and name ~= "shuffle" then
+      error(("testing.app knows no option '%s'"):format(tostring(name)), 3)
+    end
+    options[name] = value
+  end
+  if options.clock then options.clock = time.moment(options.clock) end
+  if options.shuffle == true then options.shuffle = options.seed end
+  return options
 end
 
----Opens the application.
+function App:open()
+  self.host = assert(target().open(self.options))
+  if self:able "keep_calls" then self.host:keep_calls(true) end
+  if self:able "price" then self.host:price(true) end
+  if self.options.shuffle then self:shuffle(self.options.shuffle) end
+end
+
+local newest = setmetatable({}, { __mode = "v" })
+
+---Opens the application: fresh, unless `data` says otherwise.
 ---@param options perigee.TestOptions?
 ---@return perigee.TestApp
 function testing.app(options)
-  options = options or {}
-  return setmetatable({ host = open(options), options = options }, App)
+  local app = setmetatable({ options = checked(options), snapshots = 0 }, App)
+  app:open()
+  app.clock = time.clock(app)
+  views.attach(app)
+  newest.app = app
+  return app
+end
+
+---The app that was opened last and is still open: what matchers look at when none is named.
+---@return perigee.TestApp?
+function testing.current()
+  local app = newest.app
+  return app and app.host and app
+end
+
+---Whether the target has this method of perigee.host.
+---@param method string
+---@return boolean
+function App:able(method) return self.host ~= nil and self.host[method] ~= nil end
+
+---A method of perigee.host. Raises when the target has none of that name.
+---@param method string
+---@return any ...
+function App:ask(method, ...)
+  if not self.host then error("this app is closed", 0) end
+  local fn = self.host[method]
+  if not fn then error(("the target %s cannot do '%s'"):format(testing.target(), method), 0) end
+  return fn(self.host, ...)
 end
 
 function App:close()
@@ -67,117 +179,268 @@ function App:close()
   self.host = nil
 end
 
----Closes and opens again, at the same time of the clock. Needs options.data: memory forgets.
+---Stops gracefully and starts again, at the same time of the clock. Needs options.data: memory forgets.
 function App:restart()
-  local now = self.host:now()
+  if not self.options.data then error("app:restart needs testing.app { data = directory }: memory forgets", 2) end
+  local now = self.options.clock and self.clock:now()
   self:close()
-  local options = {}
-  for k, v in pairs(self.options) do options[k] = v end
-  if options.clock ~= false then options.clock = now end
-  self.host = open(options)
+  self.options.clock = now
+  self:open()
 end
 
--- ==== requests ========================================================================================================
+---As kill -9 of the process and a new start: what ran is gone, nothing is given back; the store stays, the clock goes on. Also
+---what follows a fault that killed ("before", "after").
+function App:crash()
+  local ok, err = self:ask "crash"
+  if not ok then error(tostring(err), 2) end
+end
 
-local function finish(answer, err)
+---Takes changed handlers in use. Raises when they do not load; the version in use stays.
+---@return string version
+function App:reload()
+  local version, err = self:ask "reload"
+  return version or error(tostring(err), 2)
+end
+
+-- ==== requests ==============================================================================================================
+
+---@class perigee.TestAnswer
+---@field status integer
+---@field headers table<string, string> names in lower case
+---@field body string
+---@field json any the decoded body, when it is JSON
+---@field calls perigee.testing.Call[] what the request called, until now: also what ran after the answer
+---@field cost perigee.testing.Cost of these calls
+---@field package app perigee.TestApp
+---@field package from integer
+local Answer = {}
+
+local LAZY = {}
+function LAZY.json(answer)
+  if (answer.headers["content-type"] or ""):find "^application/[%w.+-]*json" then return (json.decode(answer.body)) end
+end
+function LAZY.calls(answer)
+  return calls.select(answer.app:ask("calls", answer.from), { request_id = answer.headers["x-request-id"] })
+end
+function LAZY.cost(answer) return calls.cost(answer.calls, answer.app:memory()) end
+
+function Answer.__index(answer, name) return LAZY[name] and LAZY[name](answer) end
+
+local function died(err) return type(err) == "table" and err.code == "ProcessDied" end
+
+-- nil, err when a fault killed the process; whatever else went wrong is raised.
+function App:finish(answer, err, from)
+  self.clock:hold()
+  if not answer and died(err) then return nil, err end
   if not answer then error(err, 0) end
-  if (answer.headers["content-type"] or ""):find("^application/json") then answer.json = json.decode(answer.body) end
-  return answer
+  answer.app, answer.from = self, from
+  return setmetatable(answer, Answer)
 end
 
----One request, as over HTTP. A table as body is sent as JSON.
+---@class perigee.TestRequest
+---@field body table|string|nil a table is sent as JSON
+---@field headers table<string, string>?
+---@field query table<string, string|integer>?
+---@field remote_ip string? 127.0.0.1
+
+local REQUEST = { body = true, headers = true, query = true, remote_ip = true }
+
+local function target_of(path, query)
+  local names, parts = {}, {}
+  for name in pairs(query or {}) do names[#names + 1] = name end
+  table.sort(names)
+  local function escaped(s) return (tostring(s):gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end)) end
+  for i, name in ipairs(names) do parts[i] = escaped(name) .. "=" .. escaped(query[name]) end
+  if #parts == 0 then return path end
+  return path .. (path:find("?", 1, true) and "&" or "?") .. table.concat(parts, "&")
+end
+
+---One request, as over HTTP.
 ---@param method string
----@param target string path and query
----@param body table|string|nil
----@param headers table<string, string>?
----@param remote_ip string? 127.0.0.1
----@return perigee.TestAnswer
-function App:request(method, target, body, headers, remote_ip)
-  local sent, typed = {}, false
-  for name, value in pairs(headers or {}) do
-    sent[name] = value
+---@param path string and query
+---@param options perigee.TestRequest?
+---@return perigee.TestAnswer? answer nil when a fault killed the process
+---@return perigee.Error? err
+function App:request(method, path, options)
+  options = options or {}
+  for name in pairs(options) do
+    if not REQUEST[name] then error(("app:request knows no option '%s'"):format(tostring(name)), 2) end
+  end
+  local body, headers, typed = options.body, {}, false
+  for name, value in pairs(options.headers or {}) do
+    headers[name] = value
     typed = typed or name:lower() == "content-type"
   end
   if type(body) == "table" then body = json.encode(body) end
-  if body and not typed then sent["Content-Type"] = "application/json" end
-  sent.Host = sent.Host or "127.0.0.1:8080"
-  return finish(self.host:request { method = method, target = target, headers = sent, body = body, remote_ip = remote_ip })
+  if body and not typed then headers["Content-Type"] = "application/json" end
+  headers.Host = headers.Host or "127.0.0.1:8080"
+  local from = self:able "count" and self.host:count() + 1 or 1
+  local answer, err = self:ask("request",
+    { method = method, target = target_of(path, options.query), headers = headers, body = body, remote_ip = options.remote_ip })
+  return self:finish(answer, err, from)
 end
 
----@param target string
+---@param path string
 ---@param headers table<string, string>?
 ---@return perigee.TestAnswer
-function App:get(target, headers) return self:request("GET", target, nil, headers) end
+function App:get(path, headers) return self:request("GET", path, { headers = headers }) end
 
----@param target string
----@param body table|string
+---@param path string
+---@param body table|string|nil
 ---@param headers table<string, string>?
 ---@return perigee.TestAnswer
-function App:post(target, body, headers) return self:request("POST", target, body, headers) end
+function App:post(path, body, headers) return self:request("POST", path, { body = body, headers = headers }) end
 
----Follows a presigned link on the cloud port.
+---@param path string
+---@param body table|string|nil
+---@param headers table<string, string>?
+---@return perigee.TestAnswer
+function App:put(path, body, headers) return self:request("PUT", path, { body = body, headers = headers }) end
+
+---@param path string
+---@param headers table<string, string>?
+---@return perigee.TestAnswer
+function App:delete(path, headers) return self:request("DELETE", path, { headers = headers }) end
+
+---Follows a presigned link, as its receiver would.
 ---@param url string
 ---@param method string? GET
 ---@return perigee.TestAnswer
 function App:download(url, method)
-  local host, target = url:match("^https?://([^/]+)(/.*)$")
+  local host, path = url:match("^https?://([^/]+)(/.*)$")
   if not host then error("not a link: " .. tostring(url), 2) end
-  return finish(self.host:cloud { method = method or "GET", target = target, headers = { Host = host } })
+  local answer, err = self:ask("cloud", { method = method or "GET", target = path, url = url, headers = { Host = host } })
+  return self:finish(answer, err, 1)
 end
 
----POST /payments, signed with the app's PaymentsSecret.
----@param order_id string
----@param status string
----@param more table? further members of the body
----@return perigee.TestAnswer
-function App:pay(order_id, status, more)
-  local body = { order_id = order_id, status = status }
-  for k, v in pairs(more or {}) do body[k] = v end
-  local text = json.encode(body)
-  return self:post("/payments", text, self:signature(text))
+-- ==== time and work =========================================================================================================
+
+---@return integer unix_ms
+function App:now() return self.clock:now() end
+
+---As app.clock:advance.
+---@param length string|integer
+function App:advance(length) self.clock:advance(length) end
+
+---Puts a message into a queue.
+---@param queue string
+---@param body table|string
+---@param attributes table<string, string|number|table>?
+---@param options { delay: integer?, group: string?, deduplication: string? }?
+---@return string id
+function App:send(queue, body, attributes, options) return self.queues:send(queue, body, attributes, options) end
+
+---Runs the queues until they are empty, then each schedule once; again, while the schedules changed something. Time passes
+---where a message waits for it. Raises, and says what is left, when this does not end; nil and the error when a fault killed the
+---process.
+---@param options perigee.testing.DrainOptions|string|integer|nil or `max` alone
+---@return true? ok
+---@return perigee.Error? err
+function App:drain(options)
+  local ok, err = drain.run(self, options)
+  self.clock:hold()
+  return ok, err
 end
 
----The signature header of a payment's body; none when the app has no PaymentsSecret.
----@param body string
----@param secret string?
----@return table<string, string>
-function App:signature(body, secret)
-  secret = secret or (self.options.parameters or {}).PaymentsSecret
-  if not secret then return {} end
-  return { ["Perigee-Signature"] = webhook.sign(secret, body, self:now()) }
+---Runs the queues for at most so long, whatever then remains.
+---@param length string|integer "1s"
+function App:run_queues(length)
+  self:ask("drain", time.duration(length))
+  self.clock:hold()
 end
-
--- ==== time and work ===================================================================================================
-
----@return integer Unix ms
-function App:now() return self.host:now() end
-
----@param ms integer
-function App:advance(ms) self.host:advance(ms) end
-
----Runs the queues until they are empty and no job runs. Raises when that takes longer.
----@param max_ms integer? 10000
-function App:drain(max_ms)
-  local ok, err = self.host:drain(max_ms or 10000)
-  if not ok then error("the queues do not become empty: " .. tostring(err), 2) end
-end
-
----Runs the queues for so long, whatever remains.
----@param ms integer
-function App:run_queues(ms) self.host:drain(ms) end
 
 ---Runs a scheduled function now.
 ---@param name string
 ---@return true? ok
 ---@return perigee.Error? err
-function App:schedule(name) return self.host:run_schedule(name) end
+function App:schedule(name)
+  local ok, err = self:ask("run_schedule", name)
+  self.clock:hold()
+  return ok, err
+end
+
+---Mixes the order of calls, messages and schedules by this seed; 0: the order in which they come.
+---@param seed integer
+function App:shuffle(seed)
+  self.options.shuffle = seed ~= 0 and seed or nil
+  self:ask("shuffle", seed)
+end
+
+-- ==== snapshots =============================================================================================================
+
+---@class perigee.testing.Snapshot
+---@field private app perigee.TestApp
+---@field name string
+local Snapshot = {}
+Snapshot.__index = Snapshot
+Snapshot.__close = function(snapshot) snapshot:drop() end
+
+---Forgets it.
+function Snapshot:drop()
+  if not self.gone and self.app.host then self.app:ask("drop_snapshot", self.name) end
+  self.gone = true
+end
+
+---What there is now: tables, queues, objects, mail and the time. It can be restored as often as wanted.
+---@return perigee.testing.Snapshot
+function App:snapshot()
+  self.snapshots = self.snapshots + 1
+  local name = "testing-" .. self.snapshots
+  local ok, err = self:ask("snapshot", name)
+  if not ok then error(tostring(err), 2) end
+  return setmetatable({ app = self, name = name }, Snapshot)
+end
+
+---Back to a snapshot: the process starts anew, what its Lua variables held is gone.
+---@param snapshot perigee.testing.Snapshot
+---@param keep boolean? the process goes on instead, with its variables
+function App:restore(snapshot, keep)
+  if getmetatable(snapshot) ~= Snapshot or snapshot.gone then error("app:restore takes what app:snapshot gave", 2) end
+  local ok, err = self:ask("restore", snapshot.name, keep)
+  if not ok then error(tostring(err), 2) end
+end
+
+-- ==== calls, faults, costs ==================================================================================================
+
+---The AWS calls of handlers, queues and schedules so far.
+---@param filter perigee.testing.Filter?
+---@return perigee.testing.Call[]
+function App:calls(filter) return calls.select(self:ask("calls", 1), filter) end
+
+---Watches calls from now on.
+---@param filter perigee.testing.Filter?
+---@return perigee.testing.Spy
+function App:spy(filter) return calls.spy(self, filter) end
+
+---Makes an AWS call fail: the next one that matches, unless options say otherwise. `at`: "refused", it does not happen; "lost",
+---it happens, and its caller gets an error; "hangs" and "stalls", the same without any answer; "before" and "after", the process
+---dies; "commit", the engine fails; "twice", what is received is at once visible to others too.
+---@param match string "sqs:SendMessage", "dynamodb:*"
+---@param options perigee.testing.FaultOptions?
+---@return perigee.testing.Fault
+function App:fail(match, options) return calls.fail(self, match, options) end
+
+---No fault strikes any more.
+function App:forgive() self:ask "forgive" end
 
 ---Makes the n-th "step", "commit" or "file" of the store fail from now on; 0: none.
 ---@param name "step"|"commit"|"file"
 ---@param n integer
-function App:fault(name, n) self.host:fault(name, n) end
+function App:fault(name, n) self:ask("fault", name, n) end
 
--- ==== what there is ===================================================================================================
+---Memory of each function, in MB.
+---@return table<string, integer>
+function App:memory()
+  local memory = {}
+  for _, f in ipairs(self:able "functions" and self.host:functions() or {}) do memory[f.name] = f.memory_mb end
+  return memory
+end
+
+---What all calls so far cost.
+---@return perigee.testing.Cost
+function App:cost() return calls.cost(self:calls(), self:memory()) end
+
+-- ==== the cloud =============================================================================================================
 
 ---One AWS call in raw shapes, as an administrator. Raises on failure.
 ---@param service string
@@ -186,119 +449,20 @@ function App:fault(name, n) self.host:fault(name, n) end
 ---@param body string?
 ---@return table
 function App:aws(service, action, params, body)
-  local out, err = self.host:aws(service, action, params, body)
+  local out, err = self:ask("aws", service, action, params, body)
   if not out then error(err, 2) end
   return out
 end
 
-local function plain(attributes)
-  local out = {}
-  for name, value in pairs(attributes) do out[name] = aws.unmarshal(value) end
-  return out
-end
-
----Every item of a table, as Lua values.
----@param name string
----@return table[]
-function App:table(name)
-  local items, from = {}, nil
-  repeat
-    local page = self:aws("dynamodb", "Scan", { TableName = name, ConsistentRead = true, ExclusiveStartKey = from })
-    for _, item in ipairs(page.Items) do items[#items + 1] = plain(item) end
-    from = page.LastEvaluatedKey
-  until not from
-  return items
-end
-
-local function marshal(item)
-  local out = {}
-  for name, value in pairs(item) do out[name] = aws.marshal(value) end
-  return out
-end
-
----One item by its key, or nil.
----@param name string
----@param key table
----@return table?
-function App:item(name, key)
-  local found = self:aws("dynamodb", "GetItem", { TableName = name, Key = marshal(key), ConsistentRead = true })
-  return found.Item and plain(found.Item)
-end
-
----@param name string
----@param item table
-function App:put(name, item) self:aws("dynamodb", "PutItem", { TableName = name, Item = marshal(item) }) end
-
-local function queue_url(name) return "http://127.0.0.1/000000000000/" .. name end
-
----Messages in a queue: visible, in flight and delayed together.
----@param name string
----@return integer
-function App:queued(name)
-  local got = self:aws("sqs", "GetQueueAttributes", { QueueUrl = queue_url(name), AttributeNames = json.array { "All" } })
-  local sum = 0
-  for _, attribute in ipairs { "", "NotVisible", "Delayed" } do
-    sum = sum + math.tointeger(tonumber(got.Attributes["ApproximateNumberOfMessages" .. attribute] or 0))
-  end
-  return sum
-end
-
----@param name string
----@param body table|string
-function App:send(name, body)
-  if type(body) == "table" then body = json.encode(body) end
-  self:aws("sqs", "SendMessage", { QueueUrl = queue_url(name), MessageBody = body })
-end
-
----Takes the visible messages out of a queue (at most ten), decoded when they are JSON.
----@param name string
----@return any[]
-function App:receive(name)
-  local got = self:aws("sqs", "ReceiveMessage", { QueueUrl = queue_url(name), MaxNumberOfMessages = 10, WaitTimeSeconds = 0 })
-  local out = {}
-  for i, message in ipairs(got.Messages or {}) do
-    out[i] = json.decode(message.Body) or message.Body
-    self:aws("sqs", "DeleteMessage", { QueueUrl = queue_url(name), ReceiptHandle = message.ReceiptHandle })
-  end
-  return out
-end
-
----@param bucket string
----@return string[] keys
-function App:objects(bucket)
-  local keys = {}
-  for i, object in ipairs(self:aws("s3", "ListObjectsV2", { Bucket = bucket }).Contents or {}) do keys[i] = object.Key end
-  return keys
-end
-
----@param bucket string
----@param key string
----@return string? bytes
----@return table? head
-function App:object(bucket, key)
-  local got = self.host:aws("s3", "GetObject", { Bucket = bucket, Key = key })
-  if got then return got.Body, got end
-end
-
----@param bucket string
----@param key string
-function App:delete_object(bucket, key) self:aws("s3", "DeleteObject", { Bucket = bucket, Key = key }) end
-
----Every mail that was sent, oldest first.
----@return table[]
-function App:mailbox() return self.host:mailbox() or {} end
-
----A body like those of docs: an order of goods.
----@param more table? members to change or add
----@return table
-function testing.order(more)
-  local body = { user_id = "u-1", item = "a book", quantity = 2, total_price = 1999 }
-  for k, v in pairs(more or {}) do body[k] = v end
-  return body
-end
+---What is still to be done: of each queue that is not empty what it holds, dead letters too, and events in an outbox (of
+---perigee.outbox). A line each; none when all is done.
+---@return string[]
+function App:left() return drain.left(self) end
 
 ---A UUID as the application makes them.
 ---@return string
 function testing.uuid() return crypto.uuid() end
+
+if package.loaded.luassert or package.loaded.busted then require "perigee.testing_matchers".register() end
 
 return testing

@@ -5,23 +5,23 @@ local SENDER = { SenderAddress = "shop@example.org" }
 
 local function key(id) return "receipts/" .. id .. ".pdf" end
 
-local function order(id) return testing.order { order_id = id, email = "ada@example.org" } end
+local function order(id) return support.goods { order_id = id, email = "ada@example.org" } end
 
 -- One order, one state, one receipt that shows it, one mail per event, nothing left over.
 local function assert_once(app, id, status, version, mails)
-  local orders = app:table "Orders"
+  local orders = app.dynamodb:scan "Orders"
   assert.equal(1, #orders)
   assert.equal(status, orders[1].status)
   assert.equal(version, orders[1].version)
   assert.equal(version, #orders[1].history)
-  assert.same({ key(id) }, app:objects "receipts")
-  local _, head = app:object("receipts", key(id))
+  assert.same({ key(id) }, app.s3:keys "Receipts")
+  local _, head = app.s3:get("Receipts", key(id))
   assert.equal(tostring(version), head.Metadata["order-version"])
   assert.equal(version, orders[1].receipt.version)
-  assert.equal(mails, #app:mailbox())
-  assert.equal(0, #app:table "Outbox")
+  assert.equal(mails, app.mailbox:count())
+  assert.equal(0, app.dynamodb:count "Outbox")
   for _, queue in ipairs { "OrderEvents", "PaymentEvents", "OrderEventsDLQ", "PaymentEventsDLQ" } do
-    assert.equal(0, app:queued(queue), queue)
+    assert.equal(0, app.queues:count(queue), queue)
   end
 end
 
@@ -45,14 +45,13 @@ describe("guarantee 1: an acknowledged order is never lost", function()
     end)
     local app <close> = testing.app { template = template }
     assert.equal(200, app:post("/orders", order "o").status)
-    support.settle(app)
-    assert.equal(0, app:queued "OrderEvents", "the permission is enforced here as in the cloud")
-    assert.equal(1, #app:table "Outbox")
+    assert.equal(0, app.queues:count "OrderEvents", "the permission is enforced here as in the cloud")
+    assert.equal(1, app.dynamodb:count "Outbox")
     app:advance(5000)
     assert.is_true(app:schedule "Relay")
-    assert.equal(0, #app:table "Outbox")
+    assert.equal(0, app.dynamodb:count "Outbox")
     app:drain()
-    assert.same({ key "o" }, app:objects "receipts")
+    assert.same({ key "o" }, app.s3:keys "Receipts")
   end)
 
   it("and what cannot be written is not acknowledged, and leaves nothing", function()
@@ -63,8 +62,8 @@ describe("guarantee 1: an acknowledged order is never lost", function()
     local answer = app:post("/orders", order "o")
     assert.is_true(answer.status >= 500)
     assert.is_nil(answer.json.error.traceback)
-    assert.equal(0, #app:table "Orders")
-    assert.equal(0, #app:table "Outbox")
+    assert.equal(0, app.dynamodb:count "Orders")
+    assert.equal(0, app.dynamodb:count "Outbox")
   end)
 end)
 
@@ -74,7 +73,6 @@ describe("guarantee 2: effects happen once", function()
       local app <close> = testing.app { parameters = SENDER }
       app:fault("commit", n)
       local first = app:post("/orders", order "o")
-      support.settle(app)
       app:fault("commit", 0)
       local second = app:post("/orders", order "o")
       assert.equal(200, second.status, "commit " .. n)
@@ -88,7 +86,6 @@ describe("guarantee 2: effects happen once", function()
     for n = 1, 10 do
       local app <close> = testing.app { parameters = SENDER }
       app:post("/orders", order "o")
-      support.settle(app)
       app:fault("commit", n)
       support.outlast(app)
       app:fault("commit", 0)
@@ -102,8 +99,8 @@ describe("guarantee 2: effects happen once", function()
       app:post("/orders", order "o")
       app:drain()
       app:fault("commit", n)
-      local first = app:pay("o", "paid", { payment_id = "p" })
-      assert.equal(200, first.status == 200 and 200 or app:pay("o", "paid", { payment_id = "p" }).status)
+      local first = support.pay(app, "o", "paid", { payment_id = "p" })
+      assert.equal(200, first.status == 200 and 200 or support.pay(app, "o", "paid", { payment_id = "p" }).status)
       support.outlast(app)
       app:fault("commit", 0)
       assert_once(app, "o", "READY_FOR_SHIPPING", 3, 2)
@@ -114,7 +111,6 @@ describe("guarantee 2: effects happen once", function()
     for n = 1, 60, 3 do
       local app <close> = testing.app { parameters = SENDER }
       app:post("/orders", order "o")
-      support.settle(app)
       app:fault("step", n)
       support.outlast(app)
       app:fault("step", 0)
@@ -129,7 +125,7 @@ describe("guarantee 2: effects happen once", function()
       app:post("/orders", order "o")
       app:restart()
       for _, state in ipairs { "PENDING_PAYMENT", "PAID" } do
-        if state == "PAID" then assert.equal(200, app:pay("o", "paid", { payment_id = "p" }).status) end
+        if state == "PAID" then assert.equal(200, support.pay(app, "o", "paid", { payment_id = "p" }).status) end
         for round = 1, 3 do
           app:run_queues(ms + round)
           app:restart()
@@ -146,7 +142,6 @@ describe("guarantee 2: effects happen once", function()
   it("though the file of a receipt cannot be written at first", function()
     local app <close> = testing.app { parameters = SENDER }
     app:post("/orders", order "o")
-    support.settle(app)
     app:fault("file", 1)
     support.outlast(app)
     assert_once(app, "o", "PENDING_PAYMENT", 1, 1)
@@ -158,42 +153,42 @@ describe("the relay", function()
     local app <close> = testing.app()
     local row = { shard = "3", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = '{"hello":1}',
       committed_at = app:now() }
-    app:put("Outbox", row)
+    app.dynamodb:put("Outbox", row)
     assert.is_true(app:schedule "Relay")
-    assert.equal(0, app:queued "OrderEvents")
+    assert.equal(0, app.queues:count "OrderEvents")
     app:advance(3000)
     assert.is_true(app:schedule "Relay")
     assert.is_true(app:schedule "Relay")
-    assert.equal(1, app:queued "OrderEvents")
-    assert.same({ { hello = 1 } }, app:receive "OrderEvents")
+    assert.equal(1, app.queues:count "OrderEvents")
+    assert.same({ hello = 1 }, app.queues:receive("OrderEvents")[1].json)
   end)
 
   it("sends what was committed before the clock was set back", function()
     local app <close> = testing.app()
-    app:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = "{}", committed_at = app:now() + 3600000 })
+    app.dynamodb:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = "{}", committed_at = app:now() + 3600000 })
     assert.is_true(app:schedule "Relay")
-    assert.equal(1, app:queued "OrderEvents")
+    assert.equal(1, app.queues:count "OrderEvents")
   end)
 
   it("empties an outbox of many events in every shard, to both queues", function()
     local app <close> = testing.app()
     for i = 1, 230 do
-      app:put("Outbox", { shard = tostring(i % 8), event_id = testing.uuid(), body = "{}", committed_at = app:now(),
+      app.dynamodb:put("Outbox", { shard = tostring(i % 8), event_id = testing.uuid(), body = "{}", committed_at = app:now(),
         queue = i % 2 == 0 and "ORDER_EVENTS_QUEUE" or "PAYMENT_EVENTS_QUEUE" })
     end
     app:advance(3000)
     assert.is_true(app:schedule "Relay")
-    assert.equal(115, app:queued "OrderEvents")
-    assert.equal(115, app:queued "PaymentEvents")
-    assert.equal(0, #app:table "Outbox")
+    assert.equal(115, app.queues:count "OrderEvents")
+    assert.equal(115, app.queues:count "PaymentEvents")
+    assert.equal(0, app.dynamodb:count "Outbox")
   end)
 
   it("fails loudly when an event names a queue that the relay does not know, and keeps the event", function()
     local app <close> = testing.app()
-    app:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "NO_SUCH_QUEUE", body = "{}", committed_at = app:now() })
+    app.dynamodb:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "NO_SUCH_QUEUE", body = "{}", committed_at = app:now() })
     app:advance(3000)
     assert.is_nil((app:schedule "Relay"))
-    assert.equal(1, #app:table "Outbox")
+    assert.equal(1, app.dynamodb:count "Outbox")
   end)
 end)
 
@@ -203,24 +198,24 @@ describe("what is stored", function()
   it("is there after a restart: order, payment, receipt, answers under a key", function()
     local app <close> = testing.app { data = support.directory() }
     local first = app:post("/orders", order "o", { ["Idempotency-Key"] = "k" })
-    app:pay("o", "paid", { payment_id = "p" })
+    support.pay(app, "o", "paid", { payment_id = "p" })
     app:drain()
-    local bytes = app:object("receipts", key "o")
+    local bytes = app.s3:get("Receipts", key "o")
     app:restart()
     assert.equal(first.body, app:post("/orders", order "o", { ["Idempotency-Key"] = "k" }).body)
-    assert.equal("true", app:pay("o", "paid", { payment_id = "p" }).headers["idempotent-replayed"])
+    assert.equal("true", support.pay(app, "o", "paid", { payment_id = "p" }).headers["idempotent-replayed"])
     assert.equal("READY_FOR_SHIPPING", support.order(app, "o").status)
-    assert.equal(bytes, app:object("receipts", key "o"))
+    assert.equal(bytes, app.s3:get("Receipts", key "o"))
   end)
 
   it("loses idempotency records after their time, and nothing else", function()
     local app <close> = testing.app()
     app:post("/orders", order "o", { ["Idempotency-Key"] = "k" })
     app:drain()
-    assert.equal(1, #app:table "Idempotency")
+    assert.equal(1, app.dynamodb:count "Idempotency")
     app:advance(2 * 86400 * 1000)
     assert.equal("PENDING_PAYMENT", support.order(app, "o").status)
     assert.equal(200, app:post("/orders", order "o", { ["Idempotency-Key"] = "k" }).status, "the order itself remembers")
-    assert.equal(1, #app:table "Orders")
+    assert.equal(1, app.dynamodb:count "Orders")
   end)
 end)

@@ -16,7 +16,7 @@ describe("POST /orders", function()
     assert.equal("application/json; charset=utf-8", answer.headers["content-type"])
     assert.is_string(answer.headers["x-request-id"])
     assert.equal("PENDING_PAYMENT", support.order(app, id).status)
-    assert.equal(1, #app:table "Outbox" + app:queued "OrderEvents")
+    assert.equal(1, app.dynamodb:count "Outbox" + app.queues:count "OrderEvents")
   end)
 
   it("takes a receipt order, in both spellings", function()
@@ -29,7 +29,7 @@ describe("POST /orders", function()
   end)
 
   it("takes the union of both, with lines, mail and currency", function()
-    local answer = app:post("/orders", testing.order {
+    local answer = app:post("/orders", support.goods {
       orderId = "U-1", customerName = "Ada", currency = "JPY", email = "ada@example.org",
       lines = { { description = "a", quantity = 3, unit_price = 700 }, { description = "discount", quantity = 1, unit_price = -101 } },
     })
@@ -67,7 +67,7 @@ describe("POST /orders", function()
     for _, path in ipairs { "user_id", "item", "quantity", "total_price", "email", "currency", "lines[0].unit_price", "extra" } do
       assert.is_string(fields[path], path .. " in " .. answer.body)
     end
-    assert.equal(0, #app:table "Orders")
+    assert.equal(0, app.dynamodb:count "Orders")
   end)
 
   it("refuses what belongs to neither shape", function()
@@ -85,10 +85,10 @@ describe("POST /orders", function()
   end)
 
   it("refuses lines that do not add up, or past int64", function()
-    local answer = app:post("/orders", testing.order { lines = { { description = "a", quantity = 2, unit_price = 1000 } } })
+    local answer = app:post("/orders", support.goods { lines = { { description = "a", quantity = 2, unit_price = 1000 } } })
     assert.equal(400, answer.status)
     assert.equal("is 1999, but the lines add up to 2000", support.fields(answer).total_price)
-    answer = app:post("/orders", testing.order { lines = { { description = "a", quantity = 2, unit_price = support.MAX } } })
+    answer = app:post("/orders", support.goods { lines = { { description = "a", quantity = 2, unit_price = support.MAX } } })
     assert.equal("the sum does not fit a 64-bit integer", support.fields(answer).lines)
   end)
 
@@ -136,9 +136,8 @@ describe("POST /orders, again", function()
     assert.equal(first.body, second.body)
     assert.is_nil(first.headers["idempotent-replayed"])
     assert.equal("true", second.headers["idempotent-replayed"])
-    assert.equal(1, #app:table "Orders")
-    support.settle(app)
-    assert.equal(1, app:queued "OrderEvents" + #app:table "Outbox")
+    assert.equal(1, app.dynamodb:count "Orders")
+    assert.equal(1, app.queues:count "OrderEvents" + app.dynamodb:count "Outbox")
   end
 
   it("with the same id gives the same answer", function()
@@ -152,13 +151,13 @@ describe("POST /orders, again", function()
 
   it("with the same Idempotency-Key gives the same answer, though it names no id", function()
     local headers = { ["Idempotency-Key"] = "k-1" }
-    replays(app:post("/orders", testing.order(), headers), app:post("/orders", testing.order(), headers))
+    replays(app:post("/orders", support.goods(), headers), app:post("/orders", support.goods(), headers))
   end)
 
   it("gives the same answer even when the order has moved on", function()
     local body = { orderId = "O-1", customerName = "Ada" }
     local first = app:post("/orders", body)
-    app:pay("O-1", "paid")
+    support.pay(app, "O-1", "paid")
     app:drain()
     local second = app:post("/orders", body)
     assert.equal(first.body, second.body)
@@ -172,9 +171,9 @@ describe("POST /orders, again", function()
     assert.equal("conflict", answer.json.error.code)
     assert.equal("Ada", support.order(app, "O-1").customer_name)
     local headers = { ["Idempotency-Key"] = "k" }
-    assert.equal(200, app:post("/orders", testing.order(), headers).status)
-    assert.equal(409, app:post("/orders", testing.order { quantity = 3 }, headers).status)
-    assert.equal(2, #app:table "Orders")
+    assert.equal(200, app:post("/orders", support.goods(), headers).status)
+    assert.equal(409, app:post("/orders", support.goods { quantity = 3 }, headers).status)
+    assert.equal(2, app.dynamodb:count "Orders")
   end)
 
   it("with another key but the same id and content is the same order", function()
@@ -183,27 +182,27 @@ describe("POST /orders, again", function()
     local answer = app:post("/orders", body, { ["Idempotency-Key"] = "b" })
     assert.equal(200, answer.status)
     assert.equal("true", answer.headers["idempotent-replayed"])
-    assert.equal(1, #app:table "Orders")
+    assert.equal(1, app.dynamodb:count "Orders")
   end)
 
   it("without id or key is another order", function()
-    app:post("/orders", testing.order())
-    app:post("/orders", testing.order())
-    assert.equal(2, #app:table "Orders")
+    app:post("/orders", support.goods())
+    app:post("/orders", support.goods())
+    assert.equal(2, app.dynamodb:count "Orders")
   end)
 
   it("forgets a key after its time, which the template says", function()
     local headers = { ["Idempotency-Key"] = "k" }
-    local first = app:post("/orders", testing.order(), headers)
+    local first = app:post("/orders", support.goods(), headers)
     app:advance(86400 * 1000 + 1000)
-    local second = app:post("/orders", testing.order(), headers)
+    local second = app:post("/orders", support.goods(), headers)
     assert.equal(200, second.status)
     assert.not_equal(first.json.order_id, second.json.order_id)
   end)
 
   it("refuses keys that are not fit to be one", function()
     for _, key in ipairs { "", "a b", "é", ("k"):rep(256) } do
-      assert.equal(400, app:post("/orders", testing.order(), { ["Idempotency-Key"] = key }).status, key)
+      assert.equal(400, app:post("/orders", support.goods(), { ["Idempotency-Key"] = key }).status, key)
     end
   end)
 end)
@@ -211,27 +210,23 @@ end)
 describe("POST /orders, on the way", function()
   it("costs one write, the sending and the clearing of its event: nothing is read", function()
     local app <close> = testing.app()
-    app:post("/orders", testing.order())
-    support.settle(app)
-    local before = support.counter(app, "perigee_aws_calls_total")
-    app:post("/orders", testing.order(), { ["Idempotency-Key"] = "k" })
-    support.settle(app)
-    assert.equal(3, support.counter(app, "perigee_aws_calls_total") - before)
-    assert.equal(0, #app:table "Outbox")
-    assert.equal(2, app:queued "OrderEvents")
+    local answer = app:post("/orders", support.goods(), { ["Idempotency-Key"] = "k" })
+    assert.calls(3, nil, answer)
+    assert.costs_below(answer, { rcu = 0, wcu = 11, sqs = 1, gb_ms = 1 })
+    assert.equal(0, app.dynamodb:count "Outbox")
+    assert.equal(1, app.queues:count "OrderEvents")
   end)
 
   it("tells of the order in an event that carries its request's correlation", function()
     local app <close> = testing.app()
-    local answer = app:post("/orders", testing.order(), { ["X-Request-Id"] = "req-77" })
-    support.settle(app)
-    local events = app:receive "OrderEvents"
+    local answer = app:post("/orders", support.goods(), { ["X-Request-Id"] = "req-77" })
+    local events = app.queues:receive "OrderEvents"
     assert.equal(1, #events)
-    assert.equal("order.created", events[1].type)
-    assert.equal(1, events[1].version)
-    assert.equal("req-77", events[1].correlation_id)
-    assert.same({ order_id = answer.json.order_id }, events[1].data)
-    assert.matches("^2026%-01%-01T00:00:00", events[1].occurred_at)
+    assert.equal("order.created", events[1].json.type)
+    assert.equal(1, events[1].json.version)
+    assert.equal("req-77", events[1].json.correlation_id)
+    assert.same({ order_id = answer.json.order_id }, events[1].json.data)
+    assert.matches("^2026%-01%-01T00:00:00", events[1].json.occurred_at)
   end)
 end)
 
@@ -242,7 +237,7 @@ describe("GET /orders/{id}", function()
 
   it("shows the order with its history, and nothing internal", function()
     local id = support.created(app, { customer_name = "Ada", email = "ada@example.org" })
-    app:pay(id, "paid", { payment_id = "p" })
+    support.pay(app, id, "paid", { payment_id = "p" })
     local answer = app:get("/orders/" .. id)
     assert.equal(200, answer.status)
     local order = answer.json
@@ -296,8 +291,8 @@ describe("GET /orders", function()
     for i = 1, 13 do
       local id = support.created(app, { order_id = "o-" .. i })
       table.insert(made, 1, id)
-      if i % 3 == 0 then app:pay(id, "paid") end
-      if i % 5 == 0 then app:pay(id, "failed") end
+      if i % 3 == 0 then support.pay(app, id, "paid") end
+      if i % 5 == 0 then support.pay(app, id, "failed") end
       app:advance(1000)
     end
     for _, limit in ipairs { 1, 4, 13, 100 } do assert.same(made, pages("", limit)) end
@@ -307,7 +302,7 @@ describe("GET /orders", function()
     local made = {}
     for i = 1, 12 do
       made[i] = support.created(app, { order_id = ("o-%02d"):format(i) })
-      if i % 2 == 0 then app:pay(made[i], "paid") end
+      if i % 2 == 0 then support.pay(app, made[i], "paid") end
     end
     local ids = pages("", 5)
     table.sort(ids)
@@ -317,7 +312,7 @@ describe("GET /orders", function()
   it("filters by state, by user, and by both", function()
     for i = 1, 6 do
       local id = support.created(app, { order_id = "o-" .. i, user_id = i % 2 == 0 and "even" or "odd" })
-      if i > 3 then app:pay(id, "paid") end
+      if i > 3 then support.pay(app, id, "paid") end
       app:advance(1000)
     end
     assert.same({ "o-6", "o-5", "o-4" }, pages("status=PAID", 2))
@@ -349,7 +344,7 @@ describe("GET /orders", function()
   it("without a token is for this machine only", function()
     local open <close> = testing.app()
     assert.equal(200, open:get("/orders").status)
-    assert.equal(401, open:request("GET", "/orders", nil, nil, "192.0.2.7").status)
+    assert.equal(401, open:request("GET", "/orders", { remote_ip = "192.0.2.7" }).status)
   end)
 end)
 
@@ -359,8 +354,8 @@ describe("the API", function()
   teardown(function() app:close() end)
 
   it("answers preflights as the template says", function()
-    local answer = app:request("OPTIONS", "/orders", nil, { Origin = "https://shop.example.org", ["Access-Control-Request-Method"] = "POST",
-      ["Access-Control-Request-Headers"] = "content-type,idempotency-key" })
+    local answer = app:request("OPTIONS", "/orders", { headers = { Origin = "https://shop.example.org",
+      ["Access-Control-Request-Method"] = "POST", ["Access-Control-Request-Headers"] = "content-type,idempotency-key" } })
     assert.is_true(answer.status == 204 or answer.status == 200)
     assert.equal("*", answer.headers["access-control-allow-origin"])
     assert.matches("POST", answer.headers["access-control-allow-methods"])
@@ -368,7 +363,7 @@ describe("the API", function()
   end)
 
   it("lets pages of other origins read the answers and their headers", function()
-    local answer = app:request("POST", "/orders", testing.order(), { Origin = "https://shop.example.org" })
+    local answer = app:post("/orders", support.goods(), { Origin = "https://shop.example.org" })
     assert.equal("*", answer.headers["access-control-allow-origin"])
     assert.matches("idempotent%-replayed", answer.headers["access-control-expose-headers"]:lower())
   end)
@@ -383,7 +378,7 @@ describe("the API", function()
   end)
 
   it("keeps the caller's request id in answer and history", function()
-    local answer = app:post("/orders", testing.order { order_id = "with-id" }, { ["X-Request-Id"] = "req-1" })
+    local answer = app:post("/orders", support.goods { order_id = "with-id" }, { ["X-Request-Id"] = "req-1" })
     assert.equal("req-1", answer.headers["x-request-id"])
     assert.equal("req-1", app:get("/orders/with-id").json.history[1].request_id)
   end)

@@ -3,46 +3,43 @@ local testing = require "perigee.testing"
 
 -- The events that wait, handled, each coming twice.
 local function work_off(app, queue)
-  for _, event in ipairs(app:receive(queue)) do
-    for _ = 1, 2 do app:send(queue, event) end
+  for _, event in ipairs(app.queues:receive(queue)) do
+    for _ = 1, 2 do app:send(queue, event.body) end
   end
   support.outlast(app)
-  assert(app:queued(queue) + app:queued(queue .. "DLQ") == 0, queue .. " is not worked off")
+  assert(app.queues:count(queue) + app.queues:count(queue .. "DLQ") == 0, queue .. " is not worked off")
 end
 
 -- Everything that the functions do, in one run. Raises when something does not work.
 local function everything(app)
-  local order = testing.order { email = "ada@example.org", order_id = "o" }
+  local order = support.goods { email = "ada@example.org", order_id = "o" }
   local function expect(status, answer, what) assert(answer.status == status, what .. ": " .. answer.status .. " " .. answer.body) end
   expect(200, app:post("/orders", order, { ["Idempotency-Key"] = "k" }), "order")
   expect(200, app:post("/orders", order, { ["Idempotency-Key"] = "k" }), "replay by key")
   expect(200, app:post("/orders", order), "replay by id")
-  support.settle(app)
-  assert(#app:table "Outbox" == 0, "the order's event is not sent, or not cleared")
+  assert(app.dynamodb:count "Outbox" == 0, "the order's event is not sent, or not cleared")
   work_off(app, "OrderEvents")
   expect(200, app:get "/orders/o", "read")
   expect(200, app:get "/orders", "list")
   expect(200, app:get "/orders?user_id=u-1", "list of a user")
   expect(200, app:get "/receipt/o", "link")
-  app:delete_object("receipts", "receipts/o.pdf")
+  app.s3:delete("Receipts", "receipts/o.pdf")
   expect(202, app:get "/receipt/o", "link to a missing receipt")
-  support.settle(app)
-  assert(#app:table "Outbox" == 0, "the request for a new receipt is not sent, or not cleared")
+  assert(app.dynamodb:count "Outbox" == 0, "the request for a new receipt is not sent, or not cleared")
   work_off(app, "OrderEvents")
   expect(200, app:get "/receipt/o", "link to the new receipt")
-  expect(200, app:pay("o", "paid", { payment_id = "p" }), "payment")
-  expect(200, app:pay("o", "paid", { payment_id = "p" }), "payment again")
-  support.settle(app)
-  assert(#app:table "Outbox" == 0, "the payment's event is not sent, or not cleared")
+  expect(200, support.pay(app, "o", "paid", { payment_id = "p" }), "payment")
+  expect(200, support.pay(app, "o", "paid", { payment_id = "p" }), "payment again")
+  assert(app.dynamodb:count "Outbox" == 0, "the payment's event is not sent, or not cleared")
   work_off(app, "PaymentEvents")
   expect(200, app:get "/receipt/o", "link to the paid receipt")
-  assert(app:item("Orders", { order_id = "o" }).status == "READY_FOR_SHIPPING", "not shipped")
-  assert(#app:mailbox() == 2, "mails: " .. #app:mailbox())
+  assert(support.order(app, "o").status == "READY_FOR_SHIPPING", "not shipped")
+  assert(app.mailbox:count() == 2, "mails: " .. app.mailbox:count())
   for _, queue in ipairs { "ORDER_EVENTS_QUEUE", "PAYMENT_EVENTS_QUEUE" } do
-    app:put("Outbox", { shard = "1", event_id = testing.uuid(), queue = queue, committed_at = 0, body = "{}" })
+    app.dynamodb:put("Outbox", { shard = "1", event_id = testing.uuid(), queue = queue, committed_at = 0, body = "{}" })
   end
   assert(app:schedule "Relay")
-  assert(#app:table "Outbox" == 0, "the relay does not clear")
+  assert(app.dynamodb:count "Outbox" == 0, "the relay does not clear")
 end
 
 local function run(template)
@@ -111,7 +108,7 @@ describe("permissions of the template", function()
       return (text:gsub("(\n  Relay:.-)SQSSendMessagePolicy:", "%1SQSPollerPolicy:", 1))
     end)
     local app <close> = testing.app { template = template, log_level = "off" }
-    app:put("Outbox", { shard = "1", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", committed_at = 0, body = "{}" })
+    app.dynamodb:put("Outbox", { shard = "1", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", committed_at = 0, body = "{}" })
     local ok, err = app:schedule "Relay"
     assert.is_nil(ok)
     assert.matches("function Relay is not authorized to perform: sqs:SendMessage on resource: arn:aws:sqs:us-east-1:000000000000:OrderEvents",

@@ -16,7 +16,7 @@ describe("events", function()
 
   local function mails_for(type)
     local n = 0
-    for _, mail in ipairs(app:mailbox()) do
+    for _, mail in ipairs(app.mailbox:all()) do
       if mail.Subject:find(type, 1, true) then n = n + 1 end
     end
     return n
@@ -25,8 +25,8 @@ describe("events", function()
   it("of an order make a receipt and one mail with it", function()
     local id = support.created(app, { email = "ada@example.org", customer_name = "José" })
     app:drain()
-    assert.same({ key(id) }, app:objects "receipts")
-    local box = app:mailbox()
+    assert.same({ key(id) }, app.s3:keys "Receipts")
+    local box = app.mailbox:all()
     assert.equal(1, #box)
     assert.equal("shop@example.org", box[1].Source)
     assert.same({ "ada@example.org" }, { table.unpack(box[1].Destination) })
@@ -40,34 +40,34 @@ describe("events", function()
       parameters = { SenderAddress = "shop@example.org" } }
     support.created(app, { email = "ada@example.org" })
     app:run_queues(500) -- the message waits for a run with more time
-    assert.same({}, app:mailbox())
+    assert.same({}, app.mailbox:all())
   end)
 
   it("of a payment ship the order, mark the receipt PAID and mail it", function()
     local id = support.created(app, { email = "ada@example.org" })
     app:drain()
-    local unpaid = app:object("receipts", key(id))
-    app:pay(id, "paid")
+    local unpaid = app.s3:get("Receipts", key(id))
+    support.pay(app, id, "paid")
     app:drain()
     local order = support.order(app, id)
     assert.equal("READY_FOR_SHIPPING", order.status)
     assert.same({ "create", "pay", "ship" }, { order.history[1].action, order.history[2].action, order.history[3].action })
-    assert.not_equal(unpaid, app:object("receipts", key(id)))
-    assert.equal(2, #app:mailbox())
+    assert.not_equal(unpaid, app.s3:get("Receipts", key(id)))
+    assert.equal(2, app.mailbox:count())
     assert.equal(1, mails_for "is paid")
   end)
 
   it("of failures, refunds and cancellations tell the customer and change the receipt", function()
     for word, subject in pairs { failed = "failed", cancelled = "is cancelled" } do
       local id = support.created(app, { email = "ada@example.org" })
-      app:pay(id, word)
+      support.pay(app, id, word)
       app:drain()
       assert.equal(1, mails_for(id .. " " .. subject))
       assert.equal(support.order(app, id).version, support.order(app, id).receipt.version)
     end
     local id = support.created(app, { email = "ada@example.org" })
-    app:pay(id, "paid")
-    app:pay(id, "refunded")
+    support.pay(app, id, "paid")
+    support.pay(app, id, "refunded")
     app:drain()
     assert.equal("REFUNDED", support.order(app, id).status, "a refund before shipping stays a refund")
     assert.equal(1, mails_for(id .. " is refunded"))
@@ -76,48 +76,45 @@ describe("events", function()
   it("send no mail without an address or a sender", function()
     support.created(app)
     app:drain()
-    assert.equal(0, #app:mailbox())
+    assert.equal(0, app.mailbox:count())
     local silent <close> = testing.app()
     support.created(silent, { email = "ada@example.org" })
     silent:drain()
-    assert.equal(0, #silent:mailbox())
-    assert.equal(0, #silent:table "Idempotency")
+    assert.equal(0, silent.mailbox:count())
+    assert.equal(0, silent.dynamodb:count "Idempotency")
   end)
 
   it("that come again change nothing and send no second mail", function()
     local id = support.created(app, { email = "ada@example.org" })
-    support.settle(app)
-    local created = app:receive("OrderEvents")[1]
+    local created = app.queues:receive("OrderEvents")[1].json
     for _ = 1, 4 do app:send("OrderEvents", created) end
     support.outlast(app) -- who met another one at work comes back later
-    assert.equal(1, #app:mailbox())
-    local bytes = app:object("receipts", key(id))
-    app:pay(id, "paid")
-    support.settle(app)
-    local paid = app:receive("PaymentEvents")[1]
+    assert.equal(1, app.mailbox:count())
+    local bytes = app.s3:get("Receipts", key(id))
+    support.pay(app, id, "paid")
+    local paid = app.queues:receive("PaymentEvents")[1].json
     for _ = 1, 4 do app:send("PaymentEvents", paid) end
     app:send("OrderEvents", created)
     support.outlast(app)
-    assert.equal(2, #app:mailbox())
+    assert.equal(2, app.mailbox:count())
     assert.equal(3, support.order(app, id).version)
-    assert.not_equal(bytes, app:object("receipts", key(id)))
-    assert.equal(0, app:queued "OrderEventsDLQ" + app:queued "PaymentEventsDLQ")
+    assert.not_equal(bytes, app.s3:get("Receipts", key(id)))
+    assert.equal(0, app.queues:count "OrderEventsDLQ" + app.queues:count "PaymentEventsDLQ")
   end)
 
   it("wait for a mail that another run has begun, and send it when that run is surely dead", function()
     local id = support.created(app, { email = "ada@example.org" })
-    support.settle(app)
-    local created = app:receive("OrderEvents")[1]
-    app:put("Idempotency", { key = "mail/" .. created.id, phase = "running", holder = "dead", lease_until = app:now() + 10000,
+    local created = app.queues:receive("OrderEvents")[1].json
+    app.dynamodb:put("Idempotency", { key = "mail/" .. created.id, phase = "running", holder = "dead", lease_until = app:now() + 10000,
       expires_at = app:now() // 1000 + 86400 })
     app:send("OrderEvents", created)
     app:run_queues(200)
-    assert.equal(0, #app:mailbox())
-    assert.equal(1, app:queued "OrderEvents")
+    assert.equal(0, app.mailbox:count())
+    assert.equal(1, app.queues:count "OrderEvents")
     app:advance(61000)
     app:drain()
-    assert.equal(1, #app:mailbox())
-    assert.same({ key(id) }, app:objects "receipts")
+    assert.equal(1, app.mailbox:count())
+    assert.same({ key(id) }, app.s3:keys "Receipts")
   end)
 
   it("that nobody understands end in the dead-letter queue, and harm no others", function()
@@ -131,8 +128,8 @@ describe("events", function()
       app:advance(16 * 60 * 1000)
     end
     app:drain()
-    assert.equal(4, app:queued "OrderEventsDLQ")
-    assert.same({ key(id) }, app:objects "receipts")
+    assert.equal(4, app.queues:count "OrderEventsDLQ")
+    assert.same({ key(id) }, app.s3:keys "Receipts")
   end)
 
   it("from the dead-letter queue do their work once the cause is gone", function()
@@ -142,18 +139,18 @@ describe("events", function()
       app:run_queues(150)
       app:advance(16 * 60 * 1000)
     end
-    assert.equal(1, app:queued "OrderEventsDLQ")
+    assert.equal(1, app.queues:count "OrderEventsDLQ")
     app:post("/orders", { orderId = "late", customerName = "x", email = "x@example.org" })
-    for _, body in ipairs(app:receive "OrderEventsDLQ") do app:send("OrderEvents", body) end
+    for _, dead in ipairs(app.queues:receive "OrderEventsDLQ") do app:send("OrderEvents", dead.body) end
     app:drain()
-    assert.same({ key "late" }, app:objects "receipts")
-    assert.equal(2, #app:mailbox(), "one of each event")
+    assert.same({ key "late" }, app.s3:keys "Receipts")
+    assert.equal(2, app.mailbox:count(), "one of each event")
   end)
 
   it("put name, price and link into the mail as they are", function()
     local id = support.created(app, { email = "ada@example.org", customer_name = 'O\'Neil "é" 李雷' })
     app:drain()
-    local text = crypto.unbase64((app:mailbox()[1].Raw:match("charset=utf%-8\r\n[^\r]+\r\n\r\n(.-)\r\n%-%-"):gsub("%s", "")))
+    local text = crypto.unbase64((app.mailbox:all()[1].Raw:match("charset=utf%-8\r\n[^\r]+\r\n\r\n(.-)\r\n%-%-"):gsub("%s", "")))
     assert.matches('Hello O\'Neil "é" 李雷,', text, 1, true)
     assert.matches("Total: 19.99 EUR", text, 1, true)
     assert.matches("https://shop.example.org/receipt/" .. id .. "\r\n", text, 1, true)

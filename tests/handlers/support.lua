@@ -1,9 +1,55 @@
--- What the specs of the order system share.
-local testing = require "perigee.testing"
+-- What the specs of the order system share: its bodies, its signatures, its names. What serves any application is in perigee.testing.
+local json = require "perigee.json"
+local webhook = require "perigee.webhook"
 
 local support = {}
 
 support.MAX = math.maxinteger
+support.SENDER = { SenderAddress = "shop@example.org" }
+
+---An order of goods, as docs have it.
+---@param more table? members to change or add
+---@return table body
+function support.goods(more)
+  local body = { user_id = "u-1", item = "a book", quantity = 2, total_price = 1999 }
+  for k, v in pairs(more or {}) do body[k] = v end
+  return body
+end
+
+---An order of goods, created; its id.
+---@param app perigee.TestApp
+---@return string
+function support.created(app, more)
+  local answer = app:post("/orders", support.goods(more))
+  assert(answer.status == 200, answer.body)
+  return answer.json.order_id
+end
+
+---The stored order.
+---@param app perigee.TestApp
+function support.order(app, id) return app.dynamodb:get("Orders", id) end
+
+---The key of an order's receipt.
+function support.key(id) return "receipts/" .. id .. ".pdf" end
+
+---The signature header of a payment's body, by the app's PaymentsSecret; none when it has none.
+---@param app perigee.TestApp
+---@return table<string, string>
+function support.signature(app, body, secret)
+  secret = secret or (app.options.parameters or {}).PaymentsSecret
+  if not secret then return {} end
+  return { [webhook.HEADER] = webhook.sign(secret, body, app.clock:now()) }
+end
+
+---POST /payments, signed when there is a secret.
+---@param app perigee.TestApp
+---@return perigee.TestAnswer
+function support.pay(app, order_id, status, more)
+  local body = { order_id = order_id, status = status }
+  for k, v in pairs(more or {}) do body[k] = v end
+  local text = json.encode(body)
+  return app:post("/payments", text, support.signature(app, text))
+end
 
 ---The fields that a 400 answer complains about: path -> message.
 function support.fields(answer)
@@ -12,9 +58,16 @@ function support.fields(answer)
   return out
 end
 
----Lets what runs after replies end, without running the queues: writes of no effect wait for the store as that does.
-function support.settle(app)
-  for _ = 1, 20 do app.host:aws("dynamodb", "DeleteItem", { TableName = "Idempotency", Key = { key = { S = "nothing" } } }) end
+---Queues, clock and relay until every retry and every lease had its time, whatever is made to fail on the way.
+---@param app perigee.TestApp
+function support.outlast(app)
+  for _ = 1, 12 do
+    app:run_queues "20s"
+    app:schedule "Relay"
+    local asked, left = pcall(app.left, app) -- the fault may hit this question
+    if asked and #left == 0 then return end
+    app:advance "61s"
+  end
 end
 
 ---A temporary directory; removed by support.clean().
@@ -46,35 +99,6 @@ function support.project(edit)
   f:write(after)
   f:close()
   return path
-end
-
----An order of goods, created; its id.
-function support.created(app, more)
-  local answer = app:post("/orders", testing.order(more))
-  assert(answer.status == 200, answer.body)
-  return answer.json.order_id
-end
-
-function support.order(app, id) return app:item("Orders", { order_id = id }) end
-
----How often a counter of /metrics went up since the app was opened.
-function support.counter(app, name)
-  return math.tointeger(tonumber(app:get("/metrics").body:match("\n" .. name .. " (%d+)"))) or 0
-end
-
-local function left_over(app)
-  return app:queued "OrderEvents" + app:queued "PaymentEvents" + #app:table "Outbox"
-end
-
----Runs queues and clock until every retry and lease had its time, whatever was made to fail.
-function support.outlast(app)
-  for _ = 1, 12 do
-    app:run_queues(150)
-    app:schedule "Relay"
-    local asked, left = pcall(left_over, app) -- the fault may hit this question
-    if asked and left == 0 then return end
-    app:advance(61000)
-  end
 end
 
 return support

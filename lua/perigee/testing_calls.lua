@@ -1,0 +1,244 @@
+--- AWS calls as tests look at them: filters, spies, faults, what they cost. For perigee.testing.
+local testing_calls = {}
+
+-- ==== filters ===============================================================================================================
+
+---What of the calls is meant: "dynamodb", "dynamodb:PutItem", "sqs:Send*", a table of the members below, or a function.
+---@alias perigee.testing.Filter string|perigee.testing.CallFilter|fun(call: perigee.testing.Call): any
+
+---@class perigee.testing.CallFilter
+---@field match string? "dynamodb:PutItem"
+---@field function_name string?
+---@field resource string? table, queue or bucket
+---@field request_id string?
+---@field correlation_id string?
+---@field write boolean? may change something
+---@field effect boolean? was carried out, whatever the caller was told
+---@field failed boolean? the caller was told of an error
+---@field fault string? what a fault did to it: "lost"
+
+---One call of a handler, a queue or a schedule.
+---@class perigee.testing.Call
+---@field n integer in the order of starting
+---@field service string "dynamodb"
+---@field action string "PutItem"
+---@field function_name string? logical id of who called
+---@field request_id string?
+---@field correlation_id string?
+---@field resource string? table, queue or bucket
+---@field params table? as the operation takes them
+---@field result table? nil: there was none
+---@field error { code: string, message: string }?
+---@field effect boolean it was carried out, whatever the caller was told
+---@field empty boolean a poll that found nothing
+---@field write boolean it may change something
+---@field fault string? what a fault did to it
+---@field began_ms integer
+---@field ended_ms integer
+---@field cost perigee.testing.Cost
+
+local function pattern_of(glob)
+  return "^" .. glob:lower():gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$"
+end
+
+local function matcher(text)
+  local service, action = text:match "^([^:]+):(.+)$"
+  service, action = pattern_of(service or text), action and pattern_of(action)
+  return function(call)
+    return call.service:lower():find(service) and (not action or call.action:lower():find(action))
+  end
+end
+
+local FIELDS = { match = true, function_name = true, resource = true, request_id = true, correlation_id = true, write = true,
+  effect = true, failed = true, fault = true }
+
+local function table_matcher(filter)
+  for name in pairs(filter) do
+    if not FIELDS[name] then error(("a filter of calls knows no member '%s'"):format(tostring(name)), 0) end
+  end
+  local match = filter.match and matcher(filter.match)
+  return function(call)
+    if match and not match(call) then return false end
+    if filter.failed ~= nil and filter.failed ~= (call.error ~= nil) then return false end
+    for name, wanted in pairs(filter) do
+      if name ~= "match" and name ~= "failed" and call[name] ~= wanted then return false end
+    end
+    return true
+  end
+end
+
+---@param filter perigee.testing.Filter?
+---@return fun(call: perigee.testing.Call): any
+function testing_calls.filter(filter)
+  if filter == nil then return function() return true end end
+  if type(filter) == "string" then return matcher(filter) end
+  return type(filter) == "table" and table_matcher(filter) or filter --[[@as function]]
+end
+
+---@param calls perigee.testing.Call[]
+---@param filter perigee.testing.Filter?
+---@return perigee.testing.Call[]
+function testing_calls.select(calls, filter)
+  local fits, found = testing_calls.filter(filter), {}
+  for _, call in ipairs(calls) do
+    if fits(call) then found[#found + 1] = call end
+  end
+  return found
+end
+
+---A line that says which call it was.
+---@param call perigee.testing.Call
+---@return string
+function testing_calls.line(call)
+  local parts = { ("%3d %s:%s"):format(call.n, call.service, call.action) }
+  if call.resource and call.resource ~= "" then parts[#parts + 1] = "on " .. call.resource end
+  if call.function_name and call.function_name ~= "" then parts[#parts + 1] = "by " .. call.function_name end
+  if call.error then parts[#parts + 1] = "-> " .. call.error.code end
+  if call.fault then parts[#parts + 1] = "(" .. call.fault .. ")" end
+  return table.concat(parts, " ")
+end
+
+---@param calls perigee.testing.Call[]
+---@return string
+function testing_calls.lines(calls)
+  local out = {}
+  for i, call in ipairs(calls) do out[i] = "  " .. testing_calls.line(call) end
+  return #out > 0 and table.concat(out, "\n") or "  none"
+end
+
+-- ==== spies =================================================================================================================
+
+---What was called since the spy was set.
+---@class perigee.testing.Spy
+---@field calls perigee.testing.Call[]
+---@field private app perigee.TestApp
+---@field private from integer
+---@field private filter perigee.testing.Filter?
+local Spy = {}
+
+function Spy.__index(spy, name)
+  if name ~= "calls" then return Spy[name] end
+  return testing_calls.select(spy.app:ask("calls", spy.from), spy.filter)
+end
+
+---@return integer
+function Spy:count() return #self.calls end
+
+---@return perigee.testing.Call?
+function Spy:last()
+  local calls = self.calls
+  return calls[#calls]
+end
+
+---Forgets what was until now.
+function Spy:reset() self.from = self.app:ask "count" + 1 end
+
+---@param app perigee.TestApp
+---@param filter perigee.testing.Filter?
+---@return perigee.testing.Spy
+function testing_calls.spy(app, filter)
+  testing_calls.filter(filter)
+  local spy = setmetatable({ app = app, filter = filter }, Spy)
+  spy:reset()
+  return spy
+end
+
+-- ==== faults ================================================================================================================
+
+---@class perigee.testing.FaultOptions
+---@field at "refused"|"lost"|"hangs"|"stalls"|"before"|"after"|"commit"|"twice"|nil "refused"
+---@field nth integer? of the calls that match, from now on: the first that is struck; 1
+---@field times integer? so many from there on; 1, -1: all
+---@field code string? "ThrottlingException"; of "lost" "RequestTimeout"
+---@field message string?
+---@field status integer? the error's HTTP status
+---@field function_name string? only calls of this function
+---@field resource string? only calls on this table, queue or bucket
+---@field n integer? instead of a match: the call of this number
+
+---@class perigee.testing.Fault
+---@field private app perigee.TestApp
+---@field private id integer
+local Fault = {}
+Fault.__index = Fault
+
+---How often it struck.
+---@return integer
+function Fault:struck() return self.app:ask("struck", self.id) end
+
+---It strikes no more.
+function Fault:forgive() self.app:ask("forgive", self.id) end
+
+local OPTIONS = { at = true, nth = true, times = true, code = true, message = true, status = true, function_name = true,
+  resource = true, n = true }
+
+---@param app perigee.TestApp
+---@param match string?
+---@param options perigee.testing.FaultOptions?
+---@return perigee.testing.Fault
+function testing_calls.fail(app, match, options)
+  local fault = { match = match, at = "refused" }
+  for name, value in pairs(options or {}) do
+    if not OPTIONS[name] then error(("app:fail knows no option '%s'"):format(tostring(name)), 3) end
+    fault[name] = value
+  end
+  for _, kind in ipairs { "tables", "queues", "buckets" } do
+    if fault.resource then fault.resource = app.names:of(kind, fault.resource) end
+  end
+  local id, err = app:ask("fail", fault)
+  if not id then error(tostring(err), 3) end
+  return setmetatable({ app = app, id = id }, Fault)
+end
+
+-- ==== costs =================================================================================================================
+
+---What calls cost, in the units that AWS bills.
+---@class perigee.testing.Cost
+---@field calls integer
+---@field rcu number read capacity units
+---@field wcu number write capacity units
+---@field sqs number requests
+---@field s3_puts number PUT, COPY, POST and LIST requests
+---@field s3_gets number
+---@field ses number mails
+---@field other number requests of other services
+---@field gb_ms number memory of the functions by the time they ran, at least 1 ms each
+
+testing_calls.COSTS = { "rcu", "wcu", "sqs", "s3_puts", "s3_gets", "ses", "other", "calls", "gb_ms" }
+
+-- Memory by time of each invocation that these calls belong to.
+local function gb_ms(calls, memory)
+  local runs, sum = {}, 0
+  for _, call in ipairs(calls) do
+    local id = ("%s %s"):format(call.function_name, call.request_id)
+    local run = runs[id] or { from = call.began_ms, to = call.ended_ms, mb = memory[call.function_name] }
+    run.from, run.to, runs[id] = math.min(run.from, call.began_ms), math.max(run.to, call.ended_ms), run
+  end
+  for _, run in pairs(runs) do sum = sum + (run.mb or 0) / 1024 * math.max(1, run.to - run.from) end
+  return sum
+end
+
+---@param calls perigee.testing.Call[]
+---@param memory table<string, integer> MB by function
+---@return perigee.testing.Cost
+function testing_calls.cost(calls, memory)
+  local sum = {}
+  for _, name in ipairs(testing_calls.COSTS) do sum[name] = 0 end
+  for _, call in ipairs(calls) do
+    for name, value in pairs(call.cost or {}) do sum[name] = (sum[name] or 0) + value end
+  end
+  sum.calls, sum.gb_ms = #calls, gb_ms(calls, memory)
+  return sum
+end
+
+---@param cost perigee.testing.Cost
+---@return string
+function testing_calls.bill(cost)
+  local out = {}
+  for _, name in ipairs(testing_calls.COSTS) do
+    if cost[name] and cost[name] ~= 0 then out[#out + 1] = ("%s %g"):format(name, cost[name]) end
+  end
+  return #out > 0 and table.concat(out, ", ") or "nothing"
+end
+
+return testing_calls
