@@ -226,6 +226,11 @@ bool host_reports_failures(const struct app *app, const struct function *f);
 struct str host_function_arn(struct arena *a, const struct aws_identity *own, const struct function *f);
 /* Lambda's API on the cloud port: false: the request is not for it. Else reply is called once, now or later. */
 bool host_functions(struct worker *w, struct http_request *r, http_reply_fn *reply, void *ud);
+/* By its name, or that of its function. */
+int host_find_schedule(const struct app *app, const char *name, const struct app_schedule **ret, struct err *e);
+/* What it gives to its function now, with the id of that run. */
+int host_schedule_event(struct perigee *p, const struct app_schedule *s, struct arena *a, char id[37],
+                        struct json *ret, struct err *e);
 /* By name, or by the handler that only it has. NULL: e says what there is. */
 const struct function *host_find_function(const struct app *app, const char *name, struct err *e);
 /* Changes the values of declared variables, as the JSON file says (perigee_config.env_file). */

@@ -3,6 +3,7 @@
  *
  * - h:event(request) -> document (JSON text), name of the function that answers it; nil: none of them, and the document
  *   is that of a function URL, which knows no routes
+ * - h:schedule(name) -> document, name of its function: what a schedule gives to it now
  * - h:answer(document, answer) -> { status=, headers={lower=value}, body= }: what the gateway makes of the answer
  * - h:environment(function) -> { NAME = value } as the template has them where it is deployed */
 #include "host.h"
@@ -22,6 +23,21 @@ static int find_route(const struct app *app, const struct http_request *r, struc
     return 0;
 }
 
+/* Its text, and the name of the function (nil: none). */
+static int push_document(lua_State *L, const struct json *document, const struct function *f) {
+    struct arena *a = host_lua_arena(L);
+    struct buf b = BUF_MAX(64u << 20);
+    json_write(&b, document);
+    struct str text = arena_str(a, buf_view(&b)), name = f ? f->name : STR_NONE;
+    buf_free(&b);
+    lua_pushlstring(L, text.p, text.n);
+    if (name.p)
+        lua_pushlstring(L, name.p, name.n);
+    else
+        lua_pushnil(L);
+    return 2;
+}
+
 int host_lua_event(lua_State *L) {
     struct perigee *p = host_lua_host(L);
     struct http_request *r = host_lua_request(L, 2);
@@ -34,17 +50,19 @@ int host_lua_event(lua_State *L) {
     if (find_route(p->app, r, &route, &f, &e)) e = (struct err){0}; /* a path that cannot be decoded has no route */
     if (event_make_http(r->arena, f ? EVENT_HTTP_V2 : EVENT_URL, r, &route, &document, &e))
         return script_push_err(L, &e, NULL, NULL, NULL, NULL);
-    struct buf *b = ARENA_NEW(r->arena, struct buf);
-    *b = BUF_MAX(64u << 20);
-    json_write(b, &document);
-    struct str text = arena_str(r->arena, buf_view(b));
-    buf_free(b);
-    lua_pushlstring(L, text.p, text.n);
-    if (f)
-        lua_pushlstring(L, f->name.p, f->name.n);
-    else
-        lua_pushnil(L);
-    return 2;
+    return push_document(L, &document, f);
+}
+
+int host_lua_schedule(lua_State *L) {
+    struct perigee *p = host_lua_host(L);
+    const struct app_schedule *s;
+    struct json document;
+    struct err e = {0};
+    char id[37];
+    if (host_find_schedule(p->app, luaL_checkstring(L, 2), &s, &e) ||
+        host_schedule_event(p, s, host_lua_arena(L), id, &document, &e))
+        return script_push_err(L, &e, NULL, NULL, NULL, NULL);
+    return push_document(L, &document, s->function);
 }
 
 int host_lua_answer(lua_State *L) {

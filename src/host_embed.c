@@ -159,14 +159,16 @@ static void on_run_done(void *ud, const struct err *e) {
     if (r->left) run_free(r);
 }
 
-static const struct app_schedule *find_schedule(const struct app *a, const char *name) {
-    for (size_t i = 0; i < a->n_schedules; i++)
-        if (str_is(a->schedules[i].name, name) || str_is(a->schedules[i].function->name, name)) return &a->schedules[i];
-    return NULL;
+int host_find_schedule(const struct app *a, const char *name, const struct app_schedule **ret, struct err *e) {
+    for (size_t i = 0; i < a->n_schedules; i++) {
+        *ret = &a->schedules[i];
+        if (str_is(a->schedules[i].name, name) || str_is(a->schedules[i].function->name, name)) return 0;
+    }
+    return err_set(e, ERR_CONFIG, "the template has no schedule or scheduled function named '%s'", name);
 }
 
-static int make_event(struct perigee *p, const struct app_schedule *s, struct arena *a, char id[37], struct json *ret,
-                      struct err *e) {
+int host_schedule_event(struct perigee *p, const struct app_schedule *s, struct arena *a, char id[37],
+                        struct json *ret, struct err *e) {
     const struct aws_identity *own = &cloud_backend(&p->workers[0].conn)->id;
     const struct event_origin origin = {own->region, own->account, own->partition, clock_ms(p->clock)};
     crypto_uuid7(origin.unix_ms, id);
@@ -182,7 +184,7 @@ static int run_schedule(struct perigee *p, const struct app_schedule *s, struct 
     char id[37];
     struct json event;
     if (!r) fatal("out of memory");
-    int rc = make_event(p, s, &r->arena, id, &event, e);
+    int rc = host_schedule_event(p, s, &r->arena, id, &event, e);
     r->done = rc != 0;
     if (!rc) {
         route_event(w->route, s->function, event, arena_str(&r->arena, str_c(id)), on_run_done, r);
@@ -199,8 +201,8 @@ static int run_schedule(struct perigee *p, const struct app_schedule *s, struct 
 }
 
 int perigee_run_schedule(struct perigee *p, const char *name, struct err *e) {
-    const struct app_schedule *s = find_schedule(p->app, name);
-    if (!s) return err_set(e, ERR_CONFIG, "the template has no schedule or scheduled function named '%s'", name);
+    const struct app_schedule *s;
+    if (host_find_schedule(p->app, name, &s, e)) return -1;
     if (p->workers[0].died) return died(e);
     struct crypto_source *former = host_enter(p);
     int rc = run_schedule(p, s, e);

@@ -8,7 +8,7 @@
  * - h:run_schedule(name), h:reload() -> version, h:close()
  * - h:aws(service, action, params[, body]) -> result | nil, err
  * - h:cloud{...}, h:mailbox(), h:fault(name, n): of the embedded engine
- * - h:event, h:answer, h:environment: host_documents.c
+ * - h:event, h:answer, h:schedule, h:environment: host_documents.c
  * - manifest{...}: what a package says of the template, as JSON
  * - inspect{...}, check{...}, try_port(host, port), try_data(dir): for the doctor, see host.h
  *
@@ -460,6 +460,7 @@ static const luaL_Reg methods[] = {
     {"__close", host_close},
     {"event", host_lua_event},
     {"answer", host_lua_answer},
+    {"schedule", host_lua_schedule},
     {"environment", host_lua_environment},
     {NULL, NULL},
 };

@@ -19,6 +19,7 @@ extern const struct luaL_Reg host_simulate_methods[];
 /* host_documents.c */
 int host_lua_event(struct lua_State *L);
 int host_lua_answer(struct lua_State *L);
+int host_lua_schedule(struct lua_State *L);
 int host_lua_environment(struct lua_State *L);
 
 /* host_replay.c */
