@@ -164,7 +164,7 @@ describe("POST /orders, again", function()
     assert.equal("READY_FOR_SHIPPING", support.order(app, "O-1").status)
   end)
 
-  it("with the same id or key and other content is a conflict that changes nothing", function()
+  it("with the same id and other content is a conflict, with the same key it is refused: nothing changes", function()
     app:post("/orders", { orderId = "O-1", customerName = "Ada" })
     local answer = app:post("/orders", { orderId = "O-1", customerName = "Bob" })
     assert.equal(409, answer.status)
@@ -172,7 +172,9 @@ describe("POST /orders, again", function()
     assert.equal("Ada", support.order(app, "O-1").customer_name)
     local headers = { ["Idempotency-Key"] = "k" }
     assert.equal(200, app:post("/orders", support.goods(), headers).status)
-    assert.equal(409, app:post("/orders", support.goods { quantity = 3 }, headers).status)
+    answer = app:post("/orders", support.goods { quantity = 3 }, headers)
+    assert.equal(422, answer.status)
+    assert.equal("key_reused", answer.json.error.code)
     assert.equal(2, app.dynamodb:count "Orders")
   end)
 
@@ -200,8 +202,13 @@ describe("POST /orders, again", function()
     assert.not_equal(first.json.order_id, second.json.order_id)
   end)
 
+  it("takes a key in quotes, as RFC 8941 writes strings, for the key in them", function()
+    local plain, quoted = { ["Idempotency-Key"] = "k-1" }, { ["Idempotency-Key"] = '"k-1"' }
+    replays(app:post("/orders", support.goods(), plain), app:post("/orders", support.goods(), quoted))
+  end)
+
   it("refuses keys that are not fit to be one", function()
-    for _, key in ipairs { "", "a b", "é", ("k"):rep(256) } do
+    for _, key in ipairs { "", "a b", "é", ("k"):rep(256), '""', '"' .. ("k"):rep(256) .. '"' } do
       assert.equal(400, app:post("/orders", support.goods(), { ["Idempotency-Key"] = key }).status, key)
     end
   end)
