@@ -42,7 +42,7 @@ function process.open(options)
     memory = options.data == nil,
     data = options.data,
     clock = options.clock,
-    seed = options.seed,
+    seed = options.clock and options.seed or nil,
     development = options.development,
     log_level = options.log_level,
     lua_dir = options.lua_dir,

@@ -177,6 +177,7 @@ local OPTIONS = { at = true, nth = true, times = true, code = true, message = tr
 ---@param options perigee.testing.FaultOptions?
 ---@return perigee.testing.Fault
 function testing_calls.fail(app, match, options)
+  if match and match ~= "*" and not match:find ":" then match = match .. ":*" end
   local fault = { match = match, at = "refused" }
   for name, value in pairs(options or {}) do
     if not OPTIONS[name] then error(("app:fail knows no option '%s'"):format(tostring(name)), 3) end
