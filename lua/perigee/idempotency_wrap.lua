@@ -213,9 +213,13 @@ local function answer_of(first, body, headers)
   if http.is_response(first) then return first end
   local status = type(first) == "table" and first.statusCode
   if not status then error "this is no response" end
-  local text = first.body
-  if first.isBase64Encoded and type(text) == "string" then text = crypto.unbase64(text) end
-  return http.response(status, text, merged(first))
+  if not first.isBase64Encoded then return http.response(status, first.body, merged(first)) end
+  local answer = http.response(status, crypto.unbase64(first.body or ""), merged(first))
+  for name in pairs(answer.headers) do
+    if name:lower() == "content-type" then return answer end
+  end
+  answer.headers["Content-Type"] = "application/octet-stream" -- as the host has it
+  return answer
 end
 
 local function is_kept(options, status)
