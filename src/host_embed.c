@@ -56,6 +56,36 @@ int perigee_request(struct perigee *p, bool cloud_port, struct http_request *r, 
     return rc;
 }
 
+/* Gives up those that nobody will answer. */
+static void forget_unanswered(const struct answer *list, void *const *tickets, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!list[i].done && tickets[i]) route_cancel(tickets[i]);
+}
+
+int perigee_requests(struct perigee *p, struct http_request *const *list, size_t n, struct http_response *ret,
+                     bool *ret_answered, struct err *e) {
+    struct worker *w = &p->workers[0];
+    if (!p->embedded) return err_set(e, ERR_INTERNAL, "perigee_requests is for embedded hosts (workers = -1)");
+    if (w->died) return died(e);
+    struct answer *a = calloc(n + 1, sizeof *a);
+    void **tickets = calloc(n + 1, sizeof *tickets);
+    if (!a || !tickets) fatal("out of memory for %zu requests", n);
+    struct crypto_source *former = host_enter(p);
+    int rc = 0;
+    for (size_t i = 0; i < n; i++) {
+        a[i].res = &ret[i];
+        tickets[i] = route_http(w->route, list[i], on_reply, &a[i]);
+    }
+    for (size_t i = 0; i < n && !rc; i++) rc = host_spin(w, &a[i].done, e);
+    if (rc) forget_unanswered(a, tickets, n);
+    host_settle(w);
+    host_leave(former);
+    for (size_t i = 0; i < n; i++) ret_answered[i] = a[i].done;
+    free(tickets);
+    free(a);
+    return rc;
+}
+
 /* -- queues ----------------------------------------------------------------------------------------------------- */
 
 static int64_t attribute_number(const struct json *attributes, const char *name) {

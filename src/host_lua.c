@@ -4,6 +4,7 @@
  *   open{ aws=true, profile=, region=, endpoint_url=, account=, stack=, resources=, create= } -> h | nil, err
  *   clock=unix_ms: a simulated host (host_lua_simulate.c), its time begins there; seed=: of its random numbers
  * - h:request{ method=, target=, headers={}, body=, remote_ip= } -> { status=, headers={lower=value}, body= }
+ * - h:requests{ {...}, ... } -> { answer, ... }: all at once; of a process that died those that came before, and err
  * - h:drain([max_ms]) -> true | nil, why
  * - h:run_schedule(name), h:reload() -> version, h:close()
  * - h:aws(service, action, params[, body]) -> result | nil, err
@@ -377,6 +378,46 @@ static int host_cloud(lua_State *L) {
     return request_on(L, true);
 }
 
+/* The answers that there are, by index, at the top; each response is freed. */
+static void push_answers(lua_State *L, struct handle *h, struct http_response *list, const bool *answered, size_t n) {
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        http_response_free(&h->res);
+        h->res = list[i]; /* taken over: freed with the handle whatever happens below */
+        http_response_init(&list[i], 0);
+        if (!answered[i]) continue;
+        host_lua_push_response(L);
+        lua_settop(L, 4);
+        lua_rawseti(L, 3, (lua_Integer)i + 1);
+    }
+}
+
+/* Stack: the handle, the list of requests. */
+static int host_requests(lua_State *L) {
+    struct handle *h = check(L);
+    struct err e = {0};
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    size_t n = (size_t)luaL_len(L, 2);
+    struct http_request **list = ARENA_ARRAY(&h->arena, struct http_request *, n + 1);
+    struct http_response *answers = ARENA_ARRAY(&h->arena, struct http_response, n + 1);
+    bool *answered = ARENA_ARRAY(&h->arena, bool, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, 2, (lua_Integer)i + 1);
+        list[i] = read_request(L, h, 3);
+        lua_settop(L, 2);
+        http_response_init(&answers[i], 0);
+        answered[i] = false;
+    }
+    int rc = perigee_requests(h->host, list, n, answers, answered, &e);
+    push_answers(L, h, answers, answered, n);
+    if (!rc) return 1;
+    fail(L, &e);
+    lua_pushvalue(L, 3);
+    lua_replace(L, -3); /* instead of fail's nil */
+    return 2;
+}
+
 /* -- the rest ----------------------------------------------------------------------------------------------------- */
 
 static int host_drain(lua_State *L) {
@@ -449,6 +490,7 @@ static int host_fault(lua_State *L) {
 static const luaL_Reg methods[] = {
     {"request", host_request},
     {"cloud", host_cloud},
+    {"requests", host_requests},
     {"drain", host_drain},
     {"run_schedule", host_run_schedule},
     {"aws", host_aws},

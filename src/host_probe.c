@@ -19,7 +19,7 @@
 enum keep { KEEP_NAMES, KEEP_ALL, KEEP_NOTHING };
 
 struct kept {
-    uint64_t n;
+    uint64_t n, begun;
     const char *service, *action, *fault;
     struct str function, resource, request_id, correlation_id, code, message;
     int status;
@@ -70,6 +70,7 @@ static struct kept *make_kept(struct arena *a, const struct probe_call *s) {
     const struct aws_call *c = s->call;
     struct kept *k = ARENA_NEW(a, struct kept);
     k->n = s->n;
+    k->begun = s->begun;
     k->service = aws_service_name(c->row->service);
     k->action = c->op == AWS_OTHER ? arena_cstr(a, str_c(c->row->action)) : c->row->action;
     k->fault = s->fault;
@@ -251,6 +252,7 @@ static void set_error(lua_State *L, const struct kept *k) {
 static void push_call(lua_State *L, const struct kept *k) {
     lua_createtable(L, 0, 18);
     set_integer(L, "n", (int64_t)k->n);
+    set_integer(L, "begun", (int64_t)k->begun);
     set_str(L, "service", str_c(k->service));
     set_str(L, "action", str_c(k->action));
     set_str(L, "function_name", k->function);

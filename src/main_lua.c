@@ -20,6 +20,20 @@ static const struct conf_option doctor_options[] = {
     {0},
 };
 
+static const struct conf_option chaos_options[] = {
+    TEMPLATE_OPTIONS,
+    LUA_TEXT(0, "invariants", "FILE", "flows and what must hold (invariants.lua beside the template)"),
+    LUA_NUMBER(0, "seed", 1, INT32_MAX, "N", "of ids, samples and orders: the same seed, the same runs (1)"),
+    LUA_NUMBER(1, "depth", 1, 2, "N", "1: one fault a run; 2: each pair (1)"),
+    LUA_NUMBER(2, "limit", 1, INT32_MAX, "N", "so many runs, chosen by the seed (all)"),
+    LUA_NUMBER(3, "jobs", 1, 256, "N", "processes (as many as there are cores)"),
+    LUA_TEXT(1, "spec", "DIR", "where specs that replay violations are written (build/chaos)"),
+    LUA_TEXT(2, "share", "I/N", "run the I-th of N shares and tell it as JSON lines"),
+    LUA_FLAG(0, "list", "flows, their calls and points, invariants, functions"),
+    LUA_FLAG(1, "json", "the report as one JSON document"),
+    {0},
+};
+
 /* -- options -> arguments ------------------------------------------------------------------------------------------ */
 
 static const char chunk[] =
@@ -102,5 +116,12 @@ const struct command lua_commands[] = {
      .help = "say what of serve would work with these options, and what to do",
      .options = doctor_options,
      .fn = run_module},
+    {.name = "chaos",
+     .usage = "[options] [flow|Function ...]",
+     .help = "cut flows off and disturb them at every point, and check what must hold",
+     .options = chaos_options,
+     .fn = run_module,
+     .mixed = true,
+     .operands = true},
     {0},
 };

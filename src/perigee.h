@@ -84,6 +84,10 @@ void perigee_close(struct perigee *p); /* NULL is fine */
 /* Embedded use (workers == -1). The request is answered as over HTTP; blocks by spinning the host's loop. */
 int perigee_request(struct perigee *p, bool cloud_port, struct http_request *r, struct http_response *ret,
                     struct err *e);
+/* Several at once, each as by perigee_request; -1 when the process died: ret_answered tells which were answered before.
+ */
+int perigee_requests(struct perigee *p, struct http_request *const *list, size_t n, struct http_response *ret,
+                     bool *ret_answered, struct err *e);
 /* Runs the queue feeds until every fed queue is empty and no job runs; -1 and why after max_ms. */
 int perigee_drain(struct perigee *p, int64_t max_ms, struct err *e);
 int perigee_run_schedule(struct perigee *p, const char *name, struct err *e);

@@ -23,7 +23,8 @@ struct probe_cost {
 
 /* A call that is over. `effect`: it was carried out, whatever its caller was told. */
 struct probe_call {
-    uint64_t n; /* 1, 2, ... since probe_mark, in the order of starting; 0: begun before */
+    uint64_t n;     /* 1, 2, ... since probe_mark, in the order of starting; 0: begun before */
+    uint64_t begun; /* the calls that had begun when it ended: n itself when it was out alone */
     const struct aws_call *call;
     struct err told; /* what the caller was told; code ERR_NONE: success; ERR_CANCELLED: nothing, for it gave the call
                         up or died */
