@@ -218,18 +218,21 @@ end
 ---@field json any the decoded body, when it is JSON
 ---@field calls perigee.testing.Call[] what the request called, until now: also what ran after the answer
 ---@field cost perigee.testing.Cost of these calls
----@field package app perigee.TestApp
----@field package from integer
 local Answer = {}
+
+-- Whose an answer is, and the number of the first call after its request began: not in the answer, which tests print and compare.
+---@type table<perigee.TestAnswer, { app: perigee.TestApp, from: integer }>
+local origins = setmetatable({}, { __mode = "k" })
 
 local LAZY = {}
 function LAZY.json(answer)
   if (answer.headers["content-type"] or ""):find "^application/[%w.+-]*json" then return (json.decode(answer.body)) end
 end
 function LAZY.calls(answer)
-  return calls.select(answer.app:ask("calls", answer.from), { request_id = answer.headers["x-request-id"] })
+  local origin = origins[answer]
+  return calls.select(origin.app:ask("calls", origin.from), { request_id = answer.headers["x-request-id"] })
 end
-function LAZY.cost(answer) return calls.cost(answer.calls, answer.app:memory()) end
+function LAZY.cost(answer) return calls.cost(answer.calls, origins[answer].app:memory()) end
 
 function Answer.__index(answer, name) return LAZY[name] and LAZY[name](answer) end
 
@@ -240,7 +243,7 @@ function App:finish(answer, err, from)
   self.clock:hold()
   if not answer and died(err) then return nil, err end
   if not answer then error(err, 0) end
-  answer.app, answer.from = self, from
+  origins[answer] = { app = self, from = from }
   return setmetatable(answer, Answer)
 end
 

@@ -58,16 +58,27 @@ function support.fields(answer)
   return out
 end
 
----Queues, clock and relay until every retry and every lease had its time, whatever is made to fail on the way.
+---Queues and relay until every retry and every lease had its time, whatever is made to fail on the way; a process that dies is
+---started again.
 ---@param app perigee.TestApp
 function support.outlast(app)
   for _ = 1, 12 do
-    app:run_queues "20s"
-    app:schedule "Relay"
+    local ended, ok = pcall(app.drain, app, { wait = "61s" })
+    if ended and not ok then app:crash() end
     local asked, left = pcall(app.left, app) -- the fault may hit this question
-    if asked and #left == 0 then return end
-    app:advance "61s"
+    if ended and ok and asked and #left == 0 then return end
   end
+end
+
+---What `ask` answers; a process that dies of it is started again, and asked again.
+---@param app perigee.TestApp
+---@param ask fun(): perigee.TestAnswer?
+---@return perigee.TestAnswer
+function support.answered(app, ask)
+  local answer = ask()
+  if answer then return answer end
+  app:crash()
+  return assert(ask())
 end
 
 ---A temporary directory; removed by support.clean().
