@@ -19,7 +19,9 @@
  *   host_runtime_api.c `perigee runtime-api`: a local Lambda around any bootstrap
  *   host_record.c    which jobs are recorded, and as what
  *   host_replay.c    what perigee.host offers to `perigee log` and `perigee replay`
- *   host_probe.c     what perigee.host offers of the probe: faults, calls, costs, crashes, snapshots
+ *   host_probe.c     the probe of an embedded host, and what perigee.host offers of it: faults, calls, costs, order
+ *   host_calls.c     what is kept of calls and runs
+ *   host_cost.c      what an invocation used, as a table
  *   host_documents.c event documents, answers and variables, for tests that run the application elsewhere
  *   host_lua.c       the Lua module perigee.host over the embedded use */
 #ifndef PERIGEE_HOST_H
@@ -294,6 +296,10 @@ int host_try_data(const char *dir, struct err *e);
 /* The probe of an embedded host's worker, around its cloud; it outlives crashes. */
 int host_probe_open(struct worker *w, struct err *e);
 void host_probe_close(struct worker *w);
+void host_calls_revived(struct worker *w); /* its script is another */
+/* From now on calls and runs are counted; what they used, as a table for people. */
+int host_cost_begin(struct worker *w, struct err *e);
+void host_cost_write(struct worker *w, struct buf *ret);
 
 /* Recordings of all workers, when they are asked for; before the workers are opened and after they are closed. */
 int host_recordings_open(struct perigee *p, struct err *e);

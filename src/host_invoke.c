@@ -190,8 +190,9 @@ int perigee_invoke(const struct perigee_config *c, const char *function, struct 
     if (!own.max_instructions) own.max_instructions = INT64_MAX; /* counting is what ends a runaway handler here */
     if (perigee_open(&own, &p, e)) return -1;
     const struct function *f = host_find_function(p->app, function, e);
-    int rc = f ? host_invoke(p, f, event, ret, e) : -1;
+    int rc = f && !(c->cost && host_cost_begin(&p->workers[0], e)) ? host_invoke(p, f, event, ret, e) : -1;
     if (rc >= 0 && c->drain && perigee_drain(p, DRAIN_MS, e)) rc = -1;
+    if (c->cost && p->workers[0].calls) host_cost_write(&p->workers[0], c->cost);
     perigee_close(p);
     return rc;
 }

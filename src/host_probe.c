@@ -5,124 +5,13 @@
  * - h:fail{ at=, n=, match=, function_name=, resource=, nth=, times=, code=, message=, status=, retryable= } -> id;
  *   h:struck(id), h:forgive([id])
  * - h:price(on), h:cost() -> {rcu=, wcu=, sqs=, ...}; h:shuffle(seed), h:is_dead() */
-#include "host.h"
+#include "host_calls.h"
 #include "host_lua.h"
 #include "script/script.h"
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define KEPT_BYTES (256u << 20) /* of all calls since the last mark */
-#define BODY_BYTES (1u << 20)   /* a larger object is not kept */
-
-enum keep { KEEP_NAMES, KEEP_ALL, KEEP_NOTHING };
-
-struct kept {
-    uint64_t n, begun;
-    const char *service, *action, *fault;
-    struct str function, resource, request_id, correlation_id, code, message;
-    int status;
-    struct json params, result; /* of KEEP_ALL, else JSON_NULL */
-    struct str body, result_body;
-    bool effect, empty, write;
-    int64_t began_ms, ended_ms;
-    struct probe_cost cost;
-};
-struct calls {
-    enum keep keep;
-    struct arena arena; /* all that is kept; reset by a mark */
-    struct kept **list; /* malloc'd; by n */
-    size_t n, cap;
-    uint64_t writes;
-    bool over; /* there were more than KEPT_BYTES */
-};
-
-/* == keeping ========================================================================================================
- */
-
-static bool is_settling(enum aws_op op) {
-    return op == AWS_SQS_ReceiveMessage || op == AWS_SQS_DeleteMessage || op == AWS_SQS_DeleteMessageBatch ||
-           op == AWS_SQS_ChangeMessageVisibility || op == AWS_SQS_ChangeMessageVisibilityBatch;
-}
-
-static struct str copy(struct arena *a, struct str s) {
-    return s.n ? arena_str(a, s) : STR_NONE;
-}
-
-static struct str resource_of(struct arena *a, const struct aws_call *c) {
-    struct buf b = BUF_MAX(4096);
-    probe_resource(c, &b);
-    struct str s = copy(a, buf_view(&b));
-    buf_free(&b);
-    return s;
-}
-
-static void keep_documents(struct arena *a, const struct aws_call *c, struct kept *k) {
-    k->params = json_copy(a, &c->params);
-    if (c->body.p && c->body.n <= BODY_BYTES) k->body = arena_str(a, c->body);
-    if (k->code.n) return;
-    k->result = json_copy(a, &c->result);
-    if (c->result_body.p && c->result_body.n <= BODY_BYTES) k->result_body = arena_str(a, c->result_body);
-}
-
-static struct kept *make_kept(struct arena *a, const struct probe_call *s) {
-    const struct aws_call *c = s->call;
-    struct kept *k = ARENA_NEW(a, struct kept);
-    k->n = s->n;
-    k->begun = s->begun;
-    k->service = aws_service_name(c->row->service);
-    k->action = c->op == AWS_OTHER ? arena_cstr(a, str_c(c->row->action)) : c->row->action;
-    k->fault = s->fault;
-    k->function = copy(a, c->context.function);
-    k->resource = resource_of(a, c);
-    k->request_id = copy(a, c->context.request_id);
-    k->correlation_id = copy(a, c->context.correlation_id);
-    if (s->told.code) {
-        k->code = arena_str(a, str_c(err_name_of(&s->told)));
-        k->message = arena_str(a, str_c(s->told.msg));
-        k->status = err_status_of(&s->told);
-    }
-    k->effect = s->effect;
-    k->empty = s->empty;
-    k->write = c->row->flags & AWS_WRITE;
-    k->began_ms = s->began_ms;
-    k->ended_ms = s->ended_ms;
-    k->cost = s->cost;
-    return k;
-}
-
-/* Most calls end in the order they began. */
-static void insert(struct calls *l, struct kept *k) {
-    if (l->n == l->cap) {
-        l->cap = l->cap ? l->cap * 2 : 64;
-        l->list = realloc(l->list, l->cap * sizeof *l->list);
-        if (!l->list) fatal("out of memory for %zu calls", l->cap);
-    }
-    size_t i = l->n++;
-    for (; i && l->list[i - 1]->n > k->n; i--) l->list[i] = l->list[i - 1];
-    l->list[i] = k;
-}
-
-static void seen(void *ud, const struct probe_call *s) {
-    struct calls *l = ud;
-    const struct aws_call *c = s->call;
-    if (!s->n) return;
-    if (s->effect && c->row->flags & AWS_WRITE && !is_settling(c->op)) l->writes++;
-    if (l->keep == KEEP_NOTHING) return;
-    l->over |= l->arena.used > KEPT_BYTES;
-    if (l->over) return;
-    struct kept *k = make_kept(&l->arena, s);
-    if (l->keep == KEEP_ALL) keep_documents(&l->arena, c, k);
-    insert(l, k);
-}
-
-static void forget(struct calls *l) {
-    arena_reset(&l->arena);
-    l->n = 0;
-    l->writes = 0;
-    l->over = false;
-}
 
 /* == opening ========================================================================================================
  */
@@ -148,14 +37,9 @@ int host_probe_open(struct worker *w, struct err *e) {
 }
 
 void host_probe_close(struct worker *w) {
-    struct calls *l = w->calls;
-    if (w->probe) probe_close(w->probe);
+    host_calls_close(w);
+    probe_close(w->probe);
     w->probe = NULL;
-    w->calls = NULL;
-    if (!l) return;
-    arena_free(&l->arena);
-    free(l->list);
-    free(l);
 }
 
 /* == Lua ============================================================================================================
@@ -165,10 +49,7 @@ void host_probe_close(struct worker *w) {
 static struct worker *worker_of(lua_State *L) {
     struct worker *w = &host_lua_host(L)->workers[0];
     struct err e = {0};
-    if (w->calls) return w;
-    w->calls = calloc(1, sizeof *w->calls);
-    if (!w->calls) fatal("out of memory");
-    if (probe_listen(w->probe, seen, w->calls, &e)) luaL_error(L, "%s", e.msg);
+    if (!w->calls && host_calls_open(w, &e)) luaL_error(L, "%s", e.msg);
     return w;
 }
 
@@ -178,7 +59,7 @@ static struct probe *probe_of(lua_State *L) {
 
 static int mark(lua_State *L) {
     struct worker *w = worker_of(L);
-    forget(w->calls);
+    host_calls_forget(w->calls);
     probe_mark(w->probe);
     return 0;
 }
@@ -384,9 +265,15 @@ static int price(lua_State *L) {
 }
 
 static int cost(lua_State *L) {
-    struct probe_cost total = probe_total(probe_of(L));
+    struct worker *w = worker_of(L);
+    struct probe_cost total = probe_total(w->probe);
+    struct bill all = host_calls_bill(w->calls);
     push_cost(L, &total);
     set_integer(L, "calls", (int64_t)total.calls);
+    set_integer(L, "runs", (int64_t)all.runs);
+    set_integer(L, "billed_ms", (int64_t)all.billed_ms);
+    set_number(L, "ms", all.ms);
+    set_number(L, "gb_ms", all.gb_ms);
     return 1;
 }
 

@@ -297,7 +297,7 @@ int host_record_open(struct worker *w, bool in_memory, struct err *e) {
     list_init(&r->kept);
     set_secrets(w->host->app, &r->rules);
     r->rules.key = STR("in memory");
-    r->observer = (struct script_observer){on_began, on_replied, on_ended, r};
+    r->observer = (struct script_observer){on_began, on_replied, on_ended, r, NULL};
     const struct recorder_config c = {
         .probe = w->probe,
         .look = w->conn.local ? cloud_backend(&w->conn) : NULL,
@@ -328,7 +328,7 @@ void host_record_close(struct worker *w) {
     struct worker_record *r = w->record;
     if (!r) return;
     w->record = NULL;
-    if (w->script) script_observe(w->script, NULL);
+    if (w->script) script_unobserve(w->script, &r->observer);
     recorder_close(r->recorder);
     drop_kept(r);
     free_secrets(&r->rules);

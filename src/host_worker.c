@@ -253,6 +253,7 @@ int worker_revive(struct worker *w, struct err *e) {
     int rc = open_script(w, e);
     if (w->script && open_route(w, rc ? &ignored : e)) rc = -1;
     if (w->script) host_record_revived(w);
+    host_calls_revived(w);
     return rc;
 }
 

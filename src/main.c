@@ -75,6 +75,7 @@ static const struct conf_option invoke_options[] = {
     OWN_OPT("env", CONF_STRING, config.env_file, "FILE",
             "variables: {\"Function\":{\"NAME\":\"value\"},\"Parameters\":{}}"),
     OWN_OPT("drain", CONF_BOOL, config.drain, NULL, "then run the queues until they are empty"),
+    OWN_OPT("cost", CONF_BOOL, cost, NULL, "then print the calls and what they used on stderr"),
     RECORD_OPTIONS,
     TEMPLATE_OPTIONS,
     OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory of the engine (" PERIGEE_DATA ")"),
@@ -229,13 +230,14 @@ static int usage_error(const char *command, const struct err *e) {
 /* Exit codes: 0 answered, 1 the function failed (its error document is printed), 2 it was not run. */
 static int invoke(struct perigee_config *c, int argc, char **argv) {
     const char *file = ((struct settings *)c)->event_file;
-    struct buf event = BUF_MAX(EVENT_MAX), answer = BUF_MAX(ANSWER_MAX);
+    struct buf event = BUF_MAX(EVENT_MAX), answer = BUF_MAX(ANSWER_MAX), cost = BUF_MAX(ANSWER_MAX);
     struct err e = {0};
     int rc = -1;
     if (argc != 2) {
         fprintf(stderr, "usage: perigee invoke function [options]\n");
         return 2;
     }
+    if (((struct settings *)c)->cost) c->cost = &cost;
     if (!file) buf_c(&event, "{}");
     if (file && fs_read(strcmp(file, "-") ? file : "/dev/stdin", &event, &e)) goto out;
     rc = perigee_invoke(c, argv[1], buf_view(&event), &answer, &e);
@@ -243,9 +245,11 @@ static int invoke(struct perigee_config *c, int argc, char **argv) {
     if (rc == 1 && !file)
         fprintf(stderr, "perigee invoke: the event was {}; --event gives another, and perigee event writes samples\n");
     if (fflush(stdout)) rc = err_sys(&e, ERR_IO, errno, "cannot print the answer");
+    if (cost.n) fprintf(stderr, "%.*s", (int)cost.n, cost.p);
 out:
     buf_free(&event);
     buf_free(&answer);
+    buf_free(&cost);
     return rc < 0 ? usage_error("invoke", &e) : rc;
 }
 

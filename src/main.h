@@ -57,6 +57,7 @@ struct settings {
     struct perigee_event event;
     struct perigee_runtime_api runtime_api;
     const char *event_file;
+    bool cost; /* of invoke */
     struct lua_settings lua;
 };
 #define OWN_RANGE(name, type, field, lo, hi, value, help)                                                              \

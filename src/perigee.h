@@ -64,6 +64,7 @@ struct perigee_config {
     /* not flags */
     struct clock *clock;                 /* NULL: one of the host's own */
     const struct log *log;               /* NULL: JSON lines on stderr at log_level */
+    struct buf *cost;                    /* of perigee_invoke: the calls and what they used, as text; NULL: not asked */
     const struct script_module *modules; /* your Lua modules, ended by name == NULL */
 };
 struct perigee_config perigee_defaults(void);

@@ -87,9 +87,19 @@ static void add_units(struct probe_cost *cost, const struct json *one, bool writ
     }
 }
 
-static void dynamodb(const struct aws_call *c, struct probe_cost *cost) {
+/* Errors tell no units, but a write whose condition does not hold consumes them as well (Developer guide, "DynamoDB
+ * read and write operations"): one for each KB of the item, at least one; in transactions twice that. The least. */
+static void refused_condition(const struct aws_call *c, struct probe_cost *cost) {
+    const struct json *items = json_get(&c->params, "TransactItems");
+    if (c->err.code == ERR_DDB_CONDITION) cost->wcu += 1;
+    if (c->err.code == ERR_DDB_CANCELLED && c->row->flags & AWS_WRITE && json_is(items, JSON_ARR))
+        cost->wcu += 2.0 * items->n;
+}
+
+static void dynamodb(const struct aws_call *c, bool asked, struct probe_cost *cost) {
     const struct json *used = json_get(&c->result, "ConsumedCapacity");
     bool writes = c->row->flags & AWS_WRITE;
+    if (asked && c->err.code) refused_condition(c, cost);
     if (json_is(used, JSON_OBJ)) add_units(cost, used, writes);
     for (uint32_t i = 0; json_is(used, JSON_ARR) && i < used->n; i++) add_units(cost, &used->items[i], writes);
 }
@@ -158,7 +168,7 @@ void cost_take(struct passing *x) {
     cost->calls = 1;
     switch (c->row->service) {
     case AWS_DYNAMODB:
-        dynamodb(c, cost);
+        dynamodb(c, x->p->price, cost);
         break;
     case AWS_SQS:
         cost->sqs = sqs_requests(c);
@@ -175,7 +185,7 @@ void cost_take(struct passing *x) {
     restore(x);
 }
 
-void cost_add(struct probe_cost *to, const struct probe_cost *c) {
+void probe_cost_add(struct probe_cost *to, const struct probe_cost *c) {
     to->rcu += c->rcu;
     to->wcu += c->wcu;
     to->sqs += c->sqs;

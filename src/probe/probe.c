@@ -27,7 +27,7 @@ static void tell(struct passing *x) {
     s->ended_ms = clock_ms(p->cfg.clock);
     s->begun = p->count;
     if (x->epoch != p->epoch) s->n = 0;
-    if (s->n) cost_add(&p->total, &s->cost);
+    if (s->n) probe_cost_add(&p->total, &s->cost);
     for (size_t i = 0; i < p->n_listeners; i++) p->listeners[i].fn(p->listeners[i].ud, s);
 }
 

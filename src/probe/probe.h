@@ -20,6 +20,7 @@ struct probe_cost {
         other; /* requests; s3_puts: PUT, COPY, POST, LIST; s3_gets: the rest, but DELETE */
     uint64_t calls;
 };
+void probe_cost_add(struct probe_cost *to, const struct probe_cost *c);
 
 /* A call that is over. `effect`: it was carried out, whatever its caller was told. */
 struct probe_call {

@@ -67,7 +67,6 @@ bool fault_twice(struct probe *p, struct passing *x);
 /* Before and after the inner backend; cost_take fills x->seen.cost. */
 void cost_ask(struct passing *x);
 void cost_take(struct passing *x);
-void cost_add(struct probe_cost *to, const struct probe_cost *c);
 
 bool resource_is(const struct aws_call *c, struct str name);
 

@@ -107,7 +107,7 @@ static void give_back(struct job *j) {
     s->n_jobs--;
     metric_add(s->c.metrics, METRIC_JOBS_ENDED, 1);
     cancel_waits(j);
-    if (s->observer) s->observer->ended(s->observer->ud, (uint64_t)j->serial);
+    for (struct script_observer *o = s->observers; o; o = o->next) o->ended(o->ud, (uint64_t)j->serial);
     loop_timer_stop(s->c.loop, &j->deadline);
     loop_defer_cancel(s->c.loop, &j->task);
     arena_reset(&j->arena);
@@ -160,8 +160,8 @@ static void send_reply(struct job *j) {
     r.streamed = j->stream.begun;
     r.value = j->err.code ? json_make_null() : j->value;
     r.error_type = j->err.code == ERR_SCRIPT ? j->error_type : STR_NONE;
-    const struct script_observer *o = s->observer;
-    if (o) o->replied(o->ud, (uint64_t)j->serial, &j->in, &r);
+    for (struct script_observer *o = s->observers; o; o = o->next)
+        if (o->replied) o->replied(o->ud, (uint64_t)j->serial, &j->in, &r);
     if (!j->silent) j->reply(j->ud, &r);
     if (!with_http || j->silent) http_response_free(&j->response);
     memset(&j->response, 0, sizeof j->response);
@@ -496,7 +496,7 @@ int script_start(struct script *s, const struct script_job *in, script_reply_fn 
     j->reply = reply;
     j->ud = ud;
     j->ret_replied = &replied;
-    if (s->observer) s->observer->began(s->observer->ud, (uint64_t)j->serial, &j->in);
+    for (struct script_observer *o = s->observers; o; o = o->next) o->began(o->ud, (uint64_t)j->serial, &j->in);
     job_run(j);
     if (replied) return 1;
     j->ret_replied = NULL;
@@ -504,8 +504,15 @@ int script_start(struct script *s, const struct script_job *in, script_reply_fn 
     return 0;
 }
 
-void script_observe(struct script *s, const struct script_observer *o) {
-    s->observer = o;
+void script_observe(struct script *s, struct script_observer *o) {
+    o->next = s->observers;
+    s->observers = o;
+}
+
+void script_unobserve(struct script *s, struct script_observer *o) {
+    struct script_observer **at = &s->observers;
+    while (*at && *at != o) at = &(*at)->next;
+    if (*at) *at = o->next;
 }
 
 void script_cancel(struct script *s, struct script_handle *h) {

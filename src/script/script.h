@@ -160,14 +160,17 @@ void script_cancel(struct script *s, struct script_handle *h);
 
 /* Who looks on: of each job its start, its answer (before the caller has it, who may be gone) and its end, which is
  * later when it has left something to run after the reply. `serial`: aws_context.job of the calls that it makes. All is
- * borrowed for the time of the call. NULL: nobody. */
+ * borrowed for the time of the call. replied may be NULL. */
 struct script_observer {
     void (*began)(void *ud, uint64_t serial, const struct script_job *job);
     void (*replied)(void *ud, uint64_t serial, const struct script_job *job, const struct script_reply *reply);
     void (*ended)(void *ud, uint64_t serial);
     void *ud;
+    struct script_observer *next; /* private */
 };
-void script_observe(struct script *s, const struct script_observer *o); /* must stay until it is another's turn */
+/* Several may look on. It stays with its caller, until script_unobserve or script_close. */
+void script_observe(struct script *s, struct script_observer *o);
+void script_unobserve(struct script *s, struct script_observer *o);
 /* The sources of the version in use, and each of their files: its path as tracebacks have it, and its text. */
 const struct script_sources *script_sources_in_use(const struct script *s);
 void script_sources_each(const struct script_sources *s, void (*fn)(void *ud, struct str path, struct str text),

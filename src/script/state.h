@@ -124,7 +124,7 @@ struct script {
     struct loop_task ready_task;
     bool ready_posted, closing;
     struct version *present, *prepared;
-    const struct script_observer *observer; /* NULL: nobody looks on */
+    struct script_observer *observers; /* NULL: nobody looks on */
     struct arena kept;          /* files that trusted scripts have read */
     int threads_ref, after_ref; /* tables by slot */
     int clibs_ref, base_ref;    /* C modules by name; pristine globals */

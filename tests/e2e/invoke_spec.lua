@@ -138,6 +138,31 @@ describe("perigee invoke", function()
     assert.equal(2, status)
     assert.matches("cannot open /no/such/file", log, 1, true)
   end)
+
+  it("tells on stderr what the event and the queues behind it used with --cost", function()
+    local body = json.encode { user_id = "u", item = "Book", quantity = 1, total_price = 1050 }
+    local event = support.sh("%s event apigw-http --function CreateOrder --body '%s'", support.bin, body)
+    local answer, status, text = invoke("CreateOrder --memory --drain --cost --log-level off --event -", event)
+    assert.same({ 200, 0 }, { answer.statusCode, status }, text)
+    assert.matches("\n *%d+  CreateOrder +sqs:SendMessageBatch +OrderEvents +1 SQS\n", "\n" .. text)
+    assert.matches("\n *%d+  ProcessOrders +s3:PutObject +receipts +1 S3 PUT\n", text)
+    assert.matches("\nfunction +runs +ms +billed ms +GB%-ms +RCU +WCU +SQS +S3 PUT +S3 GET +SES\n", text)
+    -- runs, ms, billed ms, GB-ms, RCU, WCU, SQS, S3 PUT, S3 GET, SES
+    local function row(name)
+      local cells = {}
+      for cell in text:match("\n" .. name .. " +([^\n]+)\n"):gmatch "%S+" do cells[#cells + 1] = tonumber(cell) end
+      assert.equal(10, #cells)
+      return cells
+    end
+    local create, process, total = row "CreateOrder", row "ProcessOrders", row "total"
+    assert.same({ 1, 1, 2 }, { create[1], process[1], total[1] })
+    assert.same({ 0, 1, 1 }, { create[8], process[8], total[8] })
+    assert.is_true(create[6] > 0 and total[6] > create[6])
+    assert.equal(math.ceil(create[2]), create[3])
+    assert.near(create[3] * 256 / 1024, create[4], 0.001)
+    for i = 1, 10 do assert.is_true(total[i] >= create[i] + process[i] - 0.02, i) end
+    assert.not_matches("WCU", select(3, invoke("CreateOrder --memory --event -", event)), 1, true)
+  end)
 end)
 
 describe("perigee event", function()

@@ -413,9 +413,9 @@ describe("a call through the probe", function()
 
     it("is kept by those that wait when the seed is taken back", function()
       rig:shuffle(1)
-      local ids = { rig:call "sqs:ListQueues", rig:call "s3:ListBuckets" }
+      rig:call "sqs:ListQueues" rig:call "s3:ListBuckets"
       rig:shuffle(0)
-      ids[3] = rig:call "ses:GetAccount"
+      rig:call "ses:GetAccount"
       rig:turn()
       assert.same({ "start sqs:ListQueues", "start s3:ListBuckets", "start ses:GetAccount" },
         { rig:said()[1], rig:said()[3], rig:said()[5] })
