@@ -8,7 +8,8 @@ ignore = { "212/_.*" }
 files["handlers"] = { not_globals = { "io", "debug", "dofile", "loadfile" } }
 files["lua/perigee"] = { not_globals = { "io", "debug", "dofile", "loadfile" } }
 files["lua/perigee/doctor.lua"] = { globals = { "io" } } -- runs in `perigee doctor` only
-for _, name in ipairs { "operator", "dlq", "idempotency_command", "chaos", "chaos_jobs", "chaos_report" } do -- of commands only
+for _, name in ipairs { "operator", "dlq", "idempotency_command", "chaos", "chaos_jobs", "chaos_report",
+  "recordings", "log_command", "replay" } do -- of commands only
   files["lua/perigee/" .. name .. ".lua"] = { globals = { "io", "loadfile" } }
 end
 files["tests"] = { std = "+busted", max_line_length = false }

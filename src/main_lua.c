@@ -20,6 +20,31 @@ static const struct conf_option doctor_options[] = {
     {0},
 };
 
+#define RECORDINGS_OPTION OPT("data", CONF_STRING, data, 0, 0, "DIR", "data directory (" PERIGEE_DATA ")")
+static const struct conf_option log_options[] = {
+    RECORDINGS_OPTION,
+    LUA_TEXT(0, "function", "NAME", "ls: of this function"),
+    LUA_TEXT(1, "status", "STATUS", "ls: ok, failed, cancelled, 404, 5xx"),
+    LUA_TEXT(2, "since", "TIME", "ls: 30s, 10m, 2h, 1d ago, or 2026-01-31T12:00:00Z"),
+    LUA_TEXT(3, "order", "ID", "ls: which name this id anywhere"),
+    LUA_TEXT(4, "correlation", "ID", "ls: likewise"),
+    LUA_NUMBER(0, "limit", 1, INT64_MAX, "N", "ls: the newest so many (20)"),
+    LUA_FLAG(0, "json", "as it was recorded, a line each"),
+    {0},
+};
+static const struct conf_option replay_options[] = {
+    RECORDINGS_OPTION,
+    LUA_TEXT(3, "template", "FILE", "the SAM template, if not the one that was recorded"),
+    LUA_TEXT(4, "parameters", "A=1,B=2", "values of the template's Parameters, over those that were recorded"),
+    LUA_TEXT(5, "lua-dir", "DIR", "a directory whose modules override the built-in ones"),
+    LUA_FLAG(0, "diff", "what is otherwise than it was recorded"),
+    LUA_TEXT(0, "json", "FILE", "instead: an event, a message or a dead letter from elsewhere, - for standard input"),
+    LUA_TEXT(1, "function", "NAME", "with --json: which function, when the document does not tell"),
+    LUA_TEXT(2, "at", "TIME", "with --json: what time it is, 2026-01-31T12:00:00Z; else now"),
+    LUA_LIST(0, "header", "NAME:VALUE", "a header of the request that was not kept, as Authorization"),
+    {0},
+};
+
 static const struct conf_option chaos_options[] = {
     TEMPLATE_OPTIONS,
     LUA_TEXT(0, "invariants", "FILE", "flows and what must hold (invariants.lua beside the template)"),
@@ -116,6 +141,21 @@ const struct command lua_commands[] = {
      .help = "say what of serve would work with these options, and what to do",
      .options = doctor_options,
      .fn = run_module},
+    {.name = "log",
+     .usage = "ls | show ID [options]",
+     .help = "what serve --development has recorded",
+     .options = log_options,
+     .fn = run_module,
+     .mixed = true,
+     .module = "log_command",
+     .operands = true},
+    {.name = "replay",
+     .usage = "ID [--diff] | --json FILE",
+     .help = "run a recorded request again on the state it saw, with the handlers as they are now",
+     .options = replay_options,
+     .fn = run_module,
+     .mixed = true,
+     .operands = true},
     {.name = "chaos",
      .usage = "[options] [flow|Function ...]",
      .help = "cut flows off and disturb them at every point, and check what must hold",
