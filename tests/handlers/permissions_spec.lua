@@ -43,7 +43,7 @@ local function everything(app)
 end
 
 local function run(template)
-  local app <close> = testing.app { template = template, parameters = { SenderAddress = "shop@example.org" } }
+  local app <close> = testing.app { template = template, parameters = support.SENDER }
   return pcall(everything, app)
 end
 
@@ -60,6 +60,12 @@ describe("permissions of the template", function()
     ["aws:SecureTransport"] = true, -- no action: what the policies of the queues and the bucket ask for
   }
 
+  -- Of records of effects: they are read only when an answer was lost, and a retry would do as well.
+  local function is_reserve(text, action, start)
+    local line = text:sub(1, text:find("\n", start) - 1):match "[^\n]*$"
+    return action == "dynamodb:GetItem" and line:find("dynamodb:DeleteItem", 1, true)
+  end
+
   -- With the text from `start` to `stop` of the template replaced, not everything works any more.
   local function needed(start, stop, instead, what)
     local line
@@ -68,7 +74,6 @@ describe("permissions of the template", function()
       return text:sub(1, start - 1) .. instead .. text:sub(stop + 1)
     end)
     local ok = run(template)
-    support.clean()
     assert.is_false(ok, ("config/template.yaml:%d: %s is not needed"):format(line, what))
   end
 
@@ -85,7 +90,7 @@ describe("permissions of the template", function()
       if not start then break end
       from = stop + 1
       local action = text:sub(start, stop)
-      if not NOT_SEEN_HERE[action] then
+      if not NOT_SEEN_HERE[action] and not is_reserve(text, action, start) then
         tried = tried + 1
         needed(start, stop, "dynamodb:ListTables", action)
       end

@@ -2,7 +2,7 @@ local crypto = require "perigee.crypto"
 local support = require "handlers.support"
 local testing = require "perigee.testing"
 
-local function key(id) return "receipts/" .. id .. ".pdf" end
+local key = support.key
 
 describe("GET /receipt/{orderId}", function()
   local app
@@ -81,7 +81,8 @@ describe("receipts", function()
     for _, id in ipairs { "plain", "long" } do
       local answer = app:get("/receipt/" .. id)
       assert.equal(200, answer.status, id)
-      assert.equal("%PDF", app:download(answer.json.signedReceiptUrl).body:sub(1, 4))
+      local bytes = app:download(answer.json.signedReceiptUrl).body
+      assert.pdf_has(bytes, id == "long" and "Thing 100 Thing 100" or "Ada")
     end
   end)
 
@@ -90,6 +91,7 @@ describe("receipts", function()
     local id = support.created(app, { customer_name = "José Ñandú 李雷", total_price = support.MAX })
     app:drain()
     local bytes, head = app.s3:get("Receipts", key(id))
+    assert.pdf_has(bytes, "José Ñandú 李雷")
     assert.equal(crypto.sha256(bytes), head.Metadata.sha256)
     assert.equal(crypto.sha256(bytes), support.order(app, id).receipt.sha256)
     app:advance(3600000)

@@ -82,7 +82,7 @@ function support.answered(app, ask)
 end
 
 ---A temporary directory; removed by support.clean().
-local made = {}
+local made, copy, templates = {}, nil, 0
 function support.directory()
   local path = os.tmpname()
   assert(os.remove(path))
@@ -93,19 +93,24 @@ end
 
 function support.clean()
   for _, path in ipairs(made) do os.execute(("rm -rf '%s'"):format(path)) end
-  made = {}
+  made, copy = {}, nil
 end
 
----A copy of the project's template, schemas and handlers, with the template changed by `edit`; returns the template's path.
+---The project's template changed by `edit`, beside a copy of its schemas and handlers; the path of the template.
+---@param edit fun(text: string): string
+---@return string
 function support.project(edit)
-  local dir = support.directory()
-  assert(os.execute(("cp -r config handlers '%s'"):format(dir)))
-  local path = dir .. "/config/template.yaml"
-  local f = assert(io.open(path))
+  if not copy then
+    copy = support.directory()
+    assert(os.execute(("cp -r config handlers '%s'"):format(copy)))
+  end
+  local f = assert(io.open "config/template.yaml")
   local before = f:read "a"
   f:close()
   local after = edit(before)
   assert(after ~= before, "the template was not changed")
+  templates = templates + 1
+  local path = ("%s/config/template-%d.yaml"):format(copy, templates)
   f = assert(io.open(path, "w"))
   f:write(after)
   f:close()
