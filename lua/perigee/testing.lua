@@ -217,11 +217,11 @@ end
 ---@field body string
 ---@field json any the decoded body, when it is JSON
 ---@field calls perigee.testing.Call[] what the request called, until now: also what ran after the answer
----@field cost perigee.testing.Cost of these calls
+---@field cost perigee.testing.Cost of the request
 local Answer = {}
 
 -- Whose an answer is, and the number of the first call after its request began: not in the answer, which tests print and compare.
----@type table<perigee.TestAnswer, { app: perigee.TestApp, from: integer }>
+---@type table<perigee.TestAnswer, { app: perigee.TestApp, from: integer, cost: perigee.testing.Cost? }>
 local origins = setmetatable({}, { __mode = "k" })
 
 local LAZY = {}
@@ -232,18 +232,18 @@ function LAZY.calls(answer)
   local origin = origins[answer]
   return calls.select(origin.app:ask("calls", origin.from), { request_id = answer.headers["x-request-id"] })
 end
-function LAZY.cost(answer) return calls.cost(answer.calls, origins[answer].app:memory()) end
+function LAZY.cost(answer) return origins[answer].cost or origins[answer].app:ask "cost" end
 
 function Answer.__index(answer, name) return LAZY[name] and LAZY[name](answer) end
 
 local function died(err) return type(err) == "table" and err.code == "ProcessDied" end
 
 -- nil, err when a fault killed the process; whatever else went wrong is raised.
-function App:finish(answer, err, from)
+function App:finish(answer, err, origin)
   self.clock:hold()
   if not answer and died(err) then return nil, err end
   if not answer then error(err, 0) end
-  origins[answer] = { app = self, from = from }
+  origins[answer] = origin
   return setmetatable(answer, Answer)
 end
 
@@ -284,10 +284,10 @@ function App:request(method, path, options)
   if type(body) == "table" then body = json.encode(body) end
   if body and not typed then headers["Content-Type"] = "application/json" end
   headers.Host = headers.Host or "127.0.0.1:8080"
-  local from = self:able "count" and self.host:count() + 1 or 1
+  local from, cost = self:able "count" and self.host:count() + 1 or 1, self:able "cost" and self.host:cost()
   local answer, err = self:ask("request",
     { method = method, target = target_of(path, options.query), headers = headers, body = body, remote_ip = options.remote_ip })
-  return self:finish(answer, err, from)
+  return self:finish(answer, err, { app = self, from = from, cost = cost and calls.difference(cost, self.host:cost()) })
 end
 
 ---@param path string
@@ -320,7 +320,7 @@ function App:download(url, method)
   local host, path = url:match("^https?://([^/]+)(/.*)$")
   if not host then error("not a link: " .. tostring(url), 2) end
   local answer, err = self:ask("cloud", { method = method or "GET", target = path, url = url, headers = { Host = host } })
-  return self:finish(answer, err, 1)
+  return self:finish(answer, err, { app = self, from = 1 })
 end
 
 -- ==== time and work =========================================================================================================
@@ -438,17 +438,9 @@ function App:forgive() self:ask "forgive" end
 ---@param n integer
 function App:fault(name, n) self:ask("fault", name, n) end
 
----Memory of each function, in MB.
----@return table<string, integer>
-function App:memory()
-  local memory = {}
-  for _, f in ipairs(self:able "functions" and self.host:functions() or {}) do memory[f.name] = f.memory_mb end
-  return memory
-end
-
----What all calls so far cost.
+---What all so far cost.
 ---@return perigee.testing.Cost
-function App:cost() return calls.cost(self:calls(), self:memory()) end
+function App:cost() return self:ask "cost" end
 
 -- ==== the cloud =============================================================================================================
 

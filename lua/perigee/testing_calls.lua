@@ -146,7 +146,7 @@ end
 -- ==== faults ================================================================================================================
 
 ---@class perigee.testing.FaultOptions
----@field at "refused"|"lost"|"hangs"|"stalls"|"before"|"after"|"commit"|"twice"|nil "refused"
+---@field at "refused"|"lost"|"hangs"|"stalls"|"before"|"after"|"commit"|"twice"|"late"|nil "refused"
 ---@field nth integer? of the calls that match, from now on: the first that is struck; 1
 ---@field times integer? so many from there on; 1, -1: all
 ---@field code string? "ThrottlingException"; of "lost" "RequestTimeout"
@@ -193,43 +193,31 @@ end
 
 -- ==== costs =================================================================================================================
 
----What calls cost, in the units that AWS bills.
+---What calls and runs cost, in the units that AWS bills.
 ---@class perigee.testing.Cost
 ---@field calls integer
 ---@field rcu number read capacity units
 ---@field wcu number write capacity units
----@field sqs number requests
----@field s3_puts number PUT, COPY, POST and LIST requests
----@field s3_gets number
----@field ses number mails
----@field other number requests of other services
----@field gb_ms number memory of the functions by the time they ran, at least 1 ms each
+---@field sqs integer requests
+---@field s3_puts integer PUT, COPY, POST and LIST requests
+---@field s3_gets integer
+---@field ses integer mails
+---@field other integer requests of other services
+---@field runs integer of functions
+---@field ms number how long they took: as it really was, and what they waited in simulated time
+---@field billed_ms integer each in whole milliseconds
+---@field gb_ms number these times the memory of the function
 
-testing_calls.COSTS = { "rcu", "wcu", "sqs", "s3_puts", "s3_gets", "ses", "other", "calls", "gb_ms" }
+testing_calls.COSTS = { "rcu", "wcu", "sqs", "s3_puts", "s3_gets", "ses", "other", "calls", "runs", "ms", "billed_ms", "gb_ms" }
 
--- Memory by time of each invocation that these calls belong to.
-local function gb_ms(calls, memory)
-  local runs, sum = {}, 0
-  for _, call in ipairs(calls) do
-    local id = ("%s %s"):format(call.function_name, call.request_id)
-    local run = runs[id] or { from = call.began_ms, to = call.ended_ms, mb = memory[call.function_name] }
-    run.from, run.to, runs[id] = math.min(run.from, call.began_ms), math.max(run.to, call.ended_ms), run
-  end
-  for _, run in pairs(runs) do sum = sum + (run.mb or 0) / 1024 * math.max(1, run.to - run.from) end
-  return sum
-end
-
----@param calls perigee.testing.Call[]
----@param memory table<string, integer> MB by function
+---What came to `before` until `now`.
+---@param before perigee.testing.Cost
+---@param now perigee.testing.Cost
 ---@return perigee.testing.Cost
-function testing_calls.cost(calls, memory)
-  local sum = {}
-  for _, name in ipairs(testing_calls.COSTS) do sum[name] = 0 end
-  for _, call in ipairs(calls) do
-    for name, value in pairs(call.cost or {}) do sum[name] = (sum[name] or 0) + value end
-  end
-  sum.calls, sum.gb_ms = #calls, gb_ms(calls, memory)
-  return sum
+function testing_calls.difference(before, now)
+  local cost = {}
+  for _, name in ipairs(testing_calls.COSTS) do cost[name] = (now[name] or 0) - (before[name] or 0) end
+  return cost
 end
 
 ---@param cost perigee.testing.Cost

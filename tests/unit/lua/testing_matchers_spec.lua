@@ -156,11 +156,11 @@ describe("matchers of an app", function()
 
   it("costs_below: each of those that are named", function()
     local answer = app:post("/notes", { id = "a" })
-    assert.costs_below(answer, { wcu = 1, sqs = 1, rcu = 0, s3_puts = 0, gb_ms = 1, calls = 2 })
+    assert.costs_below(answer, { wcu = 1, sqs = 1, rcu = 0, s3_puts = 0, runs = 1, calls = 2 })
     assert.costs_below(app, { sqs = 1 })
     assert.is_not.costs_below(answer, { sqs = 0 })
-    says("Expected costs of at most rcu 1, sqs 0.\nIt costs wcu 1, sqs 1, calls 2, gb_ms 0.5.\nToo much: sqs. Its calls:\n", assert.costs_below,
-      answer, { sqs = 0, rcu = 1 })
+    says("Expected costs of at most rcu 1, sqs 0.\nIt costs wcu 1, sqs 1, calls 2, runs 1, ms ", assert.costs_below, answer, { sqs = 0, rcu = 1 })
+    says("\nToo much: sqs. Its calls:\n    1 dynamodb:PutItem on Notes by Take\n", assert.costs_below, answer, { sqs = 0, rcu = 1 })
     says("knows no 'money'", assert.costs_below, answer, { money = 1 })
   end)
 
