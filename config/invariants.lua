@@ -62,7 +62,7 @@ local flows = {
       if answer.status ~= 200 then error(("an order that was taken was answered with %s"):format(answer.status), 0) end
     end },
   },
-  payment = { ordered "o-1", said("o-1", "paid", "p-1", "READY_FOR_SHIPPING") },
+  payment = { interleavings = 4, ordered "o-1", said("o-1", "paid", "p-1", "READY_FOR_SHIPPING") },
   second_attempt = { ordered "o-1", said("o-1", "failed", "p-1", "PAYMENT_FAILED"), rest,
     said("o-1", "paid", "p-2", "READY_FOR_SHIPPING") },
   refund = { ordered "o-1", said("o-1", "paid", "p-1", "READY_FOR_SHIPPING"), rest, said("o-1", "refunded", "p-2", "REFUNDED") },

@@ -168,7 +168,7 @@ end
 -- ==== points ==========================================================================================================
 
 --- Simplest first: of two schedules that break the same, the story tells the one with the simpler faults.
-chaos_plan.KINDS = { "before", "after", "refused", "lost", "hangs", "stalls", "commit", "twice" }
+chaos_plan.KINDS = { "before", "after", "refused", "lost", "hangs", "stalls", "late", "commit", "twice" }
 local SIMPLICITY = {}
 for i, kind in ipairs(chaos_plan.KINDS) do SIMPLICITY[kind] = i end
 
@@ -182,7 +182,7 @@ local ENGINE = { dynamodb = true, sqs = true, ses = true, s3 = true }
 local function kinds_of(call)
   local receive = call.service == "sqs" and call.action == "ReceiveMessage"
   if receive and (call.empty or not call.effect) then return {} end
-  local kinds = { "before", "after", "refused", "lost" }
+  local kinds = { "before", "after", "refused", "lost", "late" }
   if call.function_name then
     kinds[#kinds + 1] = "hangs"
     if call.write then kinds[#kinds + 1] = "stalls" end

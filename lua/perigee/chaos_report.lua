@@ -115,8 +115,12 @@ local function names_of(steps)
   return names
 end
 
--- The smallest schedule, its run with everything kept, and the story.
-local function explain(runner, declared, violation)
+
+---The smallest schedule that breaks the same, its run and its story: sets why, faults, steps, story of `violation`.
+---@param runner table
+---@param declared perigee.chaos.Declaration
+---@param violation perigee.chaos.Violation
+function chaos_report.explain(runner, declared, violation)
   local flow
   for _, f in ipairs(declared.flows) do flow = f.name == violation.flow and f or flow end
   local function runs(steps, faults, keep)
@@ -242,7 +246,7 @@ end
 local function report(runner, declared, flows, gathered, setting, options, seconds)
   local list = gathered:list()
   for _, violation in ipairs(list) do
-    explain(runner, declared, violation)
+    chaos_report.explain(runner, declared, violation)
     write_spec(violation, setting, declared, options.spec or "build/chaos")
   end
   if options.json then

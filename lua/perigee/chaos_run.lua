@@ -130,7 +130,7 @@ local function insist(client, asked, first, attempts)
   return kept
 end
 
----Asks until there is an answer other than 429 and 5xx, as real clients do; after eight attempts the client gives up (status nil).
+---Asks until there is an answer other than 429 and 5xx, as real clients do; gives up after eight attempts (status nil).
 ---headers: a function is called for each attempt.
 ---@param method string
 ---@param target string
@@ -321,6 +321,7 @@ end
 ---@class perigee.chaos.Outcome
 ---@field problems { name: string, why: string }[] empty: all invariants hold
 ---@field calls table[] as host:calls() tells them, until the faults ended
+---@field all_calls table[] until the end
 ---@field events perigee.chaos.Event[]
 ---@field tolerated table<string, integer>
 ---@field missed table? a fault that never took place
@@ -353,7 +354,7 @@ function Runner:run(flow, faults, options)
     app:drain()
   end
   check(run, app)
-  return { problems = run.problems, calls = run.calls, events = run.events, tolerated = run.tolerated, missed = run.missed,
+  return { problems = run.problems, calls = run.calls, all_calls = options.keep and host:calls() or run.calls, events = run.events, tolerated = run.tolerated, missed = run.missed,
     run = run, app = app }
 end
 

@@ -14,8 +14,9 @@ local chaos_search = {}
 ---@field functions table<string, true>? only calls of these
 ---@field depth 1|2
 ---@field limit integer? so many points, chosen by the seed
+---@field stop boolean? at the first violation
 ---@field seed integer
----@field share { index: integer, of: integer } 1-based
+---@field share { index: integer, of: integer }? 1-based; all
 
 local function nth_order(i, seed) return i == 1 and 0 or seed * 1000 + i end
 
@@ -51,6 +52,7 @@ local Search = {}
 Search.__index = Search
 
 function Search:violations(variant, result, faults, numbers)
+  self.over = self.over or self.stop and #result.problems > 0
   for _, problem in ipairs(result.problems) do
     self.tell { violation = { flow = variant.name, invariant = problem.name, why = problem.why, order = variant.order,
       faults = faults, n = numbers } }
@@ -86,6 +88,7 @@ function Search:second(variant, item, first)
     self:count({ stands_for = item.stands_for * other.stands_for }, result)
     self:violations(variant, result, { fault, plan.fault(first.calls, other.point) }, { item.point.n, other.point.n })
     if i % 50 == 0 then self:progress() end
+    if self.over then break end
   end
 end
 
@@ -105,6 +108,7 @@ function Search:enumerate()
     if self.share.index == 1 then self:violations(variant, base, {}, {}) end
     local points = #base.problems == 0 and plan.points(base.calls, base.events, 0, self.functions) or {}
     for _, item in ipairs(representatives(points)) do list[#list + 1] = { variant, item } end
+    if self.over then return {} end
   end
   return list
 end
@@ -124,7 +128,7 @@ end
 ---@param tell fun(message: table)
 function chaos_search.run(runner, search, tell)
   local self = setmetatable({ runner = runner, flows = search.flows, functions = search.functions, depth = search.depth,
-    limit = search.limit, seed = search.seed, share = search.share, tell = tell, points = 0, runs = 0, tolerated = {},
+    limit = search.limit, stop = search.stop, seed = search.seed, share = search.share or { index = 1, of = 1 }, tell = tell, points = 0, runs = 0, tolerated = {},
     runs_tolerated = 0, done = 0, of = 0 }, Search)
   local list, mine = self:sampled(self:enumerate()), {}
   for i, entry in ipairs(list) do
@@ -136,6 +140,7 @@ function chaos_search.run(runner, search, tell)
     self:first(entry[1], entry[2])
     self.done = i
     if i % 10 == 0 or i == #mine or self.depth == 2 then self:progress() end
+    if self.over then break end
   end
   tell { tolerated = self.tolerated, runs_tolerated = self.runs_tolerated }
 end

@@ -11,13 +11,14 @@ local CUT = {
   lost = "this call has happened, but its caller is told of an error: the answer was lost",
   hangs = "this call never gets an answer, and has not happened",
   stalls = "this call has happened, but its answer never comes",
+  late = "this call leaves 2 seconds later than it was made: what others do comes before it",
   commit = "the store fails when it commits this call; nothing has happened",
   twice = "these messages are handed out a second time while they are being handled",
 }
 local SHORT = {
   before = "the process dies before %s", after = "the process dies after %s", refused = "%s is refused",
   lost = "the answer of %s is lost", hangs = "%s hangs", stalls = "%s happens without an answer",
-  commit = "the commit of %s fails", twice = "%s hands messages out twice",
+  late = "%s is late", commit = "the commit of %s fails", twice = "%s hands messages out twice",
 }
 
 local ORDINALS = { "1st", "2nd", "3rd" }
@@ -63,6 +64,13 @@ local function transaction(params, keys)
   return table.concat(parts, ", ")
 end
 
+-- An event by type, id and data, anything else as it is.
+local function message_of(body)
+  local event = json.decode(body)
+  if type(event) ~= "table" or not event.type then return shorten(body, 120) end
+  return shorten(("%s %s %s"):format(event.type, event.id or "", event.data and json.encode(event.data) or ""), 120)
+end
+
 local DETAILS = {
   dynamodb = function(call, params, keys)
     if params.TransactItems then return transaction(params, keys) end
@@ -77,7 +85,8 @@ local DETAILS = {
     local bodies = { params.MessageBody }
     for _, entry in ipairs(params.Entries or {}) do bodies[#bodies + 1] = entry.MessageBody end
     for _, message in ipairs((call.result or {}).Messages or {}) do bodies[#bodies + 1] = message.Body end
-    return ("%s %s"):format(call.resource or "", shorten(table.concat(bodies, " "), 160))
+    for i, body in ipairs(bodies) do bodies[i] = message_of(body) end
+    return ("%s %s"):format(call.resource or "", table.concat(bodies, ", "))
   end,
 }
 
@@ -94,7 +103,10 @@ local function outcome(call)
   return ""
 end
 
-local function is_noise(call) return call.empty and not call.fault end
+-- A poll that found nothing.
+local function is_noise(call)
+  return call.action == "ReceiveMessage" and (call.empty or not call.effect) and not call.fault
+end
 
 local function call_line(call, keys)
   local who = call.function_name or "queue"
@@ -105,7 +117,7 @@ end
 
 -- Entries { text = } in the order in which they happened; repeated lines are counted.
 local function timeline(outcome_, keys)
-  local lines, calls, events = {}, outcome_.calls, outcome_.events
+  local lines, calls, events = {}, outcome_.all_calls, outcome_.events
   local function add(text, mark)
     local last = lines[#lines]
     if last and last.text == text and not mark and not last.mark then

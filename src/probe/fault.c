@@ -12,8 +12,8 @@ struct fault {
     struct arena arena;
 };
 
-static const char *const kinds[PROBE_KINDS] = {"refused", "lost",  "hangs",  "stalls",
-                                               "before",  "after", "commit", "twice"};
+static const char *const kinds[PROBE_KINDS] = {"refused", "lost",   "hangs", "stalls", "before",
+                                               "after",   "commit", "twice", "late"};
 
 const char *probe_kind_name(enum probe_fault_kind k) {
     return (unsigned)k < PROBE_KINDS ? kinds[k] : "?";
@@ -25,9 +25,10 @@ int probe_kind_find(struct str name, enum probe_fault_kind *ret, struct err *e) 
         *ret = (enum probe_fault_kind)k;
         return 0;
     }
-    return err_set(e, ERR_VALIDATION,
-                   "there is no fault \"%.*s\"; there are refused, lost, hangs, stalls, before, after, commit, twice",
-                   STR_ARG(str_take(name, 64)));
+    return err_set(
+        e, ERR_VALIDATION,
+        "there is no fault \"%.*s\"; there are refused, lost, hangs, stalls, before, after, commit, twice, late",
+        STR_ARG(str_take(name, 64)));
 }
 
 /* == what it is about ===============================================================================================

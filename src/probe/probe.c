@@ -2,6 +2,7 @@
 #include "probe/state.h"
 #include <stdlib.h>
 
+enum { LATE_MS = 2000 };     /* longer than most jobs take, shorter than their Timeout */
 enum { GIVE_UP_MS = 60000 }; /* a call without a deadline that gets no answer: as the read timeout of AWS's clients */
 
 static void arrived(struct aws_call *c, void *ud);
@@ -181,6 +182,20 @@ static enum aws_started go_in(struct passing *x) {
     return come_out(x);
 }
 
+static void leave_at_last(void *ud) {
+    struct passing *x = ud;
+    struct aws_call *c = x->call;
+    if (!x->p->dead && go_in(x) == AWS_DONE) aws_complete(c);
+}
+
+/* Meanwhile it may be given up, or the process dies: then it does not happen. */
+static enum aws_started leave_late(struct passing *x) {
+    x->where = HELD;
+    x->call->pending = true;
+    loop_timer_start(x->p->cfg.loop, &x->give_up, LATE_MS, leave_at_last, x);
+    return AWS_PENDING;
+}
+
 /* The call's turn. */
 static enum aws_started leave(struct passing *x) {
     struct probe *p = x->p;
@@ -200,6 +215,8 @@ static enum aws_started leave(struct passing *x) {
     case PROBE_BEFORE:
         die(x);
         return AWS_PENDING;
+    case PROBE_LATE:
+        return leave_late(x);
     case PROBE_COMMIT:
         p->cfg.fail_commit(p->cfg.ud);
         return go_in(x);

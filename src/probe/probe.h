@@ -3,8 +3,9 @@
  *
  * Who calls it: host_worker.c puts it between script, feeds and leases and the worker's cloud (embedded hosts always,
  * servers while they record); perigee.testing and `perigee chaos` reach it through perigee.host (host_probe.c).
- * Calls that tests make themselves to look at the engine do not pass through it. Ownership: everything told to `seen`
- * is borrowed. Threads: those of its loop only. Cost when nothing is asked of it: one more indirect call. */
+ * Calls that tests make themselves to look at the engine do not pass through it, nor do calls that the function's
+ * policy denies: they never leave. Ownership: everything told to `seen` is borrowed. Threads: those of its loop only.
+ * Cost when nothing is asked of it: one more indirect call. */
 #ifndef PERIGEE_PROBE_H
 #define PERIGEE_PROBE_H
 #include "aws/aws.h"
@@ -79,6 +80,7 @@ enum probe_fault_kind {
     PROBE_AFTER,   /* "after": the process dies when the call has happened and before its answer arrives */
     PROBE_COMMIT, /* "commit": the engine fails at the commit of this call: nothing happens, it answers its own error */
     PROBE_TWICE,  /* "twice": of ReceiveMessage: what was handed out is at once visible to others too */
+    PROBE_LATE,   /* "late": happens, but leaves 2 s after it was made: what others do comes before it */
     PROBE_KINDS
 };
 const char *probe_kind_name(enum probe_fault_kind k);

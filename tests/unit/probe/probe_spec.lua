@@ -57,6 +57,38 @@ describe("a call through the probe", function()
         assert.equal("QueueDoesNotExist", last_seen().told)
       end)
 
+      it("leaves two seconds later when it is late, and others go first", function()
+        rig:fail { at = "late", n = 1 }
+        local late, other = send(), send()
+        rig:turn()
+        rig:pass(1999)
+        assert.same({ 2, "" }, { #rig:seen() == 1 and last_seen().n, code(other) })
+        rig:pass(1)
+        rig:turn()
+        assert.equal('{"MessageId":"1"}', select(2, rig:outcome(late)))
+        assert.same({ 1, "late", true, 2000 }, { last_seen().n, last_seen().fault, last_seen().effect, last_seen().ms })
+      end)
+
+      it("does not happen when it is given up while it is late", function()
+        rig:fail { at = "late" }
+        rig:cancel(send())
+        rig:pass(2000)
+        rig:turn()
+        assert.same({}, rig:said())
+        assert.same({ "late", false }, { last_seen().fault, last_seen().effect })
+      end)
+
+      it("does not happen when the process dies while it is late", function()
+        rig:fail { at = "late", n = 1 }
+        rig:fail { at = "before", n = 2 }
+        local late = send()
+        send()
+        rig:pass(2000)
+        rig:turn()
+        assert.same({}, rig:said())
+        rig:cancel(late)
+      end)
+
       it("does not happen when it is refused", function()
         local fault = rig:fail { at = "refused", match = SEND }
         local id = send()
