@@ -68,13 +68,16 @@ int host_lua_schedule(lua_State *L) {
 int host_lua_answer(lua_State *L) {
     struct json document, answer;
     struct err e = {0};
-    host_lua_host(L);
+    struct event_http in;
+    const struct app *app = host_lua_host(L)->app;
     struct arena *a = host_lua_arena(L);
     size_t n, m;
     const char *asked = luaL_checklstring(L, 2, &n), *said = luaL_checklstring(L, 3, &m);
     if (json_parse(a, str_n(asked, n), NULL, &document, &e) || json_parse(a, str_n(said, m), NULL, &answer, &e))
         return script_push_err(L, &e, NULL, NULL, NULL, NULL);
     event_read_answer(a, event_kind_of(&document), &answer, host_lua_response(L));
+    if (!event_read_http(a, &document, &in, &e) && in.kind != EVENT_URL)
+        route_add_cors(app, &in.request, host_lua_response(L));
     return host_lua_push_response(L);
 }
 

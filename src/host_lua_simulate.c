@@ -3,7 +3,7 @@
  * - h:now() -> Unix ms; h:pass(ms): time passes; h:set_clock(ms): the wall clock alone
  * - h:crash(), h:snapshot(name), h:restore(name[, keep_state]), h:drop_snapshot(name) -> true | nil, err
  * - h:schedules() -> { name }; h:queues() -> { { queue=, function_name=, dead_letters= } }
- * - h:functions() -> { { name=, handler=, memory_mb=, timeout_ms=, routes= } } */
+ * - h:functions() -> { { name=, handler=, code_dir=, memory_mb=, timeout_ms=, routes= } } */
 #include "host_lua.h"
 #include <lauxlib.h>
 #include <lua.h>
@@ -133,8 +133,9 @@ static int functions(lua_State *L) {
     lua_createtable(L, (int)p->app->n_functions, 0);
     for (size_t i = 0; i < p->app->n_functions; i++) {
         const struct function *f = &p->app->functions[i];
-        lua_createtable(L, 0, 5);
+        lua_createtable(L, 0, 6);
         set_str(L, "name", f->name);
+        set_str(L, "code_dir", f->code_dir);
         set_str(L, "handler", arena_printf(host_lua_arena(L), "%.*s.%.*s", STR_ARG(f->module), STR_ARG(f->field)));
         set_integer(L, "memory_mb", (lua_Integer)(f->memory_bytes >> 20));
         set_integer(L, "timeout_ms", f->timeout_ms);

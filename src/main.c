@@ -142,8 +142,6 @@ static const struct conf_option run_options[] = {
     SCRATCH_OPTION,
     {0},
 };
-/* `perigee test` leaves its arguments to busted: these are read from the environment only. */
-static const struct conf_option test_options[] = {AWS_OPTIONS, {0}};
 int command_failed(const struct err *e) {
     fprintf(stderr, "perigee: %s\n", e->msg);
     return 1;
@@ -287,18 +285,6 @@ static int run(struct perigee_config *c, int argc, char **argv) {
     return code;
 }
 
-static int test(struct perigee_config *c, int argc, char **argv) {
-    static const char chunk[] = "package.path = 'tests/?.lua;' .. package.path\n"
-                                "require 'busted.runner'({ standalone = false })\n";
-    int code = 1, none = 0;
-    bool help = false;
-    struct err e = {0};
-    c->modules = host_lua_modules;
-    if (conf_parse(test_options, c, 1, argv, &none, &help, &e)) return command_failed(&e);
-    if (perigee_script(c, NULL, "perigee test", str_c(chunk), argc - 1, argv + 1, &code, &e)) return command_failed(&e);
-    return code;
-}
-
 static int version(struct perigee_config *c, int argc, char **argv) {
     (void)c, (void)argc, (void)argv;
     printf("perigee %s (%s)\n", PERIGEE_VERSION, "Lua 5.4");
@@ -324,7 +310,7 @@ static const struct command commands[] = {
      "run any Lambda bootstrap on this machine: one event, or an endpoint for AWS's clients", runtime_api_options,
      runtime_api},
     {"run", "[options] script.lua [arguments]", "run a Lua script with every binding", run_options, run},
-    {"test", "[busted arguments]", "run busted inside the host", NULL, test},
+    {"test", "[options] [busted arguments]", "run busted inside the host", NULL, command_test},
     {"version", "", "print the version", no_options, version},
     {0},
 };
@@ -368,7 +354,7 @@ static int dispatch(const struct command *c, int argc, char **argv) {
                  struct err *e) = c->mixed ? conf_parse_mixed : conf_parse;
     if (!help && c->options && parse(c->options, &settings, argc, argv, &argc, &help, &e))
         return usage_error(c->name, &e);
-    if (!help) return c->fn(&settings.config, argc, argv);
+    if (!help || c->fn == command_test) return c->fn(&settings.config, argc, argv);
     command_help(c);
     return 0;
 }

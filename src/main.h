@@ -81,5 +81,6 @@ struct command {
 
 extern const struct command lua_commands[]; /* main_lua.c; ended by a name that is NULL */
 int command_failed(const struct err *e);    /* prints it; the exit code 1 */
+int command_test(struct perigee_config *c, int argc, char **argv); /* main_test.c */
 
 #endif

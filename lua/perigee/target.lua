@@ -77,9 +77,23 @@ function Engine:begin(clock)
   return self:tell("POST", "clock", clock and { now = time.iso(clock), freeze = true } or { reset = true })
 end
 
+---A host that calls this engine in the application's name, for a look inside; none of its handlers run.
+---@param url string
+---@param options perigee.TestOptions
+---@param create boolean? what the template declares is made
+---@return table? inside
+---@return perigee.Error? err
+function target.inside(url, options, create)
+  return require("perigee.host").open {
+    template = options.template, parameters = options.parameters, lua_dir = options.lua_dir, aws = true, endpoint_url = url,
+    access_key = "perigee", secret_key = "perigee", region = "us-east-1", account = "000000000000", clock = false,
+    create = create,
+  }
+end
+
 -- ==== a running application =================================================================================================
 
----What all targets on the embedded engine have. `world`: the running parts, shared by the tests that need the same ones.
+---What all targets on the embedded engine have. `world`: the running parts, of all tests that need them.
 ---@class perigee.target.Host
 ---@field world { engine: perigee.target.Engine, inside: table, moved: fun(world, now: integer)? }
 local Host = {}
@@ -113,7 +127,7 @@ function Host:pass(ms) tell_time(self, self.world.engine:tell("POST", "clock", {
 function Host:set_clock(ms) tell_time(self, self.world.engine:tell("POST", "clock", { now = time.iso(ms) })) end
 
 ---Waits until nothing runs any more that a request left behind.
-function Host:settle() end
+function Host.settle(_) end
 
 function Host:aws(service, action, params, body)
   self:settle()
@@ -164,7 +178,7 @@ function target.invoke(url, fn, document)
     { method = "POST", body = document, headers = { ["X-Amz-Log-Type"] = "Tail" } })
   if answer.status == 200 and not answer.headers["x-amz-function-error"] then return answer.body end
   local said = answer:json() or {}
-  local err = { code = said.errorType or said.Type or "Unknown", message = said.errorMessage or said.Message or answer.body, status = answer.status }
+  local err = { code = said.errorType or said.Type or "Unknown", message = said.errorMessage or said.Message or answer.body }
   return nil, setmetatable(err, { __tostring = function(e) return e.code .. ": " .. e.message end })
 end
 
@@ -208,7 +222,9 @@ end
 local SAME = { at = true, match = true, code = true, message = true, status = true, times = true, nth = true }
 
 function Host:fail(fault)
-  if (fault.at or "refused") ~= "refused" then target.cannot(("the fault '%s' needs a look at the process from within"):format(fault.at)) end
+  if (fault.at or "refused") ~= "refused" then
+    target.cannot(("the fault '%s' needs a look at the process from within"):format(fault.at))
+  end
   for name in pairs(fault) do
     if not SAME[name] then target.cannot(("faults by '%s' need a look at the process from within"):format(name)) end
   end

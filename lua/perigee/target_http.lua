@@ -3,7 +3,7 @@
 ---
 --- Whether the server works off its queues itself (it was started without --no-feeds) is asked of it: then a drain waits for it,
 --- else the target calls its functions.
-local json = require "perigee.json"
+local queues = require "perigee.target_queues"
 local target = require "perigee.target"
 local time = require "perigee.time"
 
@@ -55,18 +55,6 @@ function Http:invoke(fn, document)
   return answer, err
 end
 
-local function backlog(self)
-  local sum = 0
-  for _, queue in ipairs(self:queues()) do
-    local url = assert(self.world.inside:aws("sqs", "GetQueueUrl", { QueueName = queue.queue })).QueueUrl
-    local got = assert(self.world.inside:aws("sqs", "GetQueueAttributes", { QueueUrl = url, AttributeNames = json.array { "All" } }))
-    for _, which in ipairs { "", "NotVisible", "Delayed" } do
-      sum = sum + math.tointeger(tonumber(got.Attributes["ApproximateNumberOfMessages" .. which] or 0))
-    end
-  end
-  return sum
-end
-
 local WAIT_MS, STEP_MS = 60000, 1000
 
 -- The server's own feeds: real time for their work, the engine's for what is delayed or was given back.
@@ -75,9 +63,9 @@ local function wait_for_feeds(self, max_ms)
   while true do
     self.dirty = true
     self:settle()
-    local left = backlog(self)
+    local left = queues.backlog(self)
     if left == 0 then return true end
-    if passed >= max_ms or time.monotonic() - began > WAIT_MS then return nil, left .. " messages are still queued" end
+    if passed >= max_ms or time.monotonic() - began > WAIT_MS then return nil, queues.left(left) end
     looked = looked + 1
     if looked % 20 == 0 then
       self:pass(STEP_MS)
@@ -118,10 +106,7 @@ end
 ---@param options perigee.TestOptions
 ---@return table world
 function target_http.world(url, cloud, options)
-  local inside, err = require("perigee.host").open {
-    template = options.template, parameters = options.parameters, lua_dir = options.lua_dir, aws = true, endpoint_url = cloud,
-    access_key = "perigee", secret_key = "perigee", region = "us-east-1", account = "000000000000", clock = false,
-  }
+  local inside, err = target.inside(cloud, options)
   if not inside then error(("%s: %s"):format(cloud, tostring(err)), 0) end
   return { http = url, engine = target.engine(cloud), inside = inside, feeds = polls_itself(cloud) }
 end

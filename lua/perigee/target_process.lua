@@ -1,5 +1,5 @@
---- Programs that a target of `perigee test` starts: `perigee serve`, `cloud`, `runtime-api`. They end with the handle, and with this
---- process however it ends: a shell between them waits for the end of its standard input.
+--- Programs that a target of `perigee test` starts: `perigee serve`, `cloud`, `runtime-api`. They end with the handle, and with
+--- this process however it ends: a shell between them waits for the end of its standard input.
 local time = require "perigee.time"
 
 local process = {}

@@ -1,5 +1,5 @@
---- Queues of targets whose functions somebody must call: messages are received, made events as Lambda makes them, and deleted unless
---- the function says otherwise. For perigee.target.
+--- Queues of targets whose functions somebody must call: messages are received, made events as Lambda makes them, and deleted
+--- unless the function says otherwise. For perigee.target.
 local json = require "perigee.json"
 
 local queues = {}
@@ -34,25 +34,44 @@ local function call(host, action, params)
   return out or error(("sqs:%s: %s"):format(action, tostring(err)), 0)
 end
 
+local function url_of(host, queue) return call(host, "GetQueueUrl", { QueueName = queue.queue }).QueueUrl end
+
+local ALL = json.array { "All" }
+
 -- What there is of a queue, once: true when there was something.
-local function hand_over(host, url, queue)
+local function hand_over(host, queue)
+  local url = url_of(host, queue)
   local messages = call(host, "ReceiveMessage", { QueueUrl = url, MaxNumberOfMessages = 10, WaitTimeSeconds = 0,
-    AttributeNames = json.array { "All" }, MessageAttributeNames = json.array { "All" } }).Messages or {}
+    AttributeNames = ALL, MessageAttributeNames = ALL }).Messages or {}
   if #messages == 0 then return false end
   local records = {}
-  for i, message in ipairs(messages) do records[i] = record(message, "arn:aws:sqs:us-east-1:000000000000:" .. queue.queue, "us-east-1") end
+  for i, message in ipairs(messages) do
+    records[i] = record(message, "arn:aws:sqs:us-east-1:000000000000:" .. queue.queue, "us-east-1")
+  end
   local failed = given_back(host:invoke(queue.function_name, json.encode { Records = json.array(records) }), records)
-  for _, message in ipairs(messages) do
-    if not failed[message.MessageId] then call(host, "DeleteMessage", { QueueUrl = url, ReceiptHandle = message.ReceiptHandle }) end
+  for _, one in ipairs(records) do
+    if not failed[one.messageId] then call(host, "DeleteMessage", { QueueUrl = url, ReceiptHandle = one.receiptHandle }) end
   end
   return true
 end
 
-local function counts(host, url)
-  local got = call(host, "GetQueueAttributes", { QueueUrl = url, AttributeNames = json.array { "All" } }).Attributes
-  local function of(which) return math.tointeger(tonumber(got["ApproximateNumberOfMessages" .. which] or 0)) end
-  return of "" + of "NotVisible" + of "Delayed"
+---Messages of the functions' queues: visible, in flight or delayed.
+---@param host table
+---@return integer
+function queues.backlog(host)
+  local sum = 0
+  for _, queue in ipairs(host:queues()) do
+    local got = call(host, "GetQueueAttributes", { QueueUrl = url_of(host, queue), AttributeNames = ALL }).Attributes
+    for _, which in ipairs { "", "NotVisible", "Delayed" } do
+      sum = sum + math.tointeger(tonumber(got["ApproximateNumberOfMessages" .. which] or 0))
+    end
+  end
+  return sum
 end
+
+---@param n integer
+---@return string
+function queues.left(n) return ("%d messages are still queued"):format(n) end
 
 -- Time goes in small steps at first: what is due soon does not come late.
 local function step(passed)
@@ -66,17 +85,15 @@ end
 ---@return true? ok
 ---@return string? why
 function queues.drain(host, max_ms)
-  local passed, urls = 0, {}
-  local list = host:queues()
-  for i, queue in ipairs(list) do urls[i] = call(host, "GetQueueUrl", { QueueName = queue.queue }).QueueUrl end
+  local passed, list = 0, host:queues()
   while true do
-    local busy, left = false, 0
-    for i, queue in ipairs(list) do busy = hand_over(host, urls[i], queue) or busy end
-    for i = 1, busy and 0 or #list do left = left + counts(host, urls[i]) end
-    if not busy and left == 0 then return true end
+    local busy = false
+    for _, queue in ipairs(list) do busy = hand_over(host, queue) or busy end
+    local left = busy and 1 or queues.backlog(host)
+    if left == 0 then return true end
     if not busy then
       local ms = math.min(step(passed), max_ms - passed)
-      if ms <= 0 then return nil, left .. " messages are still queued" end
+      if ms <= 0 then return nil, queues.left(left) end
       host:pass(ms)
       passed = passed + ms
     end

@@ -1,5 +1,5 @@
---- perigee test --target serve: a `perigee serve --memory --control` of its own for each set of parameters, over HTTP. Their queues
---- and schedules run when a test says so.
+--- perigee test --target serve: a `perigee serve --memory --control` of its own for each set of parameters, over HTTP. Their
+--- queues and schedules run when a test says so.
 local process = require "perigee.target_process"
 local target = require "perigee.target"
 local target_http = require "perigee.target_http"
@@ -30,8 +30,9 @@ function target_serve.words(words, options)
 end
 
 local function start(options)
-  local words = target_serve.words({ process.executable(), "serve", "--port", 0, "--cloud-port", 0, "--control", "--no-feeds", "--no-reload",
-    "--workers", 2, "--template", options.template, "--parameters", target.parameters(options.parameters) }, options)
+  local words = target_serve.words({ process.executable(), "serve", "--port", 0, "--cloud-port", 0, "--control", "--no-feeds",
+    "--no-reload", "--workers", 2, "--template", options.template,
+    "--parameters", target.parameters(options.parameters) }, options)
   if options.development then words[#words + 1] = "--development" end
   if options.lua_dir then table.move({ "--lua-dir", options.lua_dir }, 1, 2, #words + 1, words) end
   local server, why = process.start(words, "^perigee: ready")

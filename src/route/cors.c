@@ -53,6 +53,10 @@ void cors_preflight(const struct app_cors *c, const struct http_request *req, st
     set(res, "Access-Control-Max-Age", str_n(age, (size_t)n));
 }
 
+void route_add_cors(const struct app *a, const struct http_request *req, struct http_response *res) {
+    if (cors_enabled(&a->cors)) cors_add(&a->cors, req, res);
+}
+
 void cors_add(const struct app_cors *c, const struct http_request *req, struct http_response *res) {
     if (!http_header(req, "Origin").p && !str_is(c->allow_origins[0], "*")) return;
     if (add_origin(c, req, res)) set(res, "Access-Control-Expose-Headers", c->expose_headers);

@@ -84,6 +84,8 @@ int event_write_answer(struct buf *b, const struct event_http *in, const struct 
 /* What API Gateway & co. do with an answer document: the response that the HTTP client gets; 502 (HTTP
  * APIs: 500) for a malformed one. */
 void event_read_answer(struct arena *a, enum event_kind kind, const struct json *answer, struct http_response *ret);
+/* What the template's API adds to the answers of its functions. */
+void route_add_cors(const struct app *a, const struct http_request *req, struct http_response *res);
 struct event_route {    /* of a document that is made: what the gateway knows */
     struct str pattern; /* "/orders/{id}" */
     const struct script_param *params;
