@@ -59,6 +59,27 @@ static const struct conf_option chaos_options[] = {
     {0},
 };
 
+static const struct conf_option idempotency_options[] = {
+    OPERATOR_OPTIONS,
+    LUA_TEXT(0, "table", "TABLE", "the table with the records, instead of the template's"),
+    LUA_NUMBER(0, "limit", 1, 100000, "N", "show at most N records (50)"),
+    LUA_FLAG(1, "yes", "evict without asking"),
+    LUA_FLAG(2, "force", "evict also what may be running"),
+    {0},
+};
+
+static const struct conf_option dlq_options[] = {
+    OPERATOR_OPTIONS,
+    LUA_TEXT(0, "queue-url", "URL", "a dead-letter queue that the template does not have"),
+    LUA_TEXT(1, "to", "QUEUE", "redrive: another queue (name or URL) than the one messages came from"),
+    LUA_LIST(0, "filter", "A=B", "redrive: messages with this member only: a.b=c, a~pattern, id=...; may be repeated"),
+    LUA_NUMBER(0, "limit", 1, 1000000, "N", "show (10) or move (all) at most N messages"),
+    LUA_NUMBER(1, "rate", 1, 10000, "N", "redrive: at most N messages a second"),
+    LUA_FLAG(1, "dry-run", "redrive: say what would move"),
+    LUA_FLAG(2, "force", "look into a queue though looking may move its messages on"),
+    {0},
+};
+
 /* -- options -> arguments ------------------------------------------------------------------------------------------ */
 
 static const char chunk[] =
@@ -123,6 +144,10 @@ static int run_module(struct perigee_config *c, int argc, char **argv) {
         fprintf(stderr, "perigee %s: unexpected argument '%s'\n", argv[0], argv[1]);
         return 2;
     }
+    if (command->apart) {
+        own = perigee_defaults();
+        own.lua_dir = c->lua_dir;
+    }
     char *module = (char *)arena_printf(&a.arena, "perigee.%s", command->module ? command->module : argv[0]).p;
     add(&a, 'o', "", "");
     for (const struct conf_option *o = command->options; o->name; o++) add_option(&a, o, c);
@@ -163,5 +188,22 @@ const struct command lua_commands[] = {
      .fn = run_module,
      .mixed = true,
      .operands = true},
+    {.name = "dlq",
+     .usage = "ls | show QUEUE | redrive QUEUE [options]",
+     .help = "look at dead letters, and send them back to where they came from",
+     .options = dlq_options,
+     .fn = run_module,
+     .mixed = true,
+     .operands = true,
+     .apart = true},
+    {.name = "idempotency",
+     .usage = "find KEY | evict KEY [options]",
+     .help = "look at the records of requests and effects that happen once, and remove them",
+     .options = idempotency_options,
+     .fn = run_module,
+     .mixed = true,
+     .module = "idempotency_command",
+     .operands = true,
+     .apart = true},
     {0},
 };

@@ -16,6 +16,7 @@ local http = require "perigee.http"
 local idempotency = require "perigee.idempotency"
 local json = require "perigee.json"
 local log = require "perigee.log"
+local members = require "perigee.members"
 local records = require "perigee.idempotency_records"
 local time = require "perigee.time"
 
@@ -91,15 +92,6 @@ end
 
 -- ==== keys ============================================================================================================
 
-local function member(value, path)
-  for name in path:gmatch "[^.]+" do
-    if type(value) ~= "table" then return nil end
-    value = value[name] == nil and math.tointeger(tonumber(name)) and value[math.tointeger(tonumber(name))] or value[name]
-  end
-  if value == json.null then return nil end
-  return value
-end
-
 local function kind_of(subject)
   if type(subject) ~= "table" then return "event" end
   if subject.method and subject.path and subject.headers then return "request" end
@@ -121,7 +113,7 @@ function wrap.header(name)
 end
 
 function wrap.body(path)
-  return function(subject) return member(document(subject), path) end
+  return function(subject) return members.get(document(subject), path) end
 end
 
 function wrap.path(name)
@@ -179,7 +171,7 @@ local function part_of(request, name)
   if PARTS[name] then return PARTS[name](request) end
   local header = name:match "^header%.(.+)"
   if header then return request.headers[header:lower()] end
-  return member(document(request), name:match "^body%.(.+)")
+  return members.get(document(request), name:match "^body%.(.+)")
 end
 
 local function payload(options, subject, context)

@@ -164,6 +164,10 @@ function operator.columns(rows)
   return table.concat(lines)
 end
 
+---A line on stdout.
+---@param line string
+function operator.say(line) io.stdout:write(line, "\n") end
+
 ---Ends a command: the line on stderr, and the exit code (2: it was used wrongly).
 ---@param command string
 ---@param why string
