@@ -1,0 +1,223 @@
+-- The parts of `perigee replay`: what counts as the same, what two lists have in common, what documents stand for.
+local json = require "perigee.json"
+local recordings = require "perigee.recordings"
+local replay_document = require "perigee.replay_document"
+local replay_lines = require "perigee.replay_lines"
+local replay_same = require "perigee.replay_same"
+local replay_state = require "perigee.replay_state"
+
+local A = "01a2047e-6582-7281-800f-b3ae5cccd94b"
+local B = "01a2047e-6582-7281-800f-b3af1736312d"
+local C = "ffffffff-6582-7281-800f-b3af1736312d"
+
+describe("two values are the same", function()
+  local function differ(a, b, given, exact)
+    local out = {}
+    replay_same.new(given, exact):compare(a, b, "", out)
+    local paths = {}
+    for i, d in ipairs(out) do paths[i] = d.path end
+    return paths
+  end
+
+  it("whatever ids they have, as long as the same one is the same everywhere", function()
+    assert.same({}, differ({ id = A, path = "/x/" .. A }, { id = B, path = "/x/" .. B }))
+    assert.same({ "path" }, differ({ id = A, path = "/x/" .. A }, { id = B, path = "/x/" .. C }))
+    assert.same({ "path" }, differ({ id = A, path = "/x/" .. B }, { id = C, path = "/x/" .. C }))
+  end)
+
+  it("but not when they have other ids that were given", function()
+    assert.same({ "id" }, differ({ id = A }, { id = B }, replay_same.ids("order " .. A)))
+    assert.same({}, differ({ id = A }, { id = A }, replay_same.ids(A)))
+  end)
+
+  it("with digests and tokens as with ids", function()
+    assert.same({}, differ("etag 9e107d9d372bb6826bd81d3542a419d6", "etag e4d909c290d0fb1ca068ffaddf22cbd0"))
+    assert.same({ "" }, differ("etag abc", "etag abd"))
+  end)
+
+  it("at times within a minute of each other", function()
+    assert.same({}, differ("2026-01-31T12:00:00.123Z", "2026-01-31T12:00:59Z"))
+    assert.same({ "" }, differ("2026-01-31T12:00:00Z", "2026-01-31T13:00:00Z"))
+    assert.same({}, differ({ { N = "1795371722114" }, 1795371722 }, { { N = "1795371752114" }, 1795371752 }))
+    assert.same({ "[1].N", "[2]" }, differ({ { N = "1795371722114" }, 1795371722 }, { { N = "1795375322114" }, 1795375322 }))
+    assert.same({ "" }, differ(12, 13))
+  end)
+
+  it("in JSON that is text, whatever the order of its members", function()
+    assert.same({}, differ('{"a":1,"b":"' .. A .. '"}', '{"b":"' .. B .. '","a":1}'))
+    assert.same({ "body.a" }, differ({ body = '{"a":1}' }, { body = '{"a":2}' }))
+  end)
+
+  it("where the recording does not know the value", function()
+    assert.same({}, differ("redacted-0123456789", "jana@example.org"))
+    assert.same({ "" }, differ("redacted-0123456789", "redacted-9876543210"))
+    assert.same({ "name" }, differ({ name = "redacted-0123456789" }, {}))
+  end)
+
+  it("exactly, when nothing is to be taken for random", function()
+    assert.same({ "id" }, differ({ id = A }, { id = B }, nil, true))
+    assert.same({ "at" }, differ({ at = 1795371722 }, { at = 1795371723 }, nil, true))
+  end)
+
+  it("member by member: what is missing or more is named", function()
+    assert.same({ "a.b[2]", "c" }, differ({ a = { b = { 1, 2 } } }, { a = { b = { 1 } }, c = true }))
+  end)
+end)
+
+describe("two lists", function()
+  local function marks(a, b)
+    local out = {}
+    for i, p in ipairs(replay_lines.align(a, b, function(x, y) return x == y end)) do
+      out[i] = p.a and p.b and a[p.a] or p.a and "-" .. a[p.a] or "+" .. b[p.b]
+    end
+    return table.concat(out, " ")
+  end
+
+  it("keep what they have in common, in order", function()
+    assert.equal("a b c", marks({ "a", "b", "c" }, { "a", "b", "c" }))
+    assert.equal("a -b +x c", marks({ "a", "b", "c" }, { "a", "x", "c" }))
+    assert.equal("+a +b", marks({}, { "a", "b" }))
+    assert.equal("-a", marks({ "a" }, {}))
+    assert.equal("+x a b -c d", marks({ "a", "b", "c", "d" }, { "x", "a", "b", "d" }))
+    assert.equal("", marks({}, {}))
+  end)
+
+  it("of lines are shown with their numbers and what is around", function()
+    local was = "1\n2\n3\n4\n5\n6\n7\n8\n9\n"
+    local is = "1\n2\n3\n4\nfive\n6\n7\n8\n9\nten\n"
+    assert.same({ "     3 3", "     4 4", "-    5 5", "+    5 five", "     6 6", "     7 7", "     8 8", "     9 9", "+   10 ten" },
+      replay_lines.diff(was, is))
+    assert.same({}, replay_lines.diff(was, was))
+    assert.same({ "+    1 new" }, replay_lines.diff("", "new\n"))
+  end)
+end)
+
+describe("the lines of a segment", function()
+  it("are read newest first, without one that has no end", function()
+    assert.same({ "b", "a" }, recordings.lines "a\nb\nc")
+    assert.same({ "c", "b", "a" }, recordings.lines "a\nb\nc\n")
+    assert.same({}, recordings.lines "")
+  end)
+end)
+
+describe("the bytes of a recording", function()
+  it("are text, decoded, left out or unknown", function()
+    assert.equal("x", (recordings.bytes({ body = "x" }, "body")))
+    assert.equal("\xff", (recordings.bytes({ body_base64 = "/w==" }, "body")))
+    assert.same({ nil, 7, n = 2 }, table.pack(recordings.bytes({ body_omitted = 7 }, "body")))
+    assert.same({ nil, 0, n = 2 }, table.pack(recordings.bytes({ body_base64 = "redacted-0123456789" }, "body")))
+  end)
+end)
+
+describe("the state that a run saw", function()
+  local schemas = {
+    keys = function() return { "id" } end,
+    whole = function(_, index) return index ~= "narrow" end,
+  }
+  local function item(id, more) return { id = { S = id }, v = more and { S = more } } end
+  local function of(calls)
+    for i, call in ipairs(calls) do
+      call.n, call.service, call.result = i, call.service or "dynamodb", call.result or {}
+      call.params = call.params or { TableName = "T" }
+    end
+    return replay_state.of_calls(calls, schemas)
+  end
+  local function known(state, id)
+    local one = state.items.T["id=" .. id]
+    return one.item and one.item.v.S or "absent"
+  end
+
+  it("is the first that is known of each item: later reads see the run's own writes", function()
+    local state = of {
+      { action = "GetItem", params = { TableName = "T", Key = { id = { S = "1" } } }, result = { Item = item("1", "first") } },
+      { action = "UpdateItem", effect = true, before = { { TableName = "T", Key = { id = { S = "2" } }, Item = json.null } } },
+      { action = "Query", result = { Items = { item("1", "second"), item("2", "mine"), item("3", "third") } } },
+    }
+    assert.equal("first", known(state, "1"))
+    assert.equal("absent", known(state, "2"))
+    assert.equal("third", known(state, "3"))
+  end)
+
+  it("is completed by what later reads tell of an item of which only a part was known", function()
+    local state = of {
+      { action = "Query", params = { TableName = "T", IndexName = "narrow" }, result = { Items = { item("1", "part") } } },
+      { action = "GetItem", params = { TableName = "T", Key = { id = { S = "1" } } }, result = { Item = item("1", "whole") } },
+    }
+    assert.equal("whole", known(state, "1"))
+  end)
+
+  it("has objects as they were before they were written", function()
+    local state = of {
+      { service = "s3", action = "GetObject", params = { Bucket = "b", Key = "k" }, result_body = "old", result = { ContentLength = 3 } },
+      { service = "s3", action = "PutObject", effect = true, params = { Bucket = "b", Key = "k" }, objects = { { Bucket = "b", Key = "k", exists = true } } },
+      { service = "s3", action = "GetObject", params = { Bucket = "b", Key = "k" }, result_body = "new", result = { ContentLength = 3 } },
+      { service = "s3", action = "HeadObject", params = { Bucket = "b", Key = "none" }, error = { code = "NoSuchKey", status = 404 } },
+    }
+    assert.equal("old", state.objects["b/k"].bytes)
+    assert.is_false(state.objects["b/none"].there)
+  end)
+end)
+
+describe("a document", function()
+  local template = {
+    template = { functions = { { name = "Orders" }, { name = "Work" }, { name = "WorkLater" } },
+      schedules = { { name = "Nightly", ["function"] = "Work" } }, feeds = { { queue = "Events", ["function"] = "Work" } } },
+    function_of = function(queue) return queue == "Events" and "Work" or nil end,
+    route_of = function(method, path) return method == "GET" and path == "/orders" and "Orders" or nil end,
+  }
+  local function runs(document, wanted) return replay_document.runs(template, document, wanted) end
+  local message = { MessageId = "m", Body = "{}", Attributes = { ApproximateReceiveCount = "3" },
+    MessageAttributes = { kind = { DataType = "String", StringValue = "x" } } }
+  local function with(more)
+    local out = {}
+    for k, v in pairs(message) do out[k] = v end
+    for k, v in pairs(more) do out[k] = v end
+    return out
+  end
+
+  it("that is a message becomes the event that Lambda makes of it", function()
+    local got = assert(runs(with { QueueUrl = "https://sqs.eu-west-1.amazonaws.com/1/Events" }))
+    assert.equal("Work", got[1].function_name)
+    local r = got[1].document.Records[1]
+    assert.equal("m", r.messageId)
+    assert.equal("3", r.attributes.ApproximateReceiveCount)
+    assert.same({ kind = { dataType = "String", stringValue = "x" } }, r.messageAttributes)
+    assert.equal("Events", r.eventSourceARN:match "[^:]*$")
+  end)
+
+  it("that is a dead letter is of the queue that it came from", function()
+    local letter = with { queue = "Events-dead", Attributes = { DeadLetterQueueSourceArn = "arn:aws:sqs:x:1:Events" } }
+    for _, document in ipairs { letter, { Messages = { letter } }, { messages = { letter } }, json.array { letter } } do
+      assert.equal("Work", assert(runs(document))[1].function_name)
+    end
+  end)
+
+  it("goes to the function that is asked for, of its own queue", function()
+    local got = assert(runs(with {}, "Work"))
+    assert.equal("Events", got[1].document.Records[1].eventSourceARN:match "[^:]*$")
+  end)
+
+  it("finds its function by route, schedule and what Lambda calls it", function()
+    assert.equal("Orders", runs({ requestContext = { http = { method = "GET", path = "/orders" } }, rawPath = "/orders" })[1].function_name)
+    assert.equal("Orders", runs({ requestContext = {}, httpMethod = "GET", path = "/orders" })[1].function_name)
+    assert.equal("Work", runs({ ["detail-type"] = "Scheduled Event", resources = { "arn:aws:events:x:1:rule/shop-Nightly-1X" } })[1].function_name)
+    local failed = { requestContext = { functionArn = "arn:aws:lambda:x:1:function:shop-WorkLater-1AB2:$LATEST" }, requestPayload = { any = 1 } }
+    local got = assert(runs(failed))
+    assert.equal("WorkLater", got[1].function_name)
+    assert.same({ any = 1 }, got[1].document)
+  end)
+
+  it("that names no function is refused with the reason", function()
+    for why, document in pairs {
+      ["names its function"] = { hello = 1 }, ["does not say which queue"] = message, ["the queue Other"] = with { queue = "Other" },
+      ["no route of the template answers GET /no"] = { requestContext = { http = { method = "GET" } }, rawPath = "/no" },
+      ["no MessageId"] = { Messages = { { Body = "x" } } }, ["holds no message"] = { Messages = json.array {} },
+      ["it is no JSON object"] = "text",
+    } do
+      local got, reason = runs(document)
+      assert.is_nil(got)
+      assert.matches(why, reason, 1, true)
+    end
+    assert.matches("has no function Nobody %(it has Orders, Work, WorkLater%)", select(2, runs({}, "Nobody")))
+  end)
+end)

@@ -1,0 +1,198 @@
+-- What recordings hold, what they do not, and how much of them there is.
+local record = require "t.record"
+
+local PLACEHOLDER = "redacted%-%x%x%x%x%x%x%x%x%x%x"
+
+describe("redaction", function()
+  local function redact(text, rules) return record.redact(text, rules) end
+  local function body(inner) return ('{"request":{"body":%q}}'):format(inner) end
+
+  it("hides headers, in any case and in both shapes that documents have", function()
+    local out = redact([=[{"request":{"headers":[["AUTHORIZATION","Bearer x"],["Accept","*/*"]]},
+      "document":{"headers":{"Cookie":"a=b","accept":"text/html"}}}]=], { headers = { "authorization", "cookie" } })
+    assert.matches('%["AUTHORIZATION","' .. PLACEHOLDER .. '"%]', out)
+    assert.matches('["Accept","*/*"]', out, 1, true)
+    assert.matches('"Cookie":"' .. PLACEHOLDER .. '"', out)
+    assert.matches('"accept":"text/html"', out, 1, true)
+  end)
+
+  it("hides fields at any depth, within JSON that is text, and within DynamoDB's values", function()
+    local out = redact('{"request":{"body":"{\\"a\\":[{\\"email\\":\\"x@y.org\\"}]}"},"calls":[{"params":{"Item":{"email":{"S":"x@y.org"}}}}]}',
+      { fields = { "email" } })
+    assert.is_nil(out:find("x@y.org", 1, true))
+    local address = PLACEHOLDER .. "@redacted%.invalid"
+    assert.matches('"{\\"a\\":%[{\\"email\\":\\"' .. address .. '\\"}%]}"', out)
+    assert.matches('"email":{"S":"' .. address .. '"}', out)
+  end)
+
+  it("hides a field of another one only there", function()
+    local out = redact('{"event":{"customer":{"name":"Jana"},"item":{"name":"a cup"}},"result":{"customer":{"M":{"name":{"S":"Jana"}}}}}',
+      { fields = { "customer.name" } })
+    assert.is_nil(out:find("Jana", 1, true))
+    assert.matches('"item":{"name":"a cup"}', out, 1, true)
+  end)
+
+  it("hides a value wherever else it stands, also before the place that names it", function()
+    local out = redact('{"answer":{"body":"Thank you, Jana!"},"event":{"name":"Jana"},"error":{"message":"no Janastreet"}}', { fields = { "name" } })
+    assert.matches("Thank you, " .. PLACEHOLDER .. "!", out)
+    assert.matches("no Janastreet", out, 1, true) -- another word
+  end)
+
+  it("gives equal values equal placeholders, other values others, and leaves placeholders as they are", function()
+    local out = redact('{"event":[{"name":"Jana"},{"name":"Jana"},{"name":"Jan"}]}', { fields = { "name" } })
+    local a, b, c = out:match '"name":"([^"]+)"},{"name":"([^"]+)"},{"name":"([^"]+)"'
+    assert.equal(a, b)
+    assert.not_equal(a, c)
+    assert.equal(out, redact(out, { fields = { "name" } }))
+  end)
+
+  it("keeps numbers numbers of as many digits", function()
+    local out = redact('{"event":{"card":4111111111111111},"params":{"card":{"N":"4111111111111111"},"pin":{"N":"1234"}}}', { fields = { "card", "pin" } })
+    assert.is_nil(out:find("4111111111111111", 1, true))
+    local a, b = out:match '"card":(%d+)}.*"card":{"N":"(%d+)"}'
+    assert.equal(16, #a)
+    assert.equal(a, b)
+    assert.matches('"pin":{"N":"%d%d%d%d"}', out)
+  end)
+
+  it("hides all of an object", function()
+    local out = redact('{"event":{"address":{"street":"Main 1","lines":["x","y"],"geo":{"lat":1.5}}}}', { fields = { "address" } })
+    assert.matches('"address":{"street":"' .. PLACEHOLDER .. '","lines":%["' .. PLACEHOLDER .. '","' .. PLACEHOLDER .. '"%],"geo":{"lat":0}}', out)
+  end)
+
+  it("hides parameters of a query", function()
+    local out = redact('{"request":{"target":"/x?email=a%40b.org&page=2&email"}}', { fields = { "email" } })
+    assert.matches('"target":"/x%?email=' .. PLACEHOLDER .. '@redacted%.invalid&page=2&email"', out)
+  end)
+
+  it("hides secrets anywhere, also in the middle of a word", function()
+    local out = redact(body "key=s3cret!x", { secrets = { "s3cret!" } })
+    assert.is_nil(out:find("s3cret", 1, true))
+    assert.matches("key=" .. PLACEHOLDER .. "x", out)
+  end)
+
+  it("does not hide what a recording says itself", function()
+    local text = '{"id":"1","function":"F","status":200,"calls":[{"service":"s3","params":{"status":"kept?"}}]}'
+    local out = redact(text, { fields = { "status", "service", "function", "id" } })
+    assert.matches('"id":"1","function":"F","status":200', out, 1, true)
+    assert.matches('"service":"s3"', out, 1, true)
+    assert.is_nil(out:find("kept?", 1, true))
+  end)
+
+  it("leaves out bytes that are no text when something is to be hidden", function()
+    local text = '{"calls":[{"body_base64":"SmFuYQ=="}]}'
+    assert.equal(text, redact(text, {}))
+    assert.matches('"body_base64":"' .. PLACEHOLDER .. '"', redact(text, { fields = { "name" } }))
+  end)
+end)
+
+describe("bytes", function()
+  it("are text, base64, or their number", function()
+    assert.equal('"body":"h\\u0000\\"é"', record.bytes("body", 'h\0"é', 100))
+    assert.equal('"body_base64":"/w=="', record.bytes("body", "\xff", 100))
+    assert.equal('"body_omitted":5', record.bytes("body", "hello", 4))
+    assert.equal('"body":""', record.bytes("body", "", 4))
+  end)
+end)
+
+describe("a file of recordings", function()
+  local dir
+  before_each(function()
+    dir = os.tmpname()
+    os.remove(dir)
+  end)
+  after_each(function() os.execute("rm -rf " .. dir) end)
+
+  local function read(path)
+    local f <close> = assert(io.open(path, "rb"))
+    return f:read "a"
+  end
+  local function list(pattern)
+    local pipe <close> = assert(io.popen(("ls %s/%s 2>/dev/null"):format(dir, pattern)))
+    local out = {}
+    for line in pipe:lines() do out[#out + 1] = line end
+    return out
+  end
+  local function lines()
+    local out = {}
+    for _, path in ipairs(list "*.jsonl") do
+      for line in read(path):gmatch "([^\n]*)\n" do out[#out + 1] = line end
+    end
+    return out
+  end
+
+  it("has a line a document, each with an id of its own", function()
+    local f = record.file(dir, 1 << 20)
+    f:add("v1", '{"kind":"request","n":1}')
+    f:add("v1", '{"kind":"request","n":2}')
+    f:close()
+    local got = lines()
+    assert.equal(2, #got)
+    local one, two = got[1]:match '^{"id":"(%x+)","kind":"request","n":1}$', got[2]:match '^{"id":"(%x+)","kind":"request","n":2}$'
+    assert.equal(12, #one)
+    assert.not_equal(one, two)
+  end)
+
+  it("is for its owner alone", function()
+    record.file(dir, 1 << 20):close()
+    local pipe <close> = assert(io.popen(("stat -c %%a %s %s/key"):format(dir, dir)))
+    assert.equal("700\n600\n", pipe:read "a")
+  end)
+
+  it("is redacted, with the same placeholders after another start", function()
+    for _ = 1, 2 do
+      local f = record.file(dir, 1 << 20, { fields = { "email" } })
+      f:add("v1", '{"event":{"email":"a@b.c"}}')
+      f:close()
+    end
+    local got = lines()
+    assert.equal(got[1]:match '"event".*', got[2]:match '"event".*')
+    assert.is_nil(got[1]:find("a@b.c", 1, true))
+  end)
+
+  it("begins another segment with each start, and leaves a torn line alone", function()
+    local f = record.file(dir, 1 << 20)
+    f:add("v1", '{"n":1}')
+    f:close()
+    local path = list("*.jsonl")[1]
+    local torn <close> = assert(io.open(path, "ab"))
+    torn:write '{"id":"x","n":'
+    torn:flush()
+    f = record.file(dir, 1 << 20)
+    f:add("v1", '{"n":2}')
+    f:close()
+    assert.equal(2, #list "*.jsonl")
+    assert.equal(2, #lines())
+  end)
+
+  it("never holds more than it may: the oldest go first, and the versions that only they name", function()
+    local f = record.file(dir, 1 << 20)
+    f:version("old", '{"version":"old"}')
+    f:add("old", '{"first":true}')
+    f:version("new", '{"version":"new"}')
+    local text = ('{"fill":"%s"}'):format(("x"):rep(20000))
+    for _ = 1, 200 do f:add("new", text) end
+    f:close()
+    local pipe <close> = assert(io.popen(("cat %s/*.jsonl | wc -c"):format(dir)))
+    local bytes = tonumber(pipe:read "a")
+    assert.is_true(bytes <= 1 << 20 and bytes > 1 << 19, tostring(bytes))
+    assert.is_nil(table.concat(lines()):find('"first"', 1, true))
+    assert.same({ dir .. "/versions/new.json" }, list "versions/*.json")
+    assert.equal('{"version":"new"}', read(dir .. "/versions/new.json"))
+  end)
+
+  it("drops what it cannot hold in memory, and counts it", function()
+    local f = record.file(dir, 1 << 20)
+    assert.equal(0, f:dropped())
+    f:add("v1", ('{"fill":"%s"}'):format(("x"):rep(17 << 20)))
+    assert.equal(1, f:dropped())
+    f:close()
+    assert.equal(0, #lines())
+  end)
+
+  it("is refused where none can be made", function()
+    local f, why = record.file("/proc/nowhere/recordings", 1 << 20)
+    assert.is_nil(f)
+    assert.matches("/proc/nowhere", why, 1, true)
+  end)
+end)
