@@ -1,6 +1,7 @@
 --- perigee.replay_document: what production gives out - events, messages, dead letters, records of failed invocations - as runs
 --- of functions.
 local json = require "perigee.json"
+local time = require "perigee.time"
 
 local replay_document = {}
 
@@ -45,6 +46,19 @@ local function lambda_attributes(attributes)
   return out
 end
 
+-- What `perigee dlq show --json` says of a message, as SQS gives it out; other messages as they are.
+local function as_message(m)
+  if type(m) ~= "table" or type(m.id) ~= "string" or m.body == nil then return m end
+  local attributes = {}
+  for name, text in pairs(m.attributes or {}) do attributes[name] = { DataType = "String", StringValue = tostring(text) } end
+  return {
+    MessageId = m.id, Body = type(m.body) == "string" and m.body or json.encode(m.body), source = m.source,
+    MessageAttributes = attributes,
+    Attributes = { ApproximateReceiveCount = tostring(m.receive_count or 1), MessageGroupId = m.group,
+      SentTimestamp = tostring(time.parse(m.sent_at or "") or 0) },
+  }
+end
+
 -- A message as SQS gives it out, as the record that Lambda makes of it.
 local function as_record(message, queue)
   local attributes = message.Attributes or {}
@@ -68,7 +82,7 @@ end
 
 local function fed_queue(t, function_name)
   for _, f in ipairs(t.template.feeds or {}) do
-    if f["function"] == function_name or f.function_name == function_name then return f.queue end
+    if f["function"] == function_name then return f.queue end
   end
 end
 
@@ -87,7 +101,7 @@ end
 local function messages(t, list, outer, wanted)
   local runs = {}
   for i, message in ipairs(list) do
-    local run, why = message_run(t, message, outer, wanted)
+    local run, why = message_run(t, as_message(message), outer, wanted)
     if not run then return nil, ("message %d: %s"):format(i, why) end
     runs[i] = run
   end
@@ -125,7 +139,7 @@ local function bridge_event(t, document, wanted)
   local name = wanted
   for _, s in ipairs(t.template.schedules or {}) do
     local means = rule and (s.name == rule or rule:find("-" .. s.name .. "-", 1, true))
-    if means and not name then name = s["function"] or s.function_name end
+    if means and not name then name = s["function"] end
   end
   if not name then return nil, "the event does not say which function it is for: --function NAME" end
   return { { function_name = name, document = document, what = document["detail-type"] or "event" } }
@@ -159,7 +173,7 @@ function replay_document.runs(t, document, wanted)
   if type(document.Messages or document.messages) == "table" then
     return messages(t, document.Messages or document.messages, document, wanted)
   end
-  local first = document[1]
+  local first = as_message(document[1])
   if type(first) == "table" and first.Body then return messages(t, document, {}, wanted) end
   local method, path = http_of(document)
   if method then return http_event(t, document, wanted, method, path or "/") end

@@ -16,7 +16,7 @@ struct recording {
     struct list node;
     uint64_t job, n, start_ns;
     char version[17];
-    size_t bytes; /* of members and calls, as of the last call */
+    size_t bytes; /* of the calls that have their answers */
     struct buf members;
     struct list calls; /* struct call_text, in the order of starting */
 };
@@ -97,10 +97,8 @@ static bool has_room(const struct recorder *r, const struct recording *x) {
     return x->bytes <= r->c.document_max;
 }
 
-static void on_before(void *ud, const struct aws_call *call) {
-    struct recorder *r = ud;
-    struct recording *x = recorder_find(r, call->context.job);
-    if (!x || !has_room(r, x)) return;
+static struct call_text *begin_call(struct recorder *r, struct recording *x, const struct aws_call *call) {
+    if (!has_room(r, x)) return NULL;
     struct call_text *t = call_new(r, x);
     struct buf *b = &t->text;
     t->call = call;
@@ -110,8 +108,14 @@ static void on_before(void *ud, const struct aws_call *call) {
     record_text(b, "action", str_c(call->row->action));
     member(b, "params", &call->params);
     object(r, b, "body", call->body, call->body_fd, call->body_len);
-    record_before(&r->c, call, b);
-    x->bytes += b->n;
+    return t;
+}
+
+static void on_before(void *ud, const struct aws_call *call) {
+    struct recorder *r = ud;
+    struct recording *x = recorder_find(r, call->context.job);
+    struct call_text *t = x ? begin_call(r, x, call) : NULL;
+    if (t) record_before(&r->c, call, &t->text);
 }
 
 static void write_error(struct buf *b, const struct err *e, const struct json *more) {
@@ -152,11 +156,11 @@ static void on_seen(void *ud, const struct probe_call *c) {
     struct recorder *r = ud;
     struct recording *x = recorder_find(r, c->call->context.job);
     struct call_text *t = x ? find_call(x, c->call) : NULL;
+    if (x && !t) t = begin_call(r, x, c->call); /* a fault kept it from being carried out */
     if (!t) return;
-    size_t before = t->text.n;
     write_answer(r, &t->text, c);
     t->call = NULL;
-    x->bytes += t->text.n - before;
+    x->bytes += t->text.n;
 }
 
 /* -- jobs -------------------------------------------------------------------------------------------------------- */

@@ -192,6 +192,14 @@ describe("a document", function()
     end
   end)
 
+  it("of `perigee dlq show --json` is a dead letter too", function()
+    local shown = json.array { { id = "m", body = { order = 1 }, source = "Events", receive_count = 4, attributes = { kind = "x" },
+      sent_at = "2026-01-31T12:00:00.000Z" } }
+    local r = assert(runs(shown))[1].document.Records[1]
+    assert.same({ "m", '{"order":1}', "4", "1769860800000", "x" }, { r.messageId, r.body, r.attributes.ApproximateReceiveCount,
+      r.attributes.SentTimestamp, r.messageAttributes.kind.stringValue })
+  end)
+
   it("goes to the function that is asked for, of its own queue", function()
     local got = assert(runs(with {}, "Work"))
     assert.equal("Events", got[1].document.Records[1].eventSourceARN:match "[^:]*$")
