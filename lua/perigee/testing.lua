@@ -31,7 +31,8 @@ local ABILITIES = {
   clock = "a clock that tests move", faults = "faults", crash = "processes that tests kill", calls = "a look at AWS calls",
   costs = "prices of AWS calls", snapshots = "snapshots", mailbox = "a look at the mail", engine = "failures inside the engine",
   templates = "templates and parameters of the test's own", restart = "restarts", schedules = "schedules that tests run",
-  administrator = "AWS calls of an administrator",
+  administrator = "AWS calls of an administrator", permissions = "permissions that are enforced",
+  stillness = "queues that nobody works off unless the test says so",
 }
 
 local process = { name = "process", can = true }
@@ -68,7 +69,7 @@ local function target()
 end
 
 ---@alias perigee.testing.Ability "clock"|"faults"|"crash"|"calls"|"costs"|"snapshots"|"mailbox"|"engine"|"templates"|"restart"
----| "schedules"|"administrator"
+---| "schedules"|"administrator"|"permissions"|"stillness"
 
 ---The present test (or, called in describe, what is there) needs these of its target; elsewhere it is pending.
 ---@param ... perigee.testing.Ability
@@ -221,7 +222,7 @@ end
 local Answer = {}
 
 -- Whose an answer is, and the number of the first call after its request began: not in the answer, which tests print and compare.
----@type table<perigee.TestAnswer, { app: perigee.TestApp, from: integer, cost: perigee.testing.Cost? }>
+---@type table<perigee.TestAnswer, { app: perigee.TestApp, from: integer, cost: perigee.testing.Cost?, together: boolean? }>
 local origins = setmetatable({}, { __mode = "k" })
 
 local LAZY = {}
@@ -232,7 +233,11 @@ function LAZY.calls(answer)
   local origin = origins[answer]
   return calls.select(origin.app:ask("calls", origin.from), { request_id = answer.headers["x-request-id"] })
 end
-function LAZY.cost(answer) return origins[answer].cost or origins[answer].app:ask "cost" end
+function LAZY.cost(answer)
+  local origin = origins[answer]
+  if origin.together then error("what requests cost that ran at once is in app:cost()", 0) end
+  return origin.cost or origin.app:ask "cost"
+end
 
 function Answer.__index(answer, name) return LAZY[name] and LAZY[name](answer) end
 
@@ -265,16 +270,10 @@ local function target_of(path, query)
   return path .. (path:find("?", 1, true) and "&" or "?") .. table.concat(parts, "&")
 end
 
----One request, as over HTTP.
----@param method string
----@param path string and query
----@param options perigee.TestRequest?
----@return perigee.TestAnswer? answer nil when a fault killed the process
----@return perigee.Error? err
-function App:request(method, path, options)
+local function prepared(method, path, options)
   options = options or {}
   for name in pairs(options) do
-    if not REQUEST[name] then error(("app:request knows no option '%s'"):format(tostring(name)), 2) end
+    if not REQUEST[name] then error(("app:request knows no option '%s'"):format(tostring(name)), 3) end
   end
   local body, headers, typed = options.body, {}, false
   for name, value in pairs(options.headers or {}) do
@@ -284,10 +283,37 @@ function App:request(method, path, options)
   if type(body) == "table" then body = json.encode(body) end
   if body and not typed then headers["Content-Type"] = "application/json" end
   headers.Host = headers.Host or "127.0.0.1:8080"
-  local from, cost = self:able "count" and self.host:count() + 1 or 1, self:able "cost" and self.host:cost()
-  local answer, err = self:ask("request",
-    { method = method, target = target_of(path, options.query), headers = headers, body = body, remote_ip = options.remote_ip })
+  return { method = method, target = target_of(path, options.query), headers = headers, body = body,
+    remote_ip = options.remote_ip }
+end
+
+function App:next_call() return self:able "count" and self.host:count() + 1 or 1 end
+
+---One request, as over HTTP.
+---@param method string
+---@param path string and query
+---@param options perigee.TestRequest?
+---@return perigee.TestAnswer? answer nil when a fault killed the process
+---@return perigee.Error? err
+function App:request(method, path, options)
+  local request = prepared(method, path, options)
+  local from, cost = self:next_call(), self:able "cost" and self.host:cost()
+  local answer, err = self:ask("request", request)
   return self:finish(answer, err, { app = self, from = from, cost = cost and calls.difference(cost, self.host:cost()) })
+end
+
+---Several requests at once: each { method, path, options }. Their answers, in the same order; of those that a fault killed with
+---the process there is none, and its error is the second result.
+---@param list { [1]: string, [2]: string, [3]: perigee.TestRequest? }[]
+---@return table<integer, perigee.TestAnswer> answers
+---@return perigee.Error? err
+function App:requests(list)
+  local requests, from = {}, self:next_call()
+  for i, one in ipairs(list) do requests[i] = prepared(one[1], one[2], one[3]) end
+  local answers, err = self:ask("requests", requests)
+  if not answers or err and not died(err) then error(err, 0) end
+  for _, answer in pairs(answers) do self:finish(answer, nil, { app = self, from = from, together = true }) end
+  return answers, err
 end
 
 ---@param path string

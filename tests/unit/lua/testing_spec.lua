@@ -91,6 +91,20 @@ describe("perigee.testing", function()
       assert.equal("DELETE", app:delete("/notes/a").json.method)
     end)
 
+    it("can be one of several at once, whose answers come in their order", function()
+      local answers = app:requests { { "POST", "/notes", { body = { id = "a" } } }, { "GET", "/notes/b" }, { "POST", "/notes", { body = { id = "c" } } } }
+      assert.same({ 200, 404, 200 }, { answers[1].status, answers[2].status, answers[3].status })
+      assert.equal("c", answers[3].json.id)
+      assert.calls(2, nil, answers[1])
+      raises("in app:cost()", function() return answers[1].cost end)
+      app:fail("sqs:SendMessage", { at = "before", nth = 2 })
+      local err
+      answers, err = app:requests { { "POST", "/notes", { body = { id = "d" } } }, { "POST", "/notes", { body = { id = "e" } } } }
+      assert.equal("ProcessDied", err.code)
+      assert.is_nil(answers[2])
+      app:crash()
+    end)
+
     it("tells what it called and cost, also after its answer", function()
       local answer = take { id = "a", later = true }
       local names = {}
