@@ -10,6 +10,7 @@
 local json = require "perigee.json"
 local members = require "perigee.members"
 local operator = require "perigee.operator"
+local recordings = require "perigee.recordings"
 local time = require "perigee.time"
 
 local dlq = {}
@@ -156,8 +157,29 @@ local function attribute_text(attribute)
   return attribute.StringValue or ("%s, base64 %s"):format(attribute.DataType, attribute.BinaryValue or "")
 end
 
--- What scripts get of a message.
-local function described(message, now)
+-- What recordings of `perigee serve --development` say of messages: by id, the last failure.
+local function failures_of(store, messages)
+  local wanted, found = {}, {}
+  for _, message in ipairs(messages) do wanted[message.MessageId] = true end
+  local function keep(record)
+    local id = record.kind == "message" and record.outcome == "failed" and record.message.messageId
+    if not id or not wanted[id] or found[id] then return false end
+    found[id] = record
+    return true
+  end
+  if not store.options.aws and next(wanted) then
+    pcall(recordings.select, recordings.directory(store.options.data), #messages, keep) -- no recordings: nothing to say
+  end
+  return found
+end
+
+local function error_text(record)
+  local err = record and record.error
+  return err and ("%s: %s"):format(err.type or err.code, err.message) or nil
+end
+
+-- What scripts get of a message; `failed`: the recording of its last failure.
+local function described(message, now, failed)
   local attributes, system = {}, message.Attributes or {}
   for name, attribute in pairs(message.MessageAttributes or {}) do attributes[name] = attribute_text(attribute) end
   local body = json.decode(message.Body)
@@ -167,6 +189,7 @@ local function described(message, now)
     receive_count = number(system, "ApproximateReceiveCount"), attributes = json.object(attributes),
     source = system.DeadLetterQueueSourceArn and last_of(system.DeadLetterQueueSourceArn), group = system.MessageGroupId,
     correlation_id = correlation, body = body == nil and message.Body or body,
+    last_error = error_text(failed), recording = failed and failed.id,
   }
 end
 
@@ -187,6 +210,9 @@ local function print_message(m)
   add("correlation id", m.correlation_id)
   add("attributes", table.concat(attributes, ", "))
   add("body", body_text(m.body))
+  add("last error", m.last_error)
+  local recording = m.recording and m.recording:sub(1, 8)
+  add("recording", recording and ("perigee log show %s, perigee replay %s"):format(recording, recording))
   io.stdout:write(rows[1][1], "\n", operator.columns(table.move(rows, 2, #rows, 1, {})), "\n")
 end
 
@@ -207,20 +233,25 @@ local function survey(store, queue)
   row.messages, row.in_flight = number(attributes, "ApproximateNumberOfMessages"), number(attributes,
     "ApproximateNumberOfMessagesNotVisible")
   if row.messages == 0 or attributes.RedrivePolicy then return row end
-  local oldest
-  for _, message in ipairs(look(store, queue, BATCH)) do oldest = math.min(oldest or math.maxinteger, sent_ms(message)) end
+  local oldest, newest, messages = nil, nil, look(store, queue, BATCH)
+  for _, message in ipairs(messages) do oldest = math.min(oldest or math.maxinteger, sent_ms(message)) end
   row.oldest_ms = oldest and math.max(time.now() - oldest, 0)
+  for _, record in pairs(failures_of(store, messages)) do
+    if not newest or record.at_ms > newest.at_ms then newest = record end
+  end
+  row.last_error = error_text(newest)
   return row
 end
 
 local function ls(store, options)
-  local list, rows, looked = {}, { { "QUEUE", "MESSAGES", "IN FLIGHT", "OLDEST", "DEAD LETTERS OF" } }, false
+  local list, rows, looked = {}, { { "QUEUE", "MESSAGES", "IN FLIGHT", "OLDEST", "DEAD LETTERS OF", "LAST ERROR" } }, false
   local queues = options["queue-url"] and { given_by_url(store, options["queue-url"]) } or declared(store)
   for i, queue in ipairs(queues) do
     local row = survey(store, queue)
     list[i], looked = row, looked or row.oldest_ms ~= nil
     rows[i + 1] = { row.queue, row.error and "?" or tostring(row.messages), tostring(row.in_flight),
-      row.oldest_ms and operator.age(row.oldest_ms) or "-", row.error or table.concat(row.sources, ", ") }
+      row.oldest_ms and operator.age(row.oldest_ms) or "-", row.error or table.concat(row.sources, ", "),
+      row.last_error and operator.plain(row.last_error) or "" }
   end
   if options.json then
     put_json(json.array(list))
@@ -240,8 +271,9 @@ local function show(store, options, name)
   local attributes = attributes_of(store, queue)
   check_looking(queue, attributes, options)
   store:catch_interrupts()
-  local now, list = time.now(), json.array {}
-  for i, message in ipairs(look(store, queue, options.limit or 10)) do list[i] = described(message, now) end
+  local now, list, messages = time.now(), json.array {}, look(store, queue, options.limit or 10)
+  local failures = failures_of(store, messages)
+  for i, message in ipairs(messages) do list[i] = described(message, now, failures[message.MessageId]) end
   if options.json then
     put_json(list)
     return 0
@@ -488,13 +520,20 @@ local function misuse(options, operands)
   return operands[3] and ("unexpected argument '%s'"):format(operands[3])
 end
 
+---One action on a store.
+---@param store perigee.Store
+---@param options table<string, any>
+---@param operands string[]
+---@return integer code
+function dlq.act(store, options, operands) return ACTIONS[operands[1]](store, options, operands[2]) end
+
 ---@param options table<string, any>
 ---@param operands string[]
 ---@return integer code
 function dlq.main(options, operands)
   local why = misuse(options, operands)
   if why then return operator.fail("dlq", why, 2) end
-  return operator.run("dlq", options, function(store) return ACTIONS[operands[1]](store, options, operands[2]) end)
+  return operator.run("dlq", options, function(store) return dlq.act(store, options, operands) end)
 end
 
 return dlq

@@ -148,6 +148,7 @@ end
 ---@field close fun(self: perigee.Stream) nothing more will be written; returning from the handler does this as well
 
 local stream -- loaded at the first use, as core below
+local streaming = setmetatable({}, { __mode = "k" }) -- contexts whose answer is a stream
 
 ---Answers with a stream: status and headers leave with the first write, the end when the handler returns (nothing).
 ---@param context perigee.Context
@@ -161,8 +162,15 @@ function http.stream(context, options)
       error(("unknown option '%s' (there are: status, headers)"):format(tostring(name)), 2)
     end
   end
-  return stream.open(context, options and options.status or 200, options and options.headers)
+  local opened = stream.open(context, options and options.status or 200, options and options.headers)
+  streaming[context] = true
+  return opened
 end
+
+---Is http.stream the answer of this run?
+---@param context perigee.Context
+---@return boolean
+function http.is_streaming(context) return streaming[context] == true end
 
 -- ==== outgoing requests ===============================================================================================
 

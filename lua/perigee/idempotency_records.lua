@@ -90,7 +90,8 @@ function records.read(table_name, key)
 end
 
 local FREE = "attribute_not_exists(#key) OR expires_at < :now_s OR "
-  .. "(phase = :running AND lease_until < :now AND attribute_not_exists(held))"
+  .. "(phase = :running AND lease_until < :now AND attribute_not_exists(held)%s)"
+local SAME = " AND (attribute_not_exists(request_hash) OR request_hash = :hash)"
 
 local function put(claim, hash, hold)
   return aws.dynamodb:put_item {
@@ -99,9 +100,9 @@ local function put(claim, hash, hold)
       request_hash = hash, created_at = time.iso(),
       -- what is held stays until somebody evicts it; the rest is not deleted while it runs
       expires_at = not hold and math.max(now_s() + claim.ttl, claim.lease_until // 1000 + 1) or nil },
-    ConditionExpression = FREE,
+    ConditionExpression = FREE:format(hash and SAME or ""),
     ExpressionAttributeNames = { ["#key"] = "key" },
-    ExpressionAttributeValues = { [":running"] = "running", [":now"] = time.now(), [":now_s"] = now_s() },
+    ExpressionAttributeValues = { [":running"] = "running", [":now"] = time.now(), [":now_s"] = now_s(), [":hash"] = hash },
     ReturnValuesOnConditionCheckFailure = "ALL_OLD",
   }
 end

@@ -270,11 +270,11 @@ end
 
 local HELD = "an earlier run did not end, and nothing is done before somebody has looked (perigee idempotency evict %s)"
 
--- keep(options, returned...): fields of the record, or nil: the key is given back.
+-- keep(options, context, returned...): fields of the record, or nil: the key is given back.
 -- again(options, record, subject): what a repetition returns. busy, held, mismatch, missing, refused: likewise, or they raise.
 local REQUEST = {
-  keep = function(options, first, second, third)
-    if first == nil then return { omitted = "its answer was sent in parts, which are not kept" } end
+  keep = function(options, context, first, second, third)
+    if http.is_streaming(context) then return { omitted = "its answer was sent in parts, which are not kept" } end
     local ok, answer = pcall(answer_of, first, second, third)
     return ok and is_kept(options, answer.status) and fields_of(options, answer) or nil
   end,
@@ -310,7 +310,7 @@ local MESSAGE = {
 }
 
 local EVENT = setmetatable({
-  keep = function(options, result)
+  keep = function(options, _, result)
     local text = json.encode(result == nil and json.null or result)
     return fields_of(options, { status = 200, headers = {}, body = text })
   end,
@@ -333,7 +333,7 @@ local function run(kind, options, claim, handler, subject, context)
     if not out[1] then error(out[2], 0) end
     return table.unpack(out, 2, out.n)
   end
-  local fields = kind.keep(options, table.unpack(out, 2, out.n))
+  local fields = kind.keep(options, context, table.unpack(out, 2, out.n))
   if not fields then
     records.release(claim)
   else

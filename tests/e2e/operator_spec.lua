@@ -278,6 +278,25 @@ describe("an operator's command", function()
     assert.equal("OrderEventsDLQ", list[1].queue)
   end)
 
+  it("says why a message died, when that was recorded", function()
+    server = support.start { args = "--development --control --no-verify --workers 1" }
+    local function sqs(action, params)
+      return server:request("POST", "", { url = server.cloud .. "/", body = params,
+        headers = { ["X-Amz-Target"] = "AmazonSQS." .. action, ["Content-Type"] = "application/x-amz-json-1.0" } }).json
+    end
+    sqs("SendMessage", { QueueUrl = server.cloud .. "/000000000000/OrderEvents", MessageBody = '{"type":"order.created"}' })
+    local at = ("--data %s --endpoint-url %s"):format(server.data, server.cloud)
+    local row = support.eventually(60, "a dead letter", function()
+      server:request("POST", "", { url = server.cloud .. "/_perigee/cloud/clock", body = { advance_ms = 120000 } })
+      local first = ask(at, "dlq ls")[1]
+      return first.messages == 1 and first
+    end)
+    assert.matches("data is required", row.last_error)
+    local shown = ask(at, "dlq show OrderEvents")[1]
+    assert.equal(row.last_error, shown.last_error)
+    assert.matches("perigee log show " .. shown.recording:sub(1, 8), (perigee(at, "dlq show OrderEvents")))
+  end)
+
   it("says what is wrong with how it is used", function()
     for command, pattern in pairs {
       ["dlq"] = "ls, show QUEUE or redrive QUEUE", ["dlq purge x"] = "'purge' is not ls, show or redrive",

@@ -22,6 +22,7 @@ local function charge(request)
   local n = count "charge"
   if wanted.sleep then time.sleep(wanted.sleep) end
   if wanted.raise then error "it went wrong" end
+  if wanted.nothing then return end
   if wanted.fails then return nil, { code = "Declined", message = "it is declined" } end
   if wanted.status then return wanted.status, { n = n } end
   if wanted.text then return 200, wanted.text end
@@ -75,6 +76,11 @@ local function both(name)
     return http.ok { first = out[1], second = out[2] }
   end
 end
+function shop.once()
+  local ran, err = idempotency.once("effect", 1000, function() return count "once" end, { on_timeout = "hold", ttl = 60 })
+  return http.ok { ran = ran, err = err and err.code }
+end
+
 shop.two_plain, shop.two_waits, shop.two_waits_little = both "plain", both "waits", both "waits_little"
 
 function shop.parts(request, context)
@@ -113,7 +119,7 @@ return shop
 
 local HTTP = { "plain", "required", "body", "both", "own", "unchecked", "methods", "callers", "waits", "waits_little", "held", "lease",
   "brief", "conflict", "created_only", "judged", "quiet", "named", "small", "hooked", "two_plain", "two_waits", "two_waits_little", "parts",
-  "misused" }
+  "misused", "once" }
 
 local function template()
   local out = { [[
@@ -283,7 +289,7 @@ describe("a handler that runs once per key", function()
   end)
 
   it("gives its key back when it raises, fails, or answers 5xx", function()
-    for i, wanted in ipairs { { raise = true }, { fails = true }, { status = 503 }, { status = 500 } } do
+    for i, wanted in ipairs { { raise = true }, { fails = true }, { status = 503 }, { status = 500 }, { nothing = true } } do
       assert.is_true(post("plain", wanted, "k").status >= 500)
       assert.is_true(post("plain", wanted, "k").status >= 500)
       assert.equal(2 * i, effects())
@@ -390,9 +396,10 @@ describe("a handler that runs once per key", function()
       refuses(409, "in_progress", post(name, nil, "k"))
     end
 
-    it("runs again after its lease", function()
+    it("runs again after its lease, with the same payload", function()
       die "plain"
       app.clock:advance "12s"
+      refuses(422, "key_reused", post("plain", { amount = 2 }, "k"))
       assert.equal(201, post("plain", nil, "k").status)
       assert.equal(2, effects())
     end)
@@ -420,6 +427,19 @@ describe("a handler that runs once per key", function()
       assert.equal(201, post("held", nil, "k").status)
       assert.equal("true", post("held", nil, "k").headers["idempotent-replayed"])
       assert.is_nil(record("Held/k").held)
+    end)
+
+    it("is held as a single effect, too", function()
+      app:fail("dynamodb:UpdateItem", { at = "after", resource = "Effects" })
+      assert.is_nil(app:post "/once")
+      app:crash()
+      app.clock:advance "400d"
+      assert.same({ err = "InProgress" }, app:post("/once").json)
+      app.dynamodb:delete("Records", "effect")
+      assert.same({ true, false }, { app:post("/once").json.ran, app:post("/once").json.ran })
+      app.clock:advance "62s"
+      assert.is_true(app:post("/once").json.ran)
+      assert.equal(3, effects "once")
     end)
 
     it("keeps its key when its time was up", function()
@@ -474,7 +494,8 @@ describe("a handler that runs once per key", function()
       assert.equal(500, post("plain", { raise = true }, "k").status)
       refuses(409, "in_progress", post("plain", { raise = true }, "k"))
       app.clock:advance "12s"
-      assert.equal(201, post("plain", nil, "k").status)
+      assert.equal(500, post("plain", { raise = true }, "k").status)
+      assert.equal(2, effects())
     end)
 
     it("answers, though the answer cannot be kept", function()
