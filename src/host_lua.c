@@ -2,6 +2,7 @@
  *
  * - open{ template=, parameters={Name=value}, lua_dir=, development=, data= or memory (the default) } or
  *   open{ aws=true, profile=, region=, endpoint_url=, account=, stack=, resources=, create= } -> h | nil, err
+ *   offline=true: http.fetch raises
  *   clock=unix_ms: a simulated host (host_lua_simulate.c), its time begins there; seed=: of its random numbers
  * - h:request{ method=, target=, headers={}, body=, remote_ip= } -> { status=, headers={lower=value}, body= }
  * - h:requests{ {...}, ... } -> { answer, ... }: all at once; of a process that died those that came before, and err
@@ -228,6 +229,7 @@ static int host_open(lua_State *L) {
     c.lua_dir = field_string(L, 1, "lua_dir", NULL);
     c.log_level = field_string(L, 1, "log_level", "off");
     c.development = field_bool(L, 1, "development", false);
+    c.offline = field_bool(L, 1, "offline", false);
     c.parameters = parameters_text(L, 1);
     aws_fields(L, 1, &c);
     c.clock = &h->clock;

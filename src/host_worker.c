@@ -82,9 +82,11 @@ static int open_script(struct worker *w, struct err *e) {
         .limits = {.instructions = (uint64_t)p->config.max_instructions, .cpu_ms = (uint64_t)p->config.cpu_ms},
         .lua_dir = p->config.lua_dir,
         .root_dir = p->root,
-        .fetch = &w->fetch.client,
+        .fetch = p->config.offline ? NULL : &w->fetch.client,
         .scratch_dir = p->scratch.path,
         .development = p->config.development,
+        .seed = (uint64_t)p->config.seed,
+        .keeps_compiled = p->simulation.on,
         .modules = p->config.modules,
     };
     if (script_open(&c, &w->script, e)) return -1;

@@ -28,7 +28,7 @@ static const struct conf_option serve_options[] = {
     OPT("reload", CONF_BOOL, reload, 0, 0, NULL, "keep the handlers as they are when they are edited"),
     OPT("development", CONF_BOOL, development, 0, 0, NULL, "show tracebacks to loopback clients"),
     RECORD_OPTIONS,
-    OPT("no-record", CONF_BOOL, no_record, 0, 0, NULL, "keep nothing of requests, in development either"),
+    OPT("no-record", CONF_BOOL | CONF_FLAG_ONLY, no_record, 0, 0, NULL, "keep nothing of requests, in development either"),
     OPT("feeds", CONF_BOOL, feeds, 0, 0, NULL, "neither poll queues nor run schedules"),
     LOG_OPTION,
     AWS_OPTIONS,

@@ -61,6 +61,7 @@ struct perigee_config {
     bool record, no_record;
     int64_t record_max_bytes; /* of all; the oldest go first */
     struct conf_list redact;  /* members that are not kept, beside those of the template: "email,customer.name" */
+    bool offline;             /* handlers reach nothing outside: http.fetch raises */
     /* not flags */
     struct clock *clock;                 /* NULL: one of the host's own */
     const struct log *log;               /* NULL: JSON lines on stderr at log_level */

@@ -62,7 +62,7 @@ end
 local function settings_of(options, recorded, at_ms, seed, warn)
   return {
     template = options.template or recorded.template or os.getenv "PERIGEE_TEMPLATE", parameters = parameters(options, recorded, warn),
-    lua_dir = options["lua-dir"] or recorded.lua_dir, memory = true, clock = at_ms, seed = replay_state.seed(seed),
+    lua_dir = options["lua-dir"] or recorded.lua_dir, memory = true, offline = true, clock = at_ms, seed = replay_state.seed(seed),
     development = true, log_level = "off",
   }
 end
@@ -252,6 +252,13 @@ local function show_diff(job, was, other, files)
   out(diff.changed == 0 and "\nnothing changes\n" or ("\n%d lines differ\n"):format(diff.changed))
 end
 
+-- What other hosts answered is not recorded.
+local function warn_offline(is, warn)
+  if is.error and is.error.message:find("there is no HTTP client here", 1, true) then
+    warn "the handler asks another host over HTTP, which a replay does not do"
+  end
+end
+
 local function report(job, was, settings, options, warn, dir)
   out(("%s  %s  %s, recorded at %s\nstate: %d items and %d objects, as the recorded run saw them\n"):format(was.id,
     operator.plain(recordings.what(was)), was["function"], was.at, job.items, job.objects))
@@ -260,6 +267,7 @@ local function report(job, was, settings, options, warn, dir)
     return 1
   end
   warn_unknown(job.seen, job.is, replay_same.ids(table.unpack(job.given)), warn)
+  warn_offline(job.is, warn)
   if options.diff then
     local template = inspect(settings)
     read_states(job, was, template)
@@ -313,7 +321,7 @@ local function copy_state(job, options, warn)
   return ("state: a copy of %s: %d items and %d objects\n"):format(store.where, items, objects)
 end
 
-local function run_document(h, run, is_last)
+local function run_document(h, run, is_last, warn)
   local answer, err = h:invoke(run.function_name, json.encode(run.document))
   if not answer then error(err, 0) end
   local failed = false
@@ -322,6 +330,7 @@ local function run_document(h, run, is_last)
     local record = json.decode(text, { max_depth = 200 })
     record.id = record.request_id
     failed = failed or record.outcome ~= "ok"
+    warn_offline(record, warn)
     log_command.show(out, record)
     if not is_last then out "\n" end
   end
@@ -352,7 +361,7 @@ local function replay_document_file(options)
     out(copy_state(job, options, warn))
     h:record()
     local failed = false
-    for i, run in ipairs(runs) do failed = run_document(h, run, i == #runs) or failed end
+    for i, run in ipairs(runs) do failed = run_document(h, run, i == #runs, warn) or failed end
     return failed and 1 or 0
   end)
 end
