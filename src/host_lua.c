@@ -440,10 +440,11 @@ static int host_aws(lua_State *L) {
     struct err e = {0};
     enum aws_service service;
     enum aws_op op;
+    struct str action = str_c(luaL_checkstring(L, 3));
     if (aws_service_find(str_c(luaL_checkstring(L, 2)), &service, &e)) return luaL_argerror(L, 2, e.msg);
-    if (aws_op_find(service, str_c(luaL_checkstring(L, 3)), &op, &e)) return luaL_argerror(L, 3, e.msg);
+    if (service < AWS_ENGINE_SERVICES && aws_op_find(service, action, &op, &e)) return luaL_argerror(L, 3, e.msg);
     luaL_checktype(L, 4, LUA_TTABLE);
-    h->call = aws_call_new(op);
+    h->call = aws_call_named(service, action);
     if (script_to_json(L, 4, &h->call->arena, &h->call->params, &e)) return luaL_argerror(L, 4, e.msg);
     size_t n = 0;
     const char *body = luaL_optlstring(L, 5, NULL, &n);

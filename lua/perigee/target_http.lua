@@ -7,10 +7,7 @@ local queues = require "perigee.target_queues"
 local target = require "perigee.target"
 local time = require "perigee.time"
 
-local target_http = {
-  name = "http",
-  can = { clock = true, faults = true, snapshots = true, mailbox = true, schedules = true, administrator = true },
-}
+local target_http = { name = "http" }
 
 -- ==== an application over HTTP ==============================================================================================
 
@@ -122,18 +119,26 @@ end
 
 local CLOUD_PORT = 4566
 
+-- Where the server of PERIGEE_TARGET is, and its cloud port.
+local function addresses()
+  local url = os.getenv("PERIGEE_TARGET"):gsub("/+$", "")
+  local cloud = target.option "CLOUD" or ("%s:%d"):format(url:match "^(https?://[^:/]+)", CLOUD_PORT)
+  return url, (cloud:gsub("/+$", ""))
+end
+
+-- stillness: that of this server.
+target_http.can = setmetatable(
+  { clock = true, faults = true, snapshots = true, mailbox = true, schedules = true, administrator = true, permissions = true },
+  { __index = function(_, ability) return ability == "stillness" and not polls_itself(select(2, addresses())) end })
+
 local shared -- the one world of this target
 
 ---@param options perigee.TestOptions
 function target_http.open(options)
-  for name, what in pairs { parameters = "other parameters", data = "a data directory of the test's own" } do
-    if options[name] and (name ~= "parameters" or next(options[name])) then
-      return target.refuse("the server at " .. os.getenv "PERIGEE_TARGET" .. " was not started with " .. what)
-    end
-  end
-  local url = os.getenv("PERIGEE_TARGET"):gsub("/+$", "")
-  local cloud = target.option "CLOUD" or ("%s:%d"):format(url:match "^(https?://[^:/]+)", CLOUD_PORT)
-  shared = shared or target_http.world(url, cloud:gsub("/+$", ""), options)
+  local url, cloud = addresses()
+  if options.data then return target.refuse(("the server at %s has a data directory of its own"):format(url)) end
+  if next(options.parameters or {}) then return target.refuse(("the server at %s has parameters of its own"):format(url)) end
+  shared = shared or target_http.world(url, cloud, options)
   return target_http.host(shared, options)
 end
 

@@ -80,6 +80,7 @@ describe("permissions of the template", function()
   end
 
   it("are not more than that: without any one of them something does not work", function()
+    testing.needs("templates", "permissions")
     local text = template_text()
     local from, tried = text:find("\nResources:", 1, true), 0
     while true do
@@ -96,6 +97,7 @@ describe("permissions of the template", function()
   end)
 
   it("are not more than that: nor without any one of the policy templates", function()
+    testing.needs("templates", "permissions")
     local text = template_text()
     local tried = 0
     for start, name, stop in text:gmatch "()(%u%a+Policy):()\n +%u%a+Name:" do
@@ -106,6 +108,7 @@ describe("permissions of the template", function()
   end)
 
   it("that lack sqs:SendMessage are denied, by name of action and resource", function()
+    testing.needs("templates", "permissions")
     local template = support.project(function(text)
       return (text:gsub("(\n  Relay:.-)SQSSendMessagePolicy:", "%1SQSPollerPolicy:", 1))
     end)
