@@ -85,8 +85,6 @@ static int open_script(struct worker *w, struct err *e) {
         .fetch = p->config.offline ? NULL : &w->fetch.client,
         .scratch_dir = p->scratch.path,
         .development = p->config.development,
-        .seed = (uint64_t)p->config.seed,
-        .keeps_compiled = p->simulation.on,
         .modules = p->config.modules,
     };
     if (script_open(&c, &w->script, e)) return -1;
