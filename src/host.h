@@ -10,6 +10,7 @@
  *   host_fetch.c     the HTTP client, opened at first need; the directory of temporary files
  *   host_inspect.c   what the doctor looks at
  *   host_embed.c     embedded use: requests, drain, schedules on the caller's thread
+ *   host_cache.c     what simulated hosts share
  *   host_simulate.c  embedded use in simulated time: drain, crash, snapshots
  *   host_lambda.c    the host as a Lambda runtime, without template and engine
  *   host_invoke.c    one event through one function
@@ -115,9 +116,9 @@ struct worker {
     size_t index;
     struct loop *loop;
     struct cloud_conn conn;
-    struct probe *probe; /* around conn's backend; NULL: nobody looks */
-    struct calls *calls; /* what perigee.host keeps of them; NULL: nothing */
-    bool died;           /* by a fault of the probe: what is going on ends, worker_crash is next */
+    struct probe *probe;          /* around conn's backend; NULL: nobody looks */
+    struct calls *calls;          /* what perigee.host keeps of them; NULL: nothing */
+    bool died;                    /* by a fault of the probe: what is going on ends, worker_crash is next */
     struct worker_record *record; /* NULL: nobody keeps what jobs do */
     struct host_fetch fetch;
     struct script *script;
@@ -168,9 +169,19 @@ struct reload {
 /* Of a simulated host; else zeroes. */
 struct simulation {
     bool on;
-    struct crypto_source source;  /* with a seed */
+    struct crypto_source source; /* with a seed */
+    struct perigee_cache *cache, *own_cache;
     struct simulation_kept *kept; /* the sources as they were when snapshots were taken */
 };
+
+/* -- host_cache.c ---------------------------------------------------------------------------------------------------
+ */
+/* The same app, or a new one that the cache then keeps; host_load_app otherwise. It is given back, not freed. */
+int cache_app(struct perigee_cache *c, const struct perigee_config *config, struct arena *a, struct buf *problems,
+              struct app **ret, struct err *e);
+void cache_give_app(struct perigee_cache *c, struct app *app);
+/* Takes `s` over; a reference to it, or to what is the same and is kept. */
+struct script_sources *cache_sources(struct perigee_cache *c, struct script_sources *s);
 
 struct perigee {
     struct perigee_config config;

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define HANDLE "perigee.host"
+#define CACHE "perigee.host.cache"
 #define BODY_MAX (64u << 20)
 
 struct handle {
@@ -211,6 +212,17 @@ static int try_data(lua_State *L) {
     return outcome(L, host_try_data(luaL_checkstring(L, 1), &e), &e);
 }
 
+/* Finalizers run from the youngest to the oldest: it outlives the hosts. */
+static struct perigee_cache *shared_cache(lua_State *L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, CACHE);
+    return *(struct perigee_cache **)lua_touserdata(L, -1);
+}
+
+static int cache_gc(lua_State *L) {
+    perigee_cache_free(*(struct perigee_cache **)lua_touserdata(L, 1));
+    return 0;
+}
+
 static int host_open(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checkstack(L, 40, "host.open");
@@ -233,6 +245,7 @@ static int host_open(lua_State *L) {
     c.parameters = parameters_text(L, 1);
     aws_fields(L, 1, &c);
     c.clock = &h->clock;
+    if (c.simulated_ms) c.cache = shared_cache(L);
     c.simulated_ms = field_integer(L, 1, "clock");
     c.seed = field_integer(L, 1, "seed");
     struct err e = {0};
@@ -519,7 +532,18 @@ static const luaL_Reg functions[] = {{"open", host_open},
                                      {"segments", host_lua_segments},
                                      {NULL, NULL}};
 
+static void open_cache(lua_State *L) {
+    struct perigee_cache **c = lua_newuserdatauv(L, sizeof *c, 0);
+    *c = perigee_cache_new();
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, cache_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, LUA_REGISTRYINDEX, CACHE);
+}
+
 int host_lua_open(lua_State *L) {
+    open_cache(L);
     luaL_newmetatable(L, HANDLE);
     luaL_setfuncs(L, methods, 0);
     luaL_setfuncs(L, host_simulate_methods, 0);

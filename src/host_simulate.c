@@ -24,6 +24,8 @@ int simulation_open(struct perigee *p, struct err *e) {
     if (!p->embedded || c->aws)
         return err_set(e, ERR_CONFIG, "only embedded hosts on the embedded engine can be simulated");
     p->simulation.on = true;
+    if (!c->cache) p->simulation.own_cache = perigee_cache_new();
+    p->simulation.cache = c->cache ? c->cache : p->simulation.own_cache;
     p->simulation.source = crypto_source((uint64_t)c->seed);
     clock_simulate(p->clock, c->simulated_ms);
     return 0;
@@ -34,6 +36,7 @@ void simulation_close(struct perigee *p) {
         p->simulation.kept = k->next;
         free(k);
     }
+    perigee_cache_free(p->simulation.own_cache);
 }
 
 struct crypto_source *host_enter(struct perigee *p) {

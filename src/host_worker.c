@@ -85,9 +85,12 @@ static int open_script(struct worker *w, struct err *e) {
         .fetch = p->config.offline ? NULL : &w->fetch.client,
         .scratch_dir = p->scratch.path,
         .development = p->config.development,
+        .seed = (uint64_t)p->config.seed,
+        .keeps_compiled = p->simulation.on,
         .modules = p->config.modules,
     };
     if (script_open(&c, &w->script, e)) return -1;
+    if (p->simulation.on && script_watch_self(w->script, e)) return -1;
     struct buf traceback = BUF_MAX(1 << 16);
     int rc = script_load(w->script, p->reload.sources, p->app->functions, p->app->n_functions, &traceback, e);
     if (!rc) script_commit(w->script, true);

@@ -211,12 +211,16 @@ int host_read_sources(const struct perigee_config *c, const struct app *app, con
 
 static int open_sources(struct perigee *p, struct err *e) {
     p->root = arena_cstr(&p->arena, fs_dirname(p->app->dir));
-    return host_read_sources(&p->config, p->app, p->root, &p->reload.sources, e);
+    if (host_read_sources(&p->config, p->app, p->root, &p->reload.sources, e)) return -1;
+    if (p->simulation.on) p->reload.sources = cache_sources(p->simulation.cache, p->reload.sources);
+    return 0;
 }
 
 static int open_template(struct perigee *p, struct err *e) {
     struct buf problems = BUF_MAX(1 << 16);
-    int rc = host_load_app(&p->config, &p->deployment, &p->arena, &problems, &p->app, e);
+    bool cached = p->simulation.on && !p->config.env_file; /* which changes it */
+    int rc = cached ? cache_app(p->simulation.cache, &p->config, &p->arena, &problems, &p->app, e)
+                              : host_load_app(&p->config, &p->deployment, &p->arena, &problems, &p->app, e);
     if (rc)
         err_set(e, ERR_CONFIG, "%s cannot be used:\n%.*s", p->config.template_path,
                 problems.n ? (int)problems.n - 1 : (int)strlen(e->msg), problems.n ? buf_cstr(&problems) : e->msg);
@@ -382,8 +386,11 @@ void perigee_close(struct perigee *p) {
     if (p->pool) pool_close(p->pool);
     if (p->loop) loop_close(p->loop);
     if (p->reload.sources) script_sources_unref(p->reload.sources);
+    if (p->app && p->simulation.on && !p->config.env_file)
+        cache_give_app(p->simulation.cache, p->app);
+    else if (p->app)
+        app_free(p->app);
     simulation_close(p);
-    if (p->app) app_free(p->app);
     close_fd(&p->listen_fd);
     close_fd(&p->cloud_fd);
     close_fd(&p->stop_fd[0]);

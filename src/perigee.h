@@ -67,8 +67,14 @@ struct perigee_config {
     const struct log *log;               /* NULL: JSON lines on stderr at log_level */
     struct buf *cost;                    /* of perigee_invoke: the calls and what they used, as text; NULL: not asked */
     const struct script_module *modules; /* your Lua modules, ended by name == NULL */
+    struct perigee_cache *cache;         /* shared by simulated hosts of one thread; NULL: one of the host's own */
 };
 struct perigee_config perigee_defaults(void);
+
+/* What simulated hosts that are opened one after the other need not do anew: parsed templates, compiled sources, the
+ * store as provisioning left it. Kept by content: nobody can tell. Must outlive its hosts. */
+struct perigee_cache *perigee_cache_new(void);
+void perigee_cache_free(struct perigee_cache *c);
 
 /* Serves the embedded engine on cloud_port alone: no template, no handlers; until SIGTERM or SIGINT. ready(ud, 0,
  * cloud_port) once it answers. */

@@ -65,11 +65,9 @@ void near_try(struct near *n, struct str candidate) {
 
 /* true: some action of the service has the name, which may be a pattern. */
 static bool is_action(const char *names, struct str name, struct near *near) {
-    for (struct str rest = str_c(names); rest.p;) {
-        struct str one = str_cut(&rest, ' ');
-        if (policy_match(name, one, true)) return true;
-        near_try(near, one);
-    }
+    for (struct str rest = str_c(names); rest.p;)
+        if (policy_match(name, str_cut(&rest, ' '), true)) return true;
+    for (struct str rest = str_c(names); rest.p;) near_try(near, str_cut(&rest, ' '));
     return false;
 }
 

@@ -31,11 +31,13 @@ struct loop {
 
     struct clock *simulated; /* whose time it lives in; NULL: in real time */
     size_t n_handles;        /* descriptors, signals and watches that libuv still knows */
+    bool happened;           /* a callback came since it was set to false */
     size_t n_watched;        /* descriptors that are waited for */
 };
 
 /* The loop is not asleep any more: every callback from libuv calls it first. */
 static inline void loop_awake(struct loop *l) {
+    l->happened = true;
     atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
 }
 void loop_timers_arm(struct loop *l); /* before the loop may block */

@@ -215,8 +215,9 @@ static void let_time_pass(struct loop *l, int max_wait_ms) {
 static void simulated_turn(struct loop *l, int max_wait_ms) {
     if (l->in_uv) fatal("loop_once was called inside a callback of the loop");
     l->in_uv = true;
+    l->happened = false;
     if (l->n_handles) uv_run(&l->uv, UV_RUN_NOWAIT);
-    if (max_wait_ms && loop_is_quiet(l)) let_time_pass(l, max_wait_ms);
+    if (max_wait_ms && !l->happened && loop_is_quiet(l)) let_time_pass(l, max_wait_ms);
     l->in_uv = false;
     loop_timers_run(l);
     end_turn(l);

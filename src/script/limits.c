@@ -46,7 +46,7 @@ static void on_signal(int signum, siginfo_t *info, void *context) {
     lua_sethook(L, limits_hook, LUA_MASKCOUNT, 1);
 }
 
-/* Nobody interrupts jobs in simulated time, for each run is to be the same: the hook looks by itself. */
+/* Then no job gives way to another: each run is to be the same, however fast it goes. */
 static bool is_simulated(const struct script *s) {
     return s->c.clock && atomic_load_explicit(&s->c.clock->simulated, memory_order_relaxed);
 }
@@ -56,7 +56,7 @@ int limits_install(struct script *s, struct err *e) {
     struct sigaction action = {.sa_flags = SA_SIGINFO | SA_RESTART};
     action.sa_sigaction = on_signal;
     sigemptyset(&action.sa_mask);
-    s->hook_count = s->c.limits.instructions || is_simulated(s) || HOOK_ALWAYS ? POLL_COUNT : 0;
+    s->hook_count = s->c.limits.instructions || HOOK_ALWAYS ? POLL_COUNT : 0;
     if (s->c.trusted) s->hook_count = 0;
     if (sigaction(SIGURG, &action, NULL)) return err_sys(e, ERR_INTERNAL, errno, "cannot handle SIGURG");
     return 0;
@@ -209,7 +209,7 @@ void limits_hook(lua_State *L, lua_Debug *ar) {
         return;
     }
     bool interrupt = atomic_exchange_explicit(&s->interrupt, false, memory_order_relaxed);
-    if (!counted(L, j) || interrupt || is_simulated(s)) account_interrupted(j);
+    if (!counted(L, j) || interrupt) account_interrupted(j);
     if (!j->stop.code) limits_check(j);
     if (j->stop.code) {
         lua_sethook(L, limits_hook, LUA_MASKCOUNT, 1);
@@ -219,7 +219,7 @@ void limits_hook(lua_State *L, lua_Debug *ar) {
         return;
     }
     limits_reset_hook(s, L);
-    if (!interrupt || !s->chain_ok || !lua_isyieldable(L)) return;
+    if (!interrupt || is_simulated(s) || !s->chain_ok || !lua_isyieldable(L)) return;
     s->yield = YIELD_PREEMPT;
     lua_yield(L, 0);
 }

@@ -63,7 +63,9 @@ static void insert_scope(lua_State *L) {
 
 struct found {
     struct str text, chunk;
-    const char *mode; /* NULL: text only */
+    const char *mode;               /* NULL: text only */
+    struct script_sources *sources; /* where it is from, or NULL */
+    const struct source *source;
 };
 
 /* "a.b" -> "a/b.lua" or "a/b/init.lua" */
@@ -93,7 +95,7 @@ static bool find_source(lua_State *L, struct script_sources *src, struct str roo
     f = in_snapshot(L, src, root, name, ".lua");
     if (!f) f = in_snapshot(L, src, root, name, "/init.lua");
     if (!f) return false;
-    *ret = (struct found){.chunk = f->chunk};
+    *ret = (struct found){.chunk = f->chunk, .sources = src, .source = f};
     bool unreadable = push_problem(L, src, f, &ret->text);
     return unreadable ? lua_error(L) : true;
 }
@@ -101,13 +103,35 @@ static bool find_source(lua_State *L, struct script_sources *src, struct str roo
 static bool find_embedded(const char *name, struct found *ret) {
     for (const struct embedded_module *m = embedded_modules; m->name; m++)
         if (strcmp(m->name, name) == 0) {
-            *ret = (struct found){str_n(m->chunk, m->n), str_c(name), "bt"};
+            *ret = (struct found){.text = str_n(m->chunk, m->n), .chunk = str_c(name), .mode = "bt"};
             return true;
         }
     return false;
 }
 
+static int add_code(lua_State *L, const void *p, size_t n, void *ud) {
+    (void)L;
+    buf_add(ud, p, n);
+    return 0;
+}
+
+/* The chunk is at the top. */
+static void keep_compiled(lua_State *L, const struct found *f) {
+    struct buf code = BUF_MAX(64 << 20);
+    if (!lua_dump(L, add_code, &code, 0) && !code.over) sources_keep_compiled(f->sources, f->source, buf_view(&code));
+    buf_free(&code);
+}
+
+/* As it was compiled before, of the same text. */
+static bool load_compiled(lua_State *L, const struct found *f) {
+    if (!f->source || !f->source->compiled.p) return false;
+    struct str code = f->source->compiled;
+    if (luaL_loadbufferx(L, code.p, code.n, f->chunk.p, "b")) lua_error(L);
+    return true;
+}
+
 static void load_chunk(lua_State *L, const struct found *f, const char *prefix) {
+    if (load_compiled(L, f)) return;
     lua_pushstring(L, prefix);
     lua_pushlstring(L, f->chunk.p, f->chunk.n);
     lua_concat(L, 2);
@@ -119,6 +143,7 @@ static void load_chunk(lua_State *L, const struct found *f, const char *prefix) 
     int rc = luaL_loadbufferx(L, text.p ? text.p : "", text.n, lua_tostring(L, -1), f->mode ? f->mode : "t");
     lua_remove(L, -2);
     if (rc) lua_error(L);
+    if (f->source && script_of(L)->c.keeps_compiled) keep_compiled(L, f);
 }
 
 /* ==== C modules ==== */

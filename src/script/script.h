@@ -48,6 +48,8 @@ struct script_config {
     bool development;        /* error replies carry tracebacks (route decides who sees them) */
     bool trusted; /* `perigee run` / `perigee test`: whole standard library, no sandbox, no limits; waits outside a job
                      spin the loop */
+    bool keeps_compiled; /* what was compiled is kept with the sources, which no other thread uses */
+    uint64_t seed; /* of the order in which pairs goes; 0: it is another one in each state */
     /* Further modules: luaopen functions as void * (perigee.h's perigee_module), ended by name == NULL. */
     const struct script_module *modules;
 };
@@ -77,6 +79,7 @@ int script_sources_list(const struct function *functions, size_t n, const char *
                         const char *version, struct script_sources **ret, struct err *e);
 struct script_sources *script_sources_ref(struct script_sources *s); /* thread-safe counts */
 void script_sources_unref(struct script_sources *s);
+bool script_sources_same(const struct script_sources *x, const struct script_sources *y); /* the same files */
 const char *script_sources_version(const struct script_sources *s);
 /* The directories to be watched for changes. */
 size_t script_sources_dirs(const struct script_sources *s, const char *const **ret);

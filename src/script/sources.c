@@ -193,6 +193,22 @@ int sources_text(struct script_sources *s, const struct source *f, struct str *r
     return 0;
 }
 
+void sources_keep_compiled(struct script_sources *s, const struct source *f, struct str code) {
+    s->files[f - s->files].compiled = arena_str(&s->arena, code);
+}
+
+static bool same_file(const struct source *x, const struct source *y) {
+    return str_eq(x->root, y->root) && str_eq(x->name, y->name) && str_eq(x->chunk, y->chunk) &&
+           str_eq(x->text, y->text);
+}
+
+bool script_sources_same(const struct script_sources *x, const struct script_sources *y) {
+    bool same = x->n == y->n && x->n_dirs == y->n_dirs && !strcmp(x->version, y->version);
+    for (size_t i = 0; same && i < x->n; i++) same = same_file(&x->files[i], &y->files[i]);
+    for (size_t i = 0; same && i < x->n_dirs; i++) same = !strcmp(x->dirs[i], y->dirs[i]);
+    return same;
+}
+
 struct script_sources *script_sources_ref(struct script_sources *s) {
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
     return s;

@@ -34,9 +34,14 @@ static void account(struct script *s, int64_t delta) {
 static void *allocate(void *ud, void *p, size_t old, size_t size) {
     struct script *s = ud;
     if (!p) old = 0; /* it is a type's tag then */
+    if (!s->L && s->born) seed_hashes(s, allocate);
     if (size > old && refused(s, size - old)) return NULL;
     void *q = heap_resize(&s->heap, p, old, size);
     if (q || !size) account(s, (int64_t)size - (int64_t)old);
+    if (s->c.seed && !s->L && !s->born_bytes) {
+        s->born = q;
+        s->born_bytes = size;
+    }
     return q;
 }
 
@@ -114,6 +119,7 @@ static int open_state(lua_State *L) {
     lua_gc(L, LUA_GCSTEP, -START_KIB); /* a debt below nothing is credit */
     conv_open(L);
     open_libraries(L, s);
+    if (!s->c.trusted) seed_random(L);
     request_open(L, s);
     sandbox_open(L, s);
     require_clibs(L, s);

@@ -94,6 +94,8 @@ struct script {
     struct heap heap;
     uint64_t bytes;
     unsigned deny;    /* growing allocations still to be refused */
+    void *born; /* the first block of a state that is being made, for seed_hashes */
+    size_t born_bytes;
     uint64_t fail_in; /* tests: the n-th allocation from now fails; 0: none */
     struct job *running;
     lua_State *volatile current; /* whose code runs; read by the signal handler */
@@ -145,6 +147,10 @@ void sandbox_open(lua_State *L,
  * require and load are bound to it. */
 void sandbox_push_env(lua_State *L, struct version *v, struct unit *u);
 
+/* -- seed.c -- */
+void seed_hashes(struct script *s, lua_Alloc allocate);
+void seed_random(lua_State *L);
+
 /* -- require.c -- */
 int require_function(
     lua_State *L); /* upvalues: the version's box, unit or NULL, environment, loaded table, loading table */
@@ -159,9 +165,11 @@ void version_push_env(lua_State *L, struct version *v); /* the globals of perige
 struct source {
     struct str root, name, chunk; /* directory; path below it; path for people */
     struct str text;              /* by sources_text; p NULL: not read yet */
+    struct str compiled;          /* with script_config.keeps_compiled; p NULL: not yet */
 };
 const struct source *sources_find(const struct script_sources *s, struct str root, struct str name);
 int sources_text(struct script_sources *s, const struct source *f, struct str *ret, struct err *e);
+void sources_keep_compiled(struct script_sources *s, const struct source *f, struct str code); /* copied */
 const struct source *sources_chunk(const struct script_sources *s, struct str chunk); /* by path for people */
 
 /* -- job.c -- */

@@ -67,7 +67,7 @@ static struct call *new_call(lua_State *L, int fn_index) {
 
 static int l_open(lua_State *L) {
     struct err e;
-    struct loop **l = lua_newuserdatauv(L, sizeof *l, 0);
+    struct loop **l = lua_newuserdatauv(L, sizeof *l, 1);
     if (loop_open(l, &e)) return luaL_error(L, "%s", e.msg);
     luaL_setmetatable(L, "t.loop");
     return 1;
@@ -333,7 +333,8 @@ static void done(void *ud) {
     if (--*j->left == 0) loop_stop(j->loop);
 }
 
-/* pool(loop, threads, niceness, jobs, close_first): the sum of the results and how much nicer the threads were. */
+/* pool(loop, threads, niceness, jobs, close_first): the sum of the results, how much nicer the threads were, and how
+ * many jobs ran on one of them. */
 static int l_pool(lua_State *L) {
     struct loop *l = loop_of(L);
     struct err e;
@@ -343,7 +344,7 @@ static int l_pool(lua_State *L) {
         lua_pushstring(L, e.msg);
         return 2;
     }
-    int n = (int)luaL_checkinteger(L, 4), left = n, sum = 0, nicer = 0;
+    int n = (int)luaL_checkinteger(L, 4), left = n, sum = 0, nicer = 0, elsewhere = 0;
     struct job *jobs = calloc((size_t)n, sizeof *jobs);
     for (int i = 0; i < n; i++) {
         jobs[i] = (struct job){.loop = l, .left = &left, .in = i};
@@ -354,12 +355,51 @@ static int l_pool(lua_State *L) {
     loop_run(l);
     if (!close_first) pool_close(p);
     for (int i = 0; i < n; i++) {
-        sum += jobs[i].elsewhere ? jobs[i].out : -1000000;
+        sum += jobs[i].out;
+        elsewhere += jobs[i].elsewhere;
         nicer = jobs[i].nice - getpriority(PRIO_PROCESS, (id_t)gettid());
     }
     free(jobs);
     lua_pushinteger(L, sum);
     lua_pushinteger(L, nicer);
+    lua_pushinteger(L, elsewhere);
+    return 3;
+}
+
+// ---- simulated time ----
+
+/* simulate(loop, unix_ms): the clock is kept as long as the loop's userdata. */
+static int l_simulate(lua_State *L) {
+    struct clock *c = lua_newuserdatauv(L, sizeof *c, 0);
+    *c = (struct clock){0};
+    clock_simulate(c, luaL_checkinteger(L, 2));
+    lua_setiuservalue(L, 1, 1);
+    loop_simulate(loop_of(L), c);
+    return 0;
+}
+
+static struct clock *clock_of(lua_State *L) {
+    lua_getiuservalue(L, 1, 1);
+    return lua_touserdata(L, -1);
+}
+
+/* time(loop): wall, monotonic and the loop's own */
+static int l_time(lua_State *L) {
+    struct clock *c = clock_of(L);
+    lua_pushinteger(L, clock_ms(c));
+    lua_pushinteger(L, (lua_Integer)clock_mono_ms(c));
+    lua_pushinteger(L, (lua_Integer)loop_now_ms(loop_of(L)));
+    return 3;
+}
+
+static int l_pass(lua_State *L) {
+    clock_pass(clock_of(L), (uint64_t)luaL_checkinteger(L, 2));
+    return 0;
+}
+
+static int l_state(lua_State *L) {
+    lua_pushboolean(L, loop_is_quiet(loop_of(L)));
+    lua_pushboolean(L, loop_is_over(loop_of(L)));
     return 2;
 }
 
@@ -384,6 +424,10 @@ static const luaL_Reg methods[] = {{"close", l_close},
                                    {"storm", l_storm},
                                    {"stop_from_thread", l_stop_from_thread},
                                    {"pool", l_pool},
+                                   {"simulate", l_simulate},
+                                   {"time", l_time},
+                                   {"pass", l_pass},
+                                   {"state", l_state},
                                    {NULL, NULL}};
 static const luaL_Reg functions[] = {{"open", l_open},   {"pipe", l_pipe}, {"socketpair", l_socketpair},
                                      {"write", l_write}, {"read", l_read}, {"close_fd", l_close_fd},
