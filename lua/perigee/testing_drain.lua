@@ -69,7 +69,8 @@ local function queue_lines(app, lines, name)
   local n = app.queues:counts(name)
   if n.visible + n.in_flight + n.delayed == 0 then return end
   lines[#lines + 1] = ("%s: %d visible, %d in flight, %d delayed"):format(name, n.visible, n.in_flight, n.delayed)
-  local seen = n.visible > 0 and app:able "snapshot" and app.queues:peek(name) or {}
+  local looked, seen = pcall(app.queues.peek, app.queues, name) -- needs snapshots
+  if not looked then return end
   for i = 1, math.min(#seen, 3) do
     lines[#lines + 1] = ("  received %d times: %s"):format(seen[i].receive_count, shown(seen[i].body))
   end

@@ -203,7 +203,8 @@ function testing_matchers.register()
   for name in pairs(checks) do
     luassert:register("assertion", name, assertion(name), "perigee.matcher", "perigee.matcher")
   end
-  local state = luassert.state
+  local state = rawget(luassert, "own_state") or luassert.state
+  rawset(luassert, "own_state", state) -- each file of specs registers anew
   luassert.state = function(...)
     if select("#", ...) == 0 then return state() end
     return state().state(...)

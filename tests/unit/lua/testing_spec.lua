@@ -63,6 +63,8 @@ describe("perigee.testing", function()
       local real <close> = open { clock = false }
       assert.is_true(math.abs(real.clock:now() // 1000 - os.time()) < 60)
       assert.equal(200, real:post("/notes", { id = "a" }).status)
+      assert.same({ "Work: 1 visible, 0 in flight, 0 delayed" }, real:left())
+      raises("simulated", real.snapshot, real)
       real:drain()
       assert.equal("DONE", real.dynamodb:get("Notes", "a").status)
     end)
