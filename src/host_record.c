@@ -2,7 +2,6 @@
  * of its jobs by the script's observer and of their calls by the worker's probe. */
 #include "base/fs.h"
 #include "host.h"
-#include "probe/record.h"
 #include <string.h>
 
 enum { BODY_KEPT = 1 << 20, SOURCES_KEPT = 64 << 20 };

@@ -61,9 +61,9 @@ end
 
 local function settings_of(options, recorded, at_ms, seed, warn)
   return {
-    template = options.template or recorded.template or os.getenv "PERIGEE_TEMPLATE", parameters = parameters(options, recorded, warn),
-    lua_dir = options["lua-dir"] or recorded.lua_dir, memory = true, offline = true, clock = at_ms, seed = replay_state.seed(seed),
-    development = true, log_level = "off",
+    template = options.template or recorded.template or os.getenv "PERIGEE_TEMPLATE",
+    parameters = parameters(options, recorded, warn), lua_dir = options["lua-dir"] or recorded.lua_dir,
+    memory = true, offline = true, clock = at_ms, seed = replay_state.seed(seed), development = true, log_level = "off",
   }
 end
 

@@ -113,4 +113,6 @@ void probe_shuffle(struct probe *p, uint64_t seed);
 bool probe_is_dead(const struct probe *p);
 void probe_revive(struct probe *p);
 
+#include "probe/record.h" /* recording what is seen; its own chapter */
+
 #endif

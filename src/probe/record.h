@@ -12,7 +12,7 @@
 #ifndef PERIGEE_PROBE_RECORD_H
 #define PERIGEE_PROBE_RECORD_H
 #include "base/log.h"
-#include "probe/probe.h"
+#include "probe/probe.h" /* which includes this file at its end */
 
 /* == a worker's recorder ============================================================================================
  */
