@@ -106,6 +106,9 @@ function chaos.replay(how)
   local result = runner:run(flow, how.faults or {}, { steps = chaos.steps_named(flow, how.steps), order = how.order })
   local lines = {}
   for i, problem in ipairs(result.problems) do lines[i] = problem.name .. ": " .. problem.why end
+  if result.missed then
+    lines[#lines + 1] = "this fault did not take place: " .. require("perigee.chaos_story").fault(result.missed)
+  end
   runner.app:close()
   return lines
 end

@@ -284,17 +284,18 @@ end
 ---@return string "dynamodb:PutItem"
 function chaos_plan.action(call) return call.service .. ":" .. call.action end
 
----A fault as the n-th of its like, which holds when the calls before it change.
+---A fault as the n-th of its like, which holds when the calls before it change. (A call of several tables is not told by them.)
 ---@param calls table[]
 ---@param point perigee.chaos.Point
 ---@return table what host:fail takes
 function chaos_plan.fault(calls, point)
   local nth, at = 0, point.call
+  local resource = at.resource and not at.resource:find(",", 1, true) and at.resource or nil
   for _, c in ipairs(calls) do
     if c.n <= point.n and c.service == at.service and c.action == at.action and c.function_name == at.function_name
-      and c.resource == at.resource and not (point.kind == "twice" and c.empty) then nth = nth + 1 end
+      and (not resource or c.resource == resource) and not (point.kind == "twice" and c.empty) then nth = nth + 1 end
   end
-  return { at = point.kind, match = chaos_plan.action(at), function_name = at.function_name, resource = at.resource, nth = nth }
+  return { at = point.kind, match = chaos_plan.action(at), function_name = at.function_name, resource = resource, nth = nth }
 end
 
 -- ==== samples =========================================================================================================

@@ -109,6 +109,15 @@ local function breaks_same(result, violation)
   end
 end
 
+-- Faults by the number of the call, where "the n-th of its like" is not the same call.
+local function numbered(violation)
+  local faults = {}
+  for i, fault in ipairs(violation.faults) do
+    faults[i] = { at = fault.at, match = fault.match, function_name = fault.function_name, n = violation.n[i] }
+  end
+  return faults
+end
+
 local function names_of(steps)
   local names = {}
   for i, step in ipairs(steps) do names[i] = step.name end
@@ -126,11 +135,20 @@ function chaos_report.explain(runner, declared, violation)
   local function runs(steps, faults, keep)
     return runner:run(flow, faults, { steps = steps, order = violation.order, keep = keep })
   end
-  local smallest = minimise.smallest({ steps = flow.steps, faults = violation.faults }, function(s)
-    return breaks_same(runs(s.steps, s.faults), violation) and (#s.faults == 0 or not breaks_same(runs(s.steps, {}), violation))
-  end)
+  local function breaks(s)
+    local result = runs(s.steps, s.faults)
+    return not result.missed and breaks_same(result, violation)
+      and (#s.faults == 0 or not breaks_same(runs(s.steps, {}), violation))
+  end
+  local smallest = { steps = flow.steps, faults = violation.faults }
+  if breaks(smallest) then
+    smallest = minimise.smallest(smallest, breaks)
+  else
+    smallest.faults = numbered(violation)
+  end
   local result = runs(smallest.steps, smallest.faults, true)
-  violation.why = breaks_same(result, violation) or violation.why
+  violation.why = breaks_same(result, violation)
+    or error(("%s: '%s' is not broken again by the same faults"):format(violation.flow, violation.invariant), 0)
   violation.faults, violation.steps = smallest.faults, names_of(smallest.steps)
   violation.story = story.tell(violation, result, require("perigee.chaos_state").lines(runner.app), function(name)
     return { runner.app.dynamodb:keys(name) }
@@ -139,30 +157,38 @@ end
 
 local function slug(text) return (text:lower():gsub("[^%w]+", "_"):gsub("^_+", ""):gsub("_+$", "")) end
 
-local function write_spec(violation, setting, declared, dir)
+local function write_spec(violation, setting, dir)
   if not os.execute(("mkdir -p '%s'"):format(dir:gsub("'", "'\\''"))) then usage("--spec: cannot make %s", dir) end
   local path = ("%s/%s_%s_spec.lua"):format(dir, slug(violation.flow), slug(violation.invariant))
-  local parameters = {}
-  for name, value in pairs(setting.parameters) do parameters[name] = value end
   local file, why = io.open(path, "w")
   if not file then usage("--spec: %s", why) end
   file:write(story.spec(violation, violation.story, { template = setting.template, invariants = chaos.invariants_of(setting),
-    parameters = parameters, seed = setting.seed, lua_dir = setting.lua_dir, declared = declared }))
+    parameters = setting.parameters, seed = setting.seed, lua_dir = setting.lua_dir }))
   file:close()
   violation.spec = path
 end
 
-local STORIES = 10 -- told in full; of the others a line each
+local STORIES = 3 -- told in full; of the others a line each
 
+local function schedule_of(v)
+  local parts = { v.flow }
+  for _, fault in ipairs(v.faults) do parts[#parts + 1] = story.fault(fault) end
+  return table.concat(parts, "\0")
+end
+
+-- A schedule that breaks several invariants is told once.
 local function tell_violations(list)
-  for i, v in ipairs(list) do
+  local told, n = {}, 0
+  for _, v in ipairs(list) do
+    local schedule = schedule_of(v)
     print ""
-    if i <= STORIES then
-      for _, line in ipairs(v.story) do print(line) end
+    if told[schedule] or n == STORIES then
+      print(("%s: %s is broken%s: %s"):format(v.flow, v.invariant, told[schedule] and ", by the same" or "", v.why))
     else
-      print(("%s: %s is broken: %s"):format(v.flow, v.invariant, v.why))
+      told[schedule], n = true, n + 1
+      for _, line in ipairs(v.story) do print(line) end
     end
-    print(("  broken at %d points%s"):format(v.count, v.spec and "; replayed by " .. v.spec or ""))
+    print(("  broken at %d points; replayed by %s"):format(v.count, v.spec))
   end
 end
 
@@ -247,7 +273,7 @@ local function report(runner, declared, flows, gathered, setting, options, secon
   local list = gathered:list()
   for _, violation in ipairs(list) do
     chaos_report.explain(runner, declared, violation)
-    write_spec(violation, setting, declared, options.spec or "build/chaos")
+    write_spec(violation, setting, options.spec or "build/chaos")
   end
   if options.json then
     as_json(declared, flows, gathered, list, options, seconds)

@@ -354,8 +354,8 @@ function Runner:run(flow, faults, options)
     app:drain()
   end
   check(run, app)
-  return { problems = run.problems, calls = run.calls, all_calls = options.keep and host:calls() or run.calls, events = run.events, tolerated = run.tolerated, missed = run.missed,
-    run = run, app = app }
+  return { problems = run.problems, calls = run.calls, all_calls = options.keep and host:calls() or run.calls,
+    events = run.events, tolerated = run.tolerated, missed = run.missed, run = run }
 end
 
 return chaos_run

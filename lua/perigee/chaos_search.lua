@@ -128,8 +128,8 @@ end
 ---@param tell fun(message: table)
 function chaos_search.run(runner, search, tell)
   local self = setmetatable({ runner = runner, flows = search.flows, functions = search.functions, depth = search.depth,
-    limit = search.limit, stop = search.stop, seed = search.seed, share = search.share or { index = 1, of = 1 }, tell = tell, points = 0, runs = 0, tolerated = {},
-    runs_tolerated = 0, done = 0, of = 0 }, Search)
+    limit = search.limit, stop = search.stop, seed = search.seed, share = search.share or { index = 1, of = 1 }, tell = tell,
+    points = 0, runs = 0, tolerated = {}, runs_tolerated = 0, done = 0, of = 0 }, Search)
   local list, mine = self:sampled(self:enumerate()), {}
   for i, entry in ipairs(list) do
     if (i - 1) % self.share.of == self.share.index - 1 then mine[#mine + 1] = entry end

@@ -28,7 +28,8 @@ local function ordinal(n) return ORDINALS[n] or n .. "th" end
 ---@param fault table what host:fail takes
 ---@return string
 function chaos_story.fault(fault)
-  local call = ("the %s %s"):format(ordinal(fault.nth or 1), fault.match)
+  local call = fault.n and ("call %d, %s"):format(fault.n, fault.match)
+    or ("the %s %s"):format(ordinal(fault.nth or 1), fault.match)
   if fault.function_name then call = call .. " of " .. fault.function_name end
   if fault.resource then call = call .. (" (%s)"):format(fault.resource) end
   return SHORT[fault.at]:format(call)
@@ -130,7 +131,7 @@ local function timeline(outcome_, keys)
     local who = ({ ask = "client", answer = "client", silence = "client", start = "process", step = "--", rest = "--",
       schedule = "schedule" })[event.kind]
     local arrow = event.kind == "answer" and "<- " or event.kind == "silence" and "<- " or ""
-    add(("%-16s %s%s"):format(who, arrow, shorten(event.text, 200)))
+    add(("%-16s %s%s"):format(who, arrow, shorten(event.text, 140)))
   end
   local e = 1
   for _, call in ipairs(calls) do
@@ -214,7 +215,7 @@ local chaos = require "perigee.chaos"
 describe(%s, function()
   it(%s, function()
     local problems = chaos.replay {
-      template = %s, invariants = %s,
+      template = %s, invariants = %s,%s
       parameters = %s,
       seed = %d, flow = %s, order = %d,
       steps = {
@@ -238,7 +239,7 @@ end
 ---A busted spec that replays a violation by perigee.testing.
 ---@param violation perigee.chaos.Violation
 ---@param story string[]
----@param how { template: string, invariants: string, parameters: table, seed: integer }
+---@param how { template: string, invariants: string, parameters: table, seed: integer, lua_dir: string? }
 ---@return string
 function chaos_story.spec(violation, story, how)
   local comment = {}
@@ -246,8 +247,9 @@ function chaos_story.spec(violation, story, how)
   local though = {}
   for i, fault in ipairs(violation.faults) do though[i] = chaos_story.fault(fault) end
   local title = violation.invariant .. (#though > 0 and ", though " .. table.concat(though, " and then ") or "")
+  local lua_dir = how.lua_dir and (" lua_dir = %s,"):format(quoted(how.lua_dir)) or ""
   return SPEC:format(table.concat(comment, "\n"), quoted("the flow " .. violation.flow), quoted(title), quoted(how.template),
-    quoted(how.invariants), literal(how.parameters), how.seed, quoted(violation.flow), violation.order,
+    quoted(how.invariants), lua_dir, literal(how.parameters), how.seed, quoted(violation.flow), violation.order,
     listed(violation.steps, quoted), listed(violation.faults, literal))
 end
 
