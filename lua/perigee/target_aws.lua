@@ -6,7 +6,7 @@ local queues = require "perigee.target_queues"
 local target = require "perigee.target"
 local time = require "perigee.time"
 
-local target_aws = { name = "aws", can = { administrator = true, permissions = true } }
+local target_aws = { name = "aws", can = { administrator = true, permissions = true, freshness = target.option "WIPE" ~= nil } }
 
 local WAIT_MS, LOOK_MS = 180000, 250
 

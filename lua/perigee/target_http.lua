@@ -128,7 +128,8 @@ end
 
 -- stillness: that of this server.
 target_http.can = setmetatable(
-  { clock = true, faults = true, snapshots = true, mailbox = true, schedules = true, administrator = true, permissions = true },
+  { clock = true, faults = true, snapshots = true, mailbox = true, schedules = true, administrator = true, permissions = true,
+    freshness = true },
   { __index = function(_, ability) return ability == "stillness" and not polls_itself(select(2, addresses())) end })
 
 local shared -- the one world of this target

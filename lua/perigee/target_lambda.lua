@@ -10,7 +10,7 @@ local target_serve = require "perigee.target_serve"
 local target_lambda = {
   name = "lambda",
   can = { clock = true, faults = true, snapshots = true, mailbox = true, schedules = true, administrator = true, templates = true,
-    restart = true, stillness = true },
+    restart = true, stillness = true, freshness = true },
 }
 
 local KEYS = { AWS_ACCESS_KEY_ID = "perigee", AWS_SECRET_ACCESS_KEY = "perigee" }

@@ -7,7 +7,7 @@ local target_http = require "perigee.target_http"
 local target_serve = {
   name = "serve",
   can = { clock = true, faults = true, snapshots = true, mailbox = true, schedules = true, administrator = true, templates = true,
-    restart = true, permissions = true, stillness = true },
+    restart = true, permissions = true, stillness = true, freshness = true },
 }
 
 local World = {}

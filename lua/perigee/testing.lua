@@ -32,7 +32,7 @@ local ABILITIES = {
   costs = "prices of AWS calls", snapshots = "snapshots", mailbox = "a look at the mail", engine = "failures inside the engine",
   templates = "templates and parameters of the test's own", restart = "restarts", schedules = "schedules that tests run",
   administrator = "AWS calls of an administrator", permissions = "permissions that are enforced",
-  stillness = "queues that nobody works off unless the test says so",
+  stillness = "queues that nobody works off unless the test says so", freshness = "tables and queues that are empty at first",
 }
 
 local process = { name = "process", can = true }
@@ -69,7 +69,7 @@ local function target()
 end
 
 ---@alias perigee.testing.Ability "clock"|"faults"|"crash"|"calls"|"costs"|"snapshots"|"mailbox"|"engine"|"templates"|"restart"
----| "schedules"|"administrator"|"permissions"|"stillness"
+---| "schedules"|"administrator"|"permissions"|"stillness"|"freshness"
 
 ---The present test (or, called in describe, what is there) needs these of its target; elsewhere it is pending.
 ---@param ... perigee.testing.Ability
