@@ -228,7 +228,11 @@ static void on_replied(void *ud, uint64_t serial, const struct script_job *job, 
 static void on_ended(void *ud, uint64_t serial) {
     struct worker_record *r = ud;
     struct recording *x = recorder_find(r->recorder, serial);
-    if (x) recorder_end(r->recorder, x);
+    uint64_t dropped = recorder_dropped(r->recorder);
+    if (!x) return;
+    recorder_end(r->recorder, x);
+    if (recorder_dropped(r->recorder) > dropped)
+        log_event(r->worker->host->log, LOG_WARN, "a request was not recorded: it comes to too much", "");
 }
 
 /* == a worker's ==================================================================================================== */

@@ -212,11 +212,28 @@ static void write_calls(struct buf *b, struct recording *x) {
     buf_c(b, "]}");
 }
 
+/* JSON is UTF-8, and what clients send in headers and targets may be none: each such byte becomes U+FFFD. */
+static void make_utf8(struct buf *b) {
+    struct buf clean = BUF_MAX(b->max);
+    struct str rest = buf_view(b);
+    ptrdiff_t bad = str_bad_utf8(rest);
+    if (bad < 0) return;
+    for (; bad >= 0; bad = str_bad_utf8(rest)) {
+        buf_str(&clean, str_take(rest, (size_t)bad));
+        buf_c(&clean, "\xef\xbf\xbd");
+        rest = str_from(rest, (size_t)bad + 1);
+    }
+    buf_str(&clean, rest);
+    buf_free(b);
+    *b = clean;
+}
+
 void recorder_end(struct recorder *r, struct recording *x) {
     struct buf b = BUF_MAX(r->c.document_max);
     buf_byte(&b, '{');
     buf_str(&b, buf_view(&x->members));
     write_calls(&b, x);
+    make_utf8(&b);
     if (b.over || x->members.over || !has_room(r, x)) {
         r->dropped++;
         buf_free(&b);

@@ -50,7 +50,7 @@ static void drop(struct record_file *f) {
 static void tell_dropped(struct record_file *f, bool end) {
     uint64_t n = atomic_load(&f->dropped), now = now_mono_ms();
     if (n == f->told || (!end && f->told_ms && now - f->told_ms < WARN_MS)) return;
-    log_event(f->c.log, LOG_WARN, "requests were not recorded: it could not keep up", "u", "dropped", n - f->told);
+    log_event(f->c.log, LOG_WARN, "requests were not recorded", "u", "dropped", n - f->told);
     f->told = n;
     f->told_ms = now;
 }

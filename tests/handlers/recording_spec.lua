@@ -82,6 +82,25 @@ describe("a recorded run", function()
     assert.same({ SenderAddress = "shop@example.org" }, json.decode(text).host.parameters)
   end)
 
+  it("has bytes of a request that are no text as base64, and of its headers as replacement characters", function()
+    app:request("POST", "/orders", { body = "\xff\xfe", headers = { ["X-Odd"] = "a\xffb", ["Content-Type"] = "application/json" } })
+    local r = recorded()[1]
+    assert.equal("//4=", r.request.body_base64)
+    assert.equal(400, r.status)
+    local odd
+    for _, pair in ipairs(r.request.headers) do odd = pair[1] == "X-Odd" and pair[2] or odd end
+    assert.equal("a\u{FFFD}b", odd)
+  end)
+
+  it("is left out, and nothing else happens, when it comes to too much", function()
+    local answer = app:post("/orders", order "o-5", { ["X-Large"] = ("x"):rep(9 << 20) })
+    assert.equal(200, answer.status)
+    app:post("/orders", order "o-6")
+    local all = recorded()
+    assert.equal(1, #all)
+    assert.equal("o-6", json.decode(all[1].request.body).order_id)
+  end)
+
   it("says of a call that failed what was told, also when a fault kept it from the engine", function()
     app:fail("dynamodb:TransactWriteItems", { code = "ThrottlingException", times = -1 })
     app:post("/orders", order "o-4")
