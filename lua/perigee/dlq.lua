@@ -244,7 +244,7 @@ local function survey(store, queue)
 end
 
 local function ls(store, options)
-  local list, rows, looked = {}, { { "QUEUE", "MESSAGES", "IN FLIGHT", "OLDEST", "DEAD LETTERS OF", "LAST ERROR" } }, false
+  local list, rows, looked = {}, { { "QUEUE", "MESSAGES", "IN FLIGHT", "OLDEST", "DEAD LETTERS OF", "" } }, false
   local queues = options["queue-url"] and { given_by_url(store, options["queue-url"]) } or declared(store)
   for i, queue in ipairs(queues) do
     local row = survey(store, queue)
@@ -252,6 +252,7 @@ local function ls(store, options)
     rows[i + 1] = { row.queue, row.error and "?" or tostring(row.messages), tostring(row.in_flight),
       row.oldest_ms and operator.age(row.oldest_ms) or "-", row.error or table.concat(row.sources, ", "),
       row.last_error and operator.plain(row.last_error) or "" }
+    if row.last_error then rows[1][6] = "LAST ERROR" end
   end
   if options.json then
     put_json(json.array(list))

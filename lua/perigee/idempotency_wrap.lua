@@ -156,13 +156,25 @@ end
 
 -- ==== payloads ========================================================================================================
 
+-- Bytes that are not UTF-8 have no JSON: their hash stands for them.
+local function plain(text)
+  return text and (utf8.len(text) and text or "sha256:" .. crypto.sha256(text))
+end
+
 local PARTS = {
   method = function(request) return request.method end,
-  path = function(request) return request.path end,
-  query = function(request) return json.object(request.query_all) end,
+  path = function(request) return plain(request.path) end,
+  query = function(request)
+    local out = json.array {}
+    for name, values in pairs(request.query_all) do
+      for i, value in ipairs(values) do out[#out + 1] = json.array { plain(name), i, plain(value) } end
+    end
+    table.sort(out, function(a, b) return a[1] < b[1] or a[1] == b[1] and a[2] < b[2] end)
+    return out
+  end,
   body = function(request)
     local value, err = request:json()
-    if err then return request.body end
+    if err then return plain(request.body) end
     return value
   end,
 }
@@ -170,7 +182,7 @@ local PARTS = {
 local function part_of(request, name)
   if PARTS[name] then return PARTS[name](request) end
   local header = name:match "^header%.(.+)"
-  if header then return request.headers[header:lower()] end
+  if header then return plain(request.headers[header:lower()]) end
   return members.get(document(request), name:match "^body%.(.+)")
 end
 

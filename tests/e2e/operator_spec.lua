@@ -25,7 +25,7 @@ for i = 1, n do
   sqs("SendMessage", { QueueUrl = url "OrderEvents",
     MessageBody = json.encode { id = "e" .. i, type = i % 2 == 1 and "order.created" or "receipt.missing", correlation_id = "c" .. i,
       data = { order_id = "o" .. i } },
-    MessageAttributes = { kind = { DataType = "String", StringValue = "k" .. i } } })
+    MessageAttributes = { kind = { DataType = "String", StringValue = "k" .. i }, bin = { DataType = "Binary", BinaryValue = "AAH/" } } })
 end
 if n > 0 then bury(url "OrderEvents", 6 * ((n + 9) // 10)) end
 
@@ -204,7 +204,10 @@ describe("an operator's command", function()
   it("moves to another queue when it is told so", function()
     local at = KINDS.server(2)
     assert.equal(2, ask(at, "dlq redrive OrderEvents --to PaymentEventsDLQ").moved)
-    assert.same({ "PaymentEventsDLQ", 2 }, { ask(at, "dlq ls")[2].queue, ask(at, "dlq ls")[2].messages })
+    local moved = ask(at, "dlq show PaymentEventsDLQ")
+    assert.equal(2, #moved)
+    assert.equal("Binary, base64 AAH/", moved[1].attributes.bin)
+    assert.matches("^k%d$", moved[1].attributes.kind)
     local _, status, err = perigee(at, "dlq redrive PaymentEvents --to nowhere")
     assert.equal(1, status)
     assert.matches("sqs:GetQueueUrl", err)
