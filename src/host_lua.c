@@ -245,8 +245,8 @@ static int host_open(lua_State *L) {
     c.parameters = parameters_text(L, 1);
     aws_fields(L, 1, &c);
     c.clock = &h->clock;
-    if (c.simulated_ms) c.cache = shared_cache(L);
     c.simulated_ms = field_integer(L, 1, "clock");
+    if (c.simulated_ms) c.cache = shared_cache(L);
     c.seed = field_integer(L, 1, "seed");
     struct err e = {0};
     if (perigee_open(&c, &h->host, &e)) return fail(L, &e);
