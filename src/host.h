@@ -321,8 +321,10 @@ void host_record_close(struct worker *w);
 void host_record_revived(struct worker *w); /* its script is another */
 bool host_record_in_memory(const struct worker *w);
 bool host_record_next(struct worker *w, struct buf *ret); /* the oldest that is kept; its text is the caller's then */
-/* One event through one function: 0 and the answer document; 1: it failed, *ret is the error document; -1: not run. */
-int host_invoke(struct perigee *p, const struct function *f, struct str event, struct buf *ret, struct err *e);
+/* One event through one function: 0 and the answer document; 1: it failed, *ret is the error document; -1: not run.
+ * request_id NULL: a new one. */
+int host_invoke(struct perigee *p, const struct function *f, const char *request_id, struct str event, struct buf *ret,
+                struct err *e);
 
 int host_lua_open(struct lua_State *L);     /* luaopen of perigee.host */
 int host_connect_open(struct lua_State *L); /* luaopen of perigee.connection */

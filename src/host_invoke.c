@@ -146,13 +146,15 @@ struct str host_function_arn(struct arena *a, const struct aws_identity *own, co
                         STR_ARG(own->account), STR_ARG(f->name));
 }
 
-int host_invoke(struct perigee *p, const struct function *f, struct str event, struct buf *ret, struct err *e) {
+int host_invoke(struct perigee *p, const struct function *f, const char *request_id, struct str event, struct buf *ret,
+                struct err *e) {
     struct worker *w = &p->workers[0];
     const struct aws_identity *own = &cloud_backend(&w->conn)->id;
     struct arena a = {0};
     struct outcome out = {0};
-    char id[37];
-    crypto_uuid4(id);
+    char made[37];
+    crypto_uuid4(made);
+    struct str id = str_c(request_id ? request_id : made);
     const struct script_invocation invocation = {
         .arn = host_function_arn(&a, own, f),
         .function_version = STR("$LATEST"),
@@ -162,7 +164,7 @@ int host_invoke(struct perigee *p, const struct function *f, struct str event, s
     };
     const struct route_invocation in = {
         .function = f,
-        .request_id = str_c(id),
+        .request_id = id,
         .payload = event,
         .arena = &a,
         .report_failures = host_reports_failures(p->app, f),
@@ -172,7 +174,7 @@ int host_invoke(struct perigee *p, const struct function *f, struct str event, s
     while (!out.done || script_jobs(w->script)) loop_once(w->loop, -1);
     bool failed = out.o.err.code != ERR_NONE;
     if (failed && !out.o.body.n)
-        lambda_error_document(ret, &out.o.err, out.o.error_type, out.o.traceback, str_c(id));
+        lambda_error_document(ret, &out.o.err, out.o.error_type, out.o.traceback, id);
     else
         buf_str(ret, buf_view(&out.o.body));
     if (failed && e) *e = out.o.err;
@@ -190,7 +192,7 @@ int perigee_invoke(const struct perigee_config *c, const char *function, struct 
     if (!own.max_instructions) own.max_instructions = INT64_MAX; /* counting is what ends a runaway handler here */
     if (perigee_open(&own, &p, e)) return -1;
     const struct function *f = host_find_function(p->app, function, e);
-    int rc = f && !(c->cost && host_cost_begin(&p->workers[0], e)) ? host_invoke(p, f, event, ret, e) : -1;
+    int rc = f && !(c->cost && host_cost_begin(&p->workers[0], e)) ? host_invoke(p, f, NULL, event, ret, e) : -1;
     if (rc >= 0 && c->drain && perigee_drain(p, DRAIN_MS, e)) rc = -1;
     if (c->cost && p->workers[0].calls) host_cost_write(&p->workers[0], c->cost);
     perigee_close(p);

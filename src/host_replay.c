@@ -3,7 +3,8 @@
  * - h:record(): from now on jobs of this host are kept, in memory
  * - h:recorded() -> { document, ... } (JSON texts) of the jobs that have ended since, oldest first; what runs is waited
  *   for
- * - h:invoke(function, document) -> answer document (JSON text), whether it failed; nil, err: it was not run
+ * - h:invoke(function, document[, request_id]) -> answer document (JSON text), whether it failed; nil, err: it was not
+ * run
  * - h:sources() -> { [path] = text }, version: of the handlers in use
  * - h:function_of(queue) -> name of the function that the queue feeds, or nil
  * - segments(dir) -> { path, ... } of recordings, oldest first; nil, err */
@@ -56,7 +57,7 @@ static int invoke(lua_State *L) {
     *answer = BUF_MAX(16u << 20);
     arena_defer(host_lua_arena(L), (void (*)(void *))buf_free, answer);
     struct crypto_source *former = host_enter(p);
-    int rc = host_invoke(p, f, str_n(event, n), answer, &e);
+    int rc = host_invoke(p, f, luaL_optstring(L, 4, NULL), str_n(event, n), answer, &e);
     host_leave(former);
     if (rc < 0) return fail(L, &e);
     lua_pushlstring(L, answer->p ? answer->p : "", answer->n);

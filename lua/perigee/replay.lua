@@ -108,7 +108,7 @@ local function run_record(h, record, options, warn)
   if record.request and not record.document then return run_request(h, record, options, warn) end
   local document = record.document or record.event
   if record.message then document = { Records = { record.message } } end
-  local answer, err = h:invoke(record["function"], json.encode(document))
+  local answer, err = h:invoke(record["function"], json.encode(document), record.request_id)
   if not answer then return nil, err.message end
   return { body = answer }
 end
