@@ -1,13 +1,13 @@
 /* host_connect.c: the Lua module perigee.connection: AWS calls of commands, without a template or handlers.
  *
- * - open{ data=directory } | open{ aws=true, profile=, region=, endpoint_url=, access_key=, secret_key=, session_token=
- * }
- *   -> c | nil, err (err.code "DataDirectoryInUse": another process has it). A directory that is not there is made.
+ * - open{ data=directory } or open{ aws=true, profile=, region=, endpoint_url=, access_key=, secret_key=,
+ *   session_token=, account= } -> c | nil, err (err.code "DataDirectoryInUse": another process has it). A directory that
+ *   is not there is made.
  * - c:call(service, action, params[, body]) -> result | nil, err: in AWS's own shapes; blocks
  * - c:catch() from now on SIGINT and SIGTERM do not end the process; c:interrupted() -> whether one came since
  * - c:close() */
 #include "base/log.h"
-#include "host.h"
+#include "host_lua.h"
 #include <lauxlib.h>
 #include <lua.h>
 #include <signal.h>
@@ -103,26 +103,9 @@ static int connection_open(lua_State *L) {
 
 static int connection_call(lua_State *L) {
     struct connection *c = check(L);
-    struct err e = {0};
-    enum aws_service service;
-    enum aws_op op;
-    size_t n = 0;
-    if (aws_service_find(str_c(luaL_checkstring(L, 2)), &service, &e)) return luaL_argerror(L, 2, e.msg);
-    if (aws_op_find(service, str_c(luaL_checkstring(L, 3)), &op, &e)) return luaL_argerror(L, 3, e.msg);
-    luaL_checktype(L, 4, LUA_TTABLE);
-    const char *body = luaL_optlstring(L, 5, NULL, &n);
-    c->call = aws_call_new(op);
-    if (script_to_json(L, 4, &c->call->arena, &c->call->params, &e)) return luaL_argerror(L, 4, e.msg);
-    if (body) c->call->body = arena_str(&c->call->arena, str_n(body, n));
+    host_lua_read_call(L, &c->call);
     aws_call_wait(cloud_backend(&c->conn), c->loop, c->call);
-    if (c->call->err.code) return fail(L, &c->call->err);
-    if (script_check_json(&c->call->result, &e)) return fail(L, &e);
-    script_push_json(L, &c->call->result);
-    if (c->call->result_body.p) {
-        lua_pushlstring(L, c->call->result_body.p, c->call->result_body.n);
-        lua_setfield(L, -2, "Body");
-    }
-    return 1;
+    return host_lua_push_call(L, c->call);
 }
 
 static void on_signal(void *ud, int signum) {

@@ -448,31 +448,40 @@ static int host_run_schedule(lua_State *L) {
     return outcome(L, perigee_run_schedule(h->host, luaL_checkstring(L, 2), &e), &e);
 }
 
-static int host_aws(lua_State *L) {
-    struct handle *h = check(L);
+void host_lua_read_call(lua_State *L, struct aws_call **slot) {
     struct err e = {0};
     enum aws_service service;
     enum aws_op op;
-    struct str action = str_c(luaL_checkstring(L, 3));
-    if (aws_service_find(str_c(luaL_checkstring(L, 2)), &service, &e)) return luaL_argerror(L, 2, e.msg);
-    if (service < AWS_ENGINE_SERVICES && aws_op_find(service, action, &op, &e)) return luaL_argerror(L, 3, e.msg);
-    luaL_checktype(L, 4, LUA_TTABLE);
-    h->call = aws_call_named(service, action);
-    if (script_to_json(L, 4, &h->call->arena, &h->call->params, &e)) return luaL_argerror(L, 4, e.msg);
     size_t n = 0;
+    struct str action = str_c(luaL_checkstring(L, 3));
     const char *body = luaL_optlstring(L, 5, NULL, &n);
-    if (body) h->call->body = arena_str(&h->call->arena, str_n(body, n));
+    if (aws_service_find(str_c(luaL_checkstring(L, 2)), &service, &e)) luaL_argerror(L, 2, e.msg);
+    if (service < AWS_ENGINE_SERVICES && aws_op_find(service, action, &op, &e)) luaL_argerror(L, 3, e.msg);
+    luaL_checktype(L, 4, LUA_TTABLE);
+    struct aws_call *call = *slot = aws_call_named(service, action);
+    if (script_to_json(L, 4, &call->arena, &call->params, &e)) luaL_argerror(L, 4, e.msg);
+    if (body) call->body = arena_str(&call->arena, str_n(body, n));
+}
+
+int host_lua_push_call(lua_State *L, const struct aws_call *call) {
+    struct err e = call->err;
+    if (e.code || script_check_json(&call->result, &e)) return fail(L, &e);
+    script_push_json(L, &call->result);
+    if (call->result_body.p) {
+        lua_pushlstring(L, call->result_body.p, call->result_body.n);
+        lua_setfield(L, -2, "Body");
+    }
+    return 1;
+}
+
+static int host_aws(lua_State *L) {
+    struct handle *h = check(L);
+    host_lua_read_call(L, &h->call);
     struct worker *w = &h->host->workers[0];
     struct crypto_source *former = host_enter(h->host);
     aws_call_wait(cloud_backend(&w->conn), w->loop, h->call);
     host_leave(former);
-    if (h->call->err.code) return fail(L, &h->call->err);
-    script_push_json(L, &h->call->result);
-    if (h->call->result_body.p) {
-        lua_pushlstring(L, h->call->result_body.p, h->call->result_body.n);
-        lua_setfield(L, -2, "Body");
-    }
-    return 1;
+    return host_lua_push_call(L, h->call);
 }
 
 static int host_mailbox(lua_State *L) {

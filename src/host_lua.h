@@ -13,6 +13,12 @@ struct http_response *host_lua_response(struct lua_State *L); /* of the call bei
 /* Pushes it; nil, err when the file of its body cannot be read. */
 int host_lua_push_response(struct lua_State *L);
 
+/* Arguments 2 to 5 of a method (service, action, parameters, body) -> *slot, which its owner frees whatever happens;
+ * raises for what is no call. */
+void host_lua_read_call(struct lua_State *L, struct aws_call **slot);
+/* Its result, or nil, err. */
+int host_lua_push_call(struct lua_State *L, const struct aws_call *call);
+
 /* host_lua_simulate.c */
 extern const struct luaL_Reg host_simulate_methods[];
 
