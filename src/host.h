@@ -242,8 +242,8 @@ bool host_functions(struct worker *w, struct http_request *r, http_reply_fn *rep
 /* By its name, or that of its function. */
 int host_find_schedule(const struct app *app, const char *name, const struct app_schedule **ret, struct err *e);
 /* What it gives to its function now, with the id of that run. */
-int host_schedule_event(struct perigee *p, const struct app_schedule *s, struct arena *a, char id[37],
-                        struct json *ret, struct err *e);
+int host_schedule_event(struct perigee *p, const struct app_schedule *s, struct arena *a, char id[37], struct json *ret,
+                        struct err *e);
 /* By name, or by the handler that only it has. NULL: e says what there is. */
 const struct function *host_find_function(const struct app *app, const char *name, struct err *e);
 /* Changes the values of declared variables, as the JSON file says (perigee_config.env_file). */
@@ -301,6 +301,8 @@ void reload_close(struct perigee *p);
  * [{name, logical_id, line, create}], queues, buckets, feeds, schedules, identities, lease_table}, or {problems}. What
  * keeps the deployment from being found is in deployment_error. In a. */
 void host_inspect(const struct perigee_config *c, struct arena *a, struct json *ret);
+/* The same of what a host has open, but for the deployment. */
+void host_inspect_app(const struct app *app, struct arena *a, struct json *ret);
 int host_try_port(const char *host, int port, struct err *e);
 int host_try_data(const char *dir, struct err *e);
 

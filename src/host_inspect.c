@@ -65,7 +65,7 @@ static void stores_json(struct arena *a, const struct app *app, struct json *ret
     }
 }
 
-static void app_json(struct arena *a, const struct app *app, struct json *ret) {
+void host_inspect_app(const struct app *app, struct arena *a, struct json *ret) {
     struct json *list = json_set(a, ret, "functions", json_make_arr());
     for (size_t i = 0; i < app->n_functions; i++) json_push(a, list, function_json(a, &app->functions[i]));
     stores_json(a, app, ret);
@@ -121,7 +121,7 @@ void host_inspect(const struct perigee_config *c, struct arena *a, struct json *
     if (host_load_app(c, &d, &app_arena, &problems, &app, &e))
         set_text(a, ret, "problems", problems.n ? buf_view(&problems) : str_c(e.msg));
     else
-        app_json(a, app, ret);
+        host_inspect_app(app, a, ret);
     app_free(app);
     buf_free(&problems);
     arena_free(&app_arena);

@@ -3,7 +3,8 @@
  * - h:now() -> Unix ms; h:pass(ms): time passes; h:set_clock(ms): the wall clock alone
  * - h:crash(), h:snapshot(name), h:restore(name[, keep_state]), h:drop_snapshot(name) -> true | nil, err
  * - h:schedules() -> { name }; h:queues() -> { { queue=, function_name=, dead_letters= } }
- * - h:functions() -> { { name=, handler=, code_dir=, memory_mb=, timeout_ms=, routes= } } */
+ * - h:functions() -> { { name=, handler=, code_dir=, memory_mb=, timeout_ms=, routes= } };
+ *   h:inspect(): as perigee.host.inspect */
 #include "host_lua.h"
 #include <lauxlib.h>
 #include <lua.h>
@@ -145,6 +146,15 @@ static int functions(lua_State *L) {
     return 1;
 }
 
+/* As perigee.host.inspect, of the template in use. */
+static int inspect(lua_State *L) {
+    struct perigee *p = host_lua_host(L);
+    struct json found = json_make_obj();
+    host_inspect_app(p->app, host_lua_arena(L), &found);
+    script_push_json(L, &found);
+    return 1;
+}
+
 const luaL_Reg host_simulate_methods[] = {
     {"now", now},
     {"pass", pass},
@@ -157,5 +167,6 @@ const luaL_Reg host_simulate_methods[] = {
     {"schedules", schedules},
     {"queues", queues},
     {"functions", functions},
+    {"inspect", inspect},
     {NULL, NULL},
 };
