@@ -1,8 +1,8 @@
 /* host_connect.c: the Lua module perigee.connection: AWS calls of commands, without a template or handlers.
  *
  * - open{ data=directory } or open{ aws=true, profile=, region=, endpoint_url=, access_key=, secret_key=,
- *   session_token=, account= } -> c | nil, err (err.code "DataDirectoryInUse": another process has it). A directory that
- *   is not there is made.
+ *   session_token=, account= } -> c | nil, err (err.code "DataDirectoryInUse": another process has it). A directory
+ *   that is not there is made.
  * - c:call(service, action, params[, body]) -> result | nil, err: in AWS's own shapes; blocks
  * - c:catch() from now on SIGINT and SIGTERM do not end the process; c:interrupted() -> whether one came since
  * - c:close() */

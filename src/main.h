@@ -79,8 +79,8 @@ struct command {
     bool apart;         /* the module opens the store itself: options that say where it is are the module's */
 };
 
-extern const struct command lua_commands[]; /* main_lua.c; ended by a name that is NULL */
-int command_failed(const struct err *e);    /* prints it; the exit code 1 */
+extern const struct command lua_commands[];                        /* main_lua.c; ended by a name that is NULL */
+int command_failed(const struct err *e);                           /* prints it; the exit code 1 */
 int command_test(struct perigee_config *c, int argc, char **argv); /* main_test.c */
 
 #endif

@@ -30,7 +30,7 @@ local third_party = {
     { "^dlfcn%.h$", "^src/base/lazy%.c$" },
     { "^microhttpd%.h$", "^src/in/server%.c$", "^src/in/server_load%.c$" },
     { "^lua%.h$", "^src/script/", "^src/perigee%.c$", "^src/host_[%w_]+%.c$", "^src/main%.c$" },
-    { "^lauxlib%.h$", "^src/script/", "^src/perigee%.c$", "^src/host_[%w_]+%.c$", "^src/main%.c$" },
+    { "^lauxlib%.h$", "^src/script/", "^src/perigee%.c$", "^src/host_[%w_]+%.c$", "^src/host_lua%.h$", "^src/main%.c$" },
     { "^lualib%.h$", "^src/script/", "^src/perigee%.c$", "^src/host_[%w_]+%.c$", "^src/main%.c$" },
 }
 
