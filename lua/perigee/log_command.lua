@@ -57,9 +57,9 @@ end
 local function ls(options, dir)
   local keep, why = filter(options)
   if not keep then return operator.fail("log", why, 2) end
-  local found = recordings.select(dir, options.limit or LIMIT, keep)
+  local found, lines = recordings.select(dir, options.limit or LIMIT, keep)
   if options.json then
-    for _, record in ipairs(found) do io.write(json.encode(record), "\n") end
+    for i = #lines, 1, -1 do io.write(lines[i], "\n") end
     return 0
   end
   local rows = { { "ID", "TIME", "KIND", "FUNCTION", "WHAT", "OUTCOME", "MS", "CALLS" } }
@@ -170,10 +170,10 @@ end
 
 local function show(options, dir, id)
   if not id then return operator.fail("log", "show needs the id of a recording, or 'last'", 2) end
-  local record, why = recordings.find(dir, id)
-  if not record then return operator.fail("log", why) end
+  local record, line = recordings.find(dir, id)
+  if not record then return operator.fail("log", line) end
   if options.json then
-    io.write(json.encode(record), "\n")
+    io.write(line, "\n")
   else
     log_command.show(function(text) io.write(text) end, record)
   end

@@ -73,35 +73,39 @@ end
 ---@param limit integer?
 ---@param keep fun(record: perigee.Recording, line: string): boolean
 ---@return perigee.Recording[]
+---@return string[] lines as they are in the file
 function recordings.select(dir, limit, keep)
-  local found = {}
+  local found, lines = {}, {}
   for line in recordings.each_line(dir) do
     if limit and #found >= limit then break end
     local record = decode(line)
-    if record and keep(record, line) then found[#found + 1] = record end
+    if record and keep(record, line) then
+      found[#found + 1] = record
+      lines[#found] = line
+    end
   end
-  return found
+  return found, lines
 end
 
 ---The recording whose id begins so; the newest of all for "last".
 ---@param dir string
 ---@param prefix string
 ---@return perigee.Recording?
----@return string? why
+---@return string? why or the line as it is in the file
 function recordings.find(dir, prefix)
-  local found
+  local found, whole
   local start = '{"id":"' .. prefix
   for line in recordings.each_line(dir) do
     if prefix == "last" or line:sub(1, #start) == start then
       local record = decode(line)
-      if record and prefix == "last" then return record end
+      if record and prefix == "last" then return record, line end
       if record and found and found.id ~= record.id then
         return nil, ("several recordings begin with %s: %s and %s, at least"):format(prefix, found.id, record.id)
       end
-      found = record or found
+      if record then found, whole = record, line end
     end
   end
-  if found then return found end
+  if found then return found, whole end
   return nil, ("there is no recording %s in %s"):format(prefix, dir)
 end
 

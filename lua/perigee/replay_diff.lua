@@ -10,7 +10,7 @@ local replay_diff = {}
 ---@field changed integer how many differences were written
 ---@field same perigee.Same
 ---@field write fun(text: string)
----@field random { answer: table, calls: table<integer, table>, state: table<string, table> } sets of paths
+---@field random { answer: table, calls: table<integer, table>, state: table<string, table>, names: table } sets of paths
 local Diff = {}
 Diff.__index = Diff
 
@@ -29,7 +29,7 @@ end
 ---@return perigee.replay.Diff
 function replay_diff.new(given, write)
   return setmetatable({ changed = 0, write = write, same = replay_same.new(replay_same.ids(table.unpack(given))),
-    random = { answer = {}, calls = {}, state = {} } }, Diff)
+    random = { answer = {}, calls = {}, state = {}, names = {} } }, Diff)
 end
 
 function Diff:line(mark, indent, what)
@@ -67,6 +67,9 @@ end
 function Diff:answer(was, is)
   local before = self.changed
   self.write "\nanswer\n"
+  if was.streamed and not was.error and not is.error then
+    return self.write "  sent in parts, which are not recorded: it is not compared\n"
+  end
   if recordings.outcome(was) ~= recordings.outcome(is) then
     self:line("-", "", recordings.outcome(was))
     self:line("+", "", recordings.outcome(is))
@@ -76,11 +79,7 @@ function Diff:answer(was, is)
     if is.error then self:line("+", "", failure(is)) end
   end
   self:values(recordings.headers((was.answer or {}).headers), recordings.headers((is.answer or {}).headers), "header ")
-  if was.streamed then
-    self.write "  (the recorded answer was streamed: its body is not known)\n"
-  else
-    self:values(body_of(was), body_of(is), "body ", self.random.answer)
-  end
+  self:values(body_of(was), body_of(is), "body ", self.random.answer)
   self:values(was.value, is.value, "value ", self.random.answer)
   if self.changed == before then self.write(("  %s, as it was\n"):format(recordings.outcome(is))) end
 end
@@ -168,7 +167,7 @@ local function row_name(row) return ("%s{%s}"):format(row.what, row.name) end
 function Diff:pair_random(rows, was, is)
   for _, r in ipairs(rows) do
     local b = not r.a and is[r.b]
-    for k, other in ipairs(b and self.random.state[row_name(b)] and rows or {}) do
+    for k, other in ipairs(b and self.random.names[row_name(b)] and rows or {}) do
       local a = not other.b and was[other.a]
       if a and a.what == b.what and replay_same.shape(a.name) == replay_same.shape(b.name) then
         r.a = other.a
@@ -206,30 +205,37 @@ local function places(a, b)
   return set
 end
 
+local function add(set, more)
+  set = set or {}
+  for path in pairs(more) do set[path] = true end
+  return set
+end
+
+-- The row of the other replay that this one stands for: of the same name, else of a name that differs by what is random.
+local function twin_of(row, other)
+  for _, candidate in ipairs(other) do
+    if row_name(candidate) == row_name(row) then return candidate end
+  end
+  for _, candidate in ipairs(other) do
+    if candidate.what == row.what and replay_same.shape(candidate.name) == replay_same.shape(row.name) then return candidate end
+  end
+end
+
 ---Where two replays of one recording differ that had other random numbers: there the recording may differ too.
 ---@param one { is: perigee.Recording, state: table[] } the replay that is compared
 ---@param other { is: perigee.Recording, state: table[] }
 function Diff:leave_out(one, other)
   local random = self.random
-  random.answer = places(body_of(one.is) or one.is.value, body_of(other.is) or other.is.value)
+  add(random.answer, places(body_of(one.is) or one.is.value, body_of(other.is) or other.is.value))
   local function same_call(x, y) return name_of(x) == name_of(y) end
   for _, p in ipairs(replay_lines.align(one.is.calls, other.is.calls, same_call)) do
     local a, b = one.is.calls[p.a], other.is.calls[p.b]
-    if a and b then random.calls[a.n] = places(params_of(a), params_of(b)) end
+    if a and b then random.calls[a.n] = add(random.calls[a.n], places(params_of(a), params_of(b))) end
   end
-  local there = {}
-  for _, row in ipairs(other.state) do there[row_name(row)] = row end
   for _, row in ipairs(one.state) do
-    local twin = there[row_name(row)]
-    if twin then
-      random.state[row_name(row)] = places(row.value, twin.value)
-    else -- its name is random: what it holds is compared with one of another name
-      random.state[row_name(row)] = {}
-      for _, candidate in ipairs(other.state) do
-        local like = candidate.what == row.what and replay_same.shape(candidate.name) == replay_same.shape(row.name)
-        if like then random.state[row_name(row)] = places(row.value, candidate.value) end
-      end
-    end
+    local twin, name = twin_of(row, other.state), row_name(row)
+    if twin then random.state[name] = add(random.state[name], places(row.value, twin.value)) end
+    if twin and row_name(twin) ~= name then random.names[name] = true end
   end
 end
 

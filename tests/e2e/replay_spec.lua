@@ -28,7 +28,7 @@ describe("recording and replay", function()
   local function recorded(n, options)
     return support.eventually(20, n .. " recordings of " .. options, function()
       local found = {}
-      for line in log("ls --json --limit 1000 " .. options):gmatch "[^\n]+" do table.insert(found, 1, json.decode(line)) end
+      for line in log("ls --json --limit 1000 " .. options):gmatch "[^\n]+" do found[#found + 1] = json.decode(line, { max_depth = 200 }) end
       return #found >= n and found
     end)
   end

@@ -1,6 +1,7 @@
 -- The parts of `perigee replay`: what counts as the same, what two lists have in common, what documents stand for.
 local json = require "perigee.json"
 local recordings = require "perigee.recordings"
+local replay_diff = require "perigee.replay_diff"
 local replay_document = require "perigee.replay_document"
 local replay_lines = require "perigee.replay_lines"
 local replay_same = require "perigee.replay_same"
@@ -155,6 +156,83 @@ describe("the state that a run saw", function()
     }
     assert.equal("old", state.objects["b/k"].bytes)
     assert.is_false(state.objects["b/none"].there)
+  end)
+end)
+
+describe("a difference of two runs", function()
+  local function put(more)
+    local call = { n = 1, service = "dynamodb", action = "PutItem", effect = true, params = { TableName = "T", Item = { shard = { S = "1" } } } }
+    for k, v in pairs(more or {}) do call[k] = v end
+    return call
+  end
+  local function item(shard) return { TableName = "T", Item = { shard = { S = shard } } } end
+  local function run(calls, more)
+    local r = { outcome = "ok", status = 200, calls = calls, answer = { headers = { { "Content-Type", "text/plain" } }, body = "fine" } }
+    for k, v in pairs(more or {}) do r[k] = v end
+    return r
+  end
+  local function row(name, value) return { what = "T", name = name, value = value } end
+  local lines, diff
+  before_each(function()
+    lines = {}
+    diff = replay_diff.new({}, function(text) lines[#lines + 1] = text end)
+  end)
+  local function written() return table.concat(lines) end
+
+  it("is none when nothing differs", function()
+    diff:answer(run {}, run {})
+    diff:calls(run { put() }, run { put() })
+    diff:state({ row("a", 1) }, { row("a", 1) })
+    diff:sources({ f = "x" }, { f = "x" }, "v1", "v1")
+    assert.equal(0, diff.changed)
+    assert.equal("\nanswer\n  200, as it was\n\ncalls\n  1. dynamodb:PutItem T\n\nstate afterwards\n  as it was\n" ..
+      "\nsources  version v1 -> v1\n  as they were\n", written())
+  end)
+
+  it("of answers names status, headers and members of the body", function()
+    diff:answer(run({}, { status = 500, outcome = "failed", error = { code = "HandlerError", message = "no" }, answer = nil }), run {})
+    assert.matches("- 500 HandlerError\n+ 200\n- HandlerError: no\n", written(), 1, true)
+    lines = {}
+    diff:answer(run({}, { answer = { headers = {}, body = '{"a":1,"b":2}' } }), run({}, { answer = { headers = {}, body = '{"a":1,"b":3}' } }))
+    assert.equal("\nanswer\n- body b: 2\n+ body b: 3\n", written())
+  end)
+
+  it("of answers in parts is not told", function()
+    diff:answer(run({}, { streamed = true, status = json.null }), run {})
+    assert.equal(0, diff.changed)
+  end)
+
+  it("of calls says which are gone, new, changed, or told something else", function()
+    local get = put { n = 1, action = "GetItem" }
+    diff:calls(run { get, put { n = 2 } }, run { put { params = item "2", error = { code = "Throttled" } }, put { n = 2, action = "DeleteItem" } })
+    local text = written()
+    assert.matches("- 1. dynamodb:GetItem T -> ok", text, 1, true)
+    assert.matches("~ 1. dynamodb:PutItem T\n-       Item.shard.S: 1\n+       Item.shard.S: 2\n-       -> ok\n+       -> Throttled\n", text, 1, true)
+    assert.matches("+ 2. dynamodb:DeleteItem T -> ok", text, 1, true)
+  end)
+
+  it("leaves out what is random: where other replays differ, also in the names of items", function()
+    local was, is, other = run { put { params = item "1" } }, run { put { params = item "2" } }, run { put { params = item "3" } }
+    local state_was, state_is = { row("shard=1", { shard = "1", v = "x" }) }, { row("shard=2", { shard = "2", v = "y" }) }
+    diff:leave_out({ is = is, state = state_is }, { is = other, state = { row("shard=3", { shard = "3", v = "y" }) } })
+    diff:calls(was, is)
+    assert.equal(0, diff.changed)
+    lines = {}
+    diff:state(state_was, state_is)
+    assert.equal("\nstate afterwards\n- T{shard=2} v: x\n+ T{shard=2} v: y\n", written())
+  end)
+
+  it("of the state says what is more and what is missing", function()
+    diff:state({ row("a", { v = 1 }), row("b", { v = 1 }) }, { row("b", { v = 2 }), row("c", { v = 1 }) })
+    assert.equal('\nstate afterwards\n- T{a} {"v":1}\n- T{b} v: 1\n+ T{b} v: 2\n+ T{c} {"v":1}\n', written())
+  end)
+
+  it("of sources names files that are new, gone or edited", function()
+    diff:sources({ a = "1\n", b = "1\n" }, { b = "2\n", c = "1\n" }, "v1", "v2")
+    assert.matches("  a (gone)\n  -    1 1\n  b\n  -    1 1\n  +    1 2\n  c (new)\n  +    1 1\n", written(), 1, true)
+    lines = {}
+    diff:sources(nil, {}, "v1", "v2")
+    assert.matches("are not kept any more", written(), 1, true)
   end)
 end)
 
