@@ -555,7 +555,7 @@ int host_lua_open(lua_State *L) {
     open_cache(L);
     luaL_newmetatable(L, HANDLE);
     luaL_setfuncs(L, methods, 0);
-    luaL_setfuncs(L, host_simulate_methods, 0);
+    host_simulate_methods(L);
     host_probe_methods(L);
     host_replay_methods(L);
     lua_pushvalue(L, -1);

@@ -2,7 +2,6 @@
 #ifndef PERIGEE_HOST_LUA_H
 #define PERIGEE_HOST_LUA_H
 #include "host.h"
-#include <lauxlib.h>
 
 /* First of all in a method: raises unless argument 1 is a host that is open; frees what its last call kept. */
 struct perigee *host_lua_host(struct lua_State *L);
@@ -20,7 +19,7 @@ void host_lua_read_call(struct lua_State *L, struct aws_call **slot);
 int host_lua_push_call(struct lua_State *L, const struct aws_call *call);
 
 /* host_lua_simulate.c */
-extern const struct luaL_Reg host_simulate_methods[];
+void host_simulate_methods(struct lua_State *L);
 
 /* host_documents.c */
 int host_lua_event(struct lua_State *L);

@@ -155,7 +155,7 @@ static int inspect(lua_State *L) {
     return 1;
 }
 
-const luaL_Reg host_simulate_methods[] = {
+static const luaL_Reg methods[] = {
     {"now", now},
     {"pass", pass},
     {"advance", pass},
@@ -170,3 +170,7 @@ const luaL_Reg host_simulate_methods[] = {
     {"inspect", inspect},
     {NULL, NULL},
 };
+
+void host_simulate_methods(lua_State *L) {
+    luaL_setfuncs(L, methods, 0);
+}
