@@ -139,7 +139,7 @@ static void on_feed_stopped(void *ud) {
 void host_close_feeds(struct worker *w) {
     size_t left = w->n_feeds;
     for (size_t i = 0; i < w->n_feeds; i++) feed_stop(w->feeds[i], on_feed_stopped, &left);
-    while (left) loop_once(w->loop, -1);
+    while (left && !w->died) loop_once(w->loop, -1); /* what still has to be settled may kill too */
     for (size_t i = 0; i < w->n_feeds; i++) feed_close(w->feeds[i]);
     w->n_feeds = 0;
 }

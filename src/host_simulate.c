@@ -72,6 +72,7 @@ int host_drain_simulated(struct perigee *p, int64_t max_ms, struct err *e) {
         loop_once(w->loop, wait_at_most(left));
     }
     host_close_feeds(w);
+    if (w->died) return err_set(e, ERR_DIED, "the process died");
     return rc == 1 ? 0 : -1;
 }
 

@@ -313,6 +313,15 @@ describe("a simulated host", function()
       assert.equal(START + 120000, h:now())
       assert.truthy(thing "done-once")
     end)
+    it("is noticed while the queues are left, when what is done is still to be settled", function()
+      send "once"
+      h:fail { at = "lost", match = "sqs:DeleteMessageBatch" }
+      h:fail { at = "before", match = "sqs:DeleteMessageBatch", nth = 2 }
+      assert.equal("ProcessDied", select(2, h:drain()).code)
+      assert(h:crash())
+      assert(h:drain())
+      assert.truthy(thing "done-once")
+    end)
     it("while a handler sleeps does not wait for it", function()
       h:fail { at = "after", match = "sqs:SendMessage" }
       assert.equal("ProcessDied", select(2, h:request { target = "/calls" }).code)
