@@ -56,7 +56,7 @@ local function paid_stays_paid(app, run)
   for _, answer in ipairs(run.answers) do
     paid = paid or answer.target == "/payments" and answer.body.status == "completed" and answer.status == 200
   end
-  local order = paid and app.dynamodb:get("Orders", { order_id = run.order_id })
+  local order = paid and run.order_id and app.dynamodb:get("Orders", { order_id = run.order_id })
   if order and order.status ~= "READY_FOR_SHIPPING" then return ("the order was paid and is %s"):format(order.status) end
 end
 
