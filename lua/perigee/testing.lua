@@ -367,8 +367,8 @@ function App:advance(length) self.clock:advance(length) end
 function App:send(queue, body, attributes, options) return self.queues:send(queue, body, attributes, options) end
 
 ---Runs the queues until they are empty, then each schedule once; again, while the schedules changed something. Time passes
----where a message waits for it. Raises, and says what is left, when this does not end; nil and the error when a fault killed the
----process.
+---where a message waits for it, or an event in an outbox. Raises, and says what is left, when this does not end; nil and the
+---error when a fault killed the process.
 ---@param options perigee.testing.DrainOptions|string|integer|nil or `max` alone
 ---@return true? ok
 ---@return perigee.Error? err

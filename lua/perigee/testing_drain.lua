@@ -76,9 +76,16 @@ local function queue_lines(app, lines, name)
   end
 end
 
-local function is_outbox(declared)
-  local keys = declared.create and declared.create.KeySchema or {}
-  return #keys == 2 and keys[1].AttributeName == "shard" and keys[2].AttributeName == "event_id"
+-- Events in an outbox of perigee.outbox, by table.
+local function unsent(app)
+  local found = {}
+  for _, declared in ipairs(app.names:list "tables") do
+    local keys = declared.create and declared.create.KeySchema or {}
+    local is_outbox = #keys == 2 and keys[1].AttributeName == "shard" and keys[2].AttributeName == "event_id"
+    local rows = is_outbox and app.dynamodb:scan(declared.logical_id) or {}
+    if #rows > 0 then found[#found + 1] = { name = declared.logical_id, rows = rows } end
+  end
+  return found
 end
 
 ---A line each; see App:left.
@@ -87,12 +94,9 @@ end
 function testing_drain.left(app)
   local lines = {}
   for _, queue in ipairs(app.names:list "queues") do queue_lines(app, lines, queue.logical_id) end
-  for _, declared in ipairs(app.names:list "tables") do
-    local rows = is_outbox(declared) and app.dynamodb:scan(declared.logical_id) or {}
-    if #rows > 0 then
-      local body = type(rows[1].body) == "string" and rows[1].body or ""
-      lines[#lines + 1] = ("%s: %d events that were not sent, the first %s"):format(declared.logical_id, #rows, shown(body))
-    end
+  for _, outbox in ipairs(unsent(app)) do
+    local body = type(outbox.rows[1].body) == "string" and outbox.rows[1].body or ""
+    lines[#lines + 1] = ("%s: %d events that were not sent, the first %s"):format(outbox.name, #outbox.rows, shown(body))
   end
   return lines
 end
@@ -129,12 +133,19 @@ local function run_schedules(app, options, round)
   return changed and "changed" or "idle", failures
 end
 
+local RELAY_MS = 3000 -- a relay leaves events alone for two seconds
+
+-- Whether schedules have work that only waits for its time.
+local function waits(app, options)
+  return app.options.clock and options.schedules ~= false and not options.wait and #unsent(app) > 0
+end
+
 ---@param app perigee.TestApp
 ---@param given perigee.testing.DrainOptions|string|integer|nil
 ---@return true? ok
 ---@return perigee.Error? err
 function testing_drain.run(app, given)
-  local options, idle = read(app, given), 0
+  local options, idle, waited = read(app, given), 0, false
   local ends = app.clock:now() + options.max
   for round = 1, ROUNDS do
     local ok, err = app:ask("drain", math.max(1, ends - app.clock:now()))
@@ -144,7 +155,11 @@ function testing_drain.run(app, given)
     local state, failures = run_schedules(app, options, round)
     if not state then return nil, failures end
     idle = state == "idle" and idle + 1 or 0
-    if state == "idle" and #failures == 0 then return true end
+    if state == "idle" and #failures == 0 then
+      if waited or not waits(app, options) then return true end
+      app.clock:advance(RELAY_MS)
+    end
+    waited = state == "idle"
     if idle > 3 then give_up(app, table.concat(failures, "; ")) end
     if app.clock:now() > ends then break end
   end

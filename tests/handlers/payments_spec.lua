@@ -141,6 +141,30 @@ describe("POST /payments", function()
     assert.equal("REFUNDED", status(id))
   end)
 
+  it("knows a payment again whose writing was not confirmed", function()
+    testing.needs "faults"
+    local id = support.created(app)
+    local fault = app:fail("dynamodb:TransactWriteItems", { at = "lost", function_name = "ReceivePayment" })
+    assert.equal(500, support.pay(app, id, "paid", { payment_id = "p-1" }).status)
+    assert.equal(1, fault:struck())
+    assert.equal("true", support.pay(app, id, "paid", { payment_id = "p-1" }).headers["idempotent-replayed"])
+    app:drain()
+    assert.state(id, "READY_FOR_SHIPPING")
+    assert.equal(3, support.order(app, id).version)
+  end)
+
+  it("of two at once takes one, whichever comes first", function()
+    for seed = 1, 4 do
+      app:shuffle(seed)
+      local id = support.created(app)
+      local function payment(n) return { "POST", "/payments", { body = { order_id = id, status = "paid", payment_id = "p-" .. n } } } end
+      local answers = app:requests { payment(1), payment(2) }
+      assert.equal(200 + 409, answers[1].status + answers[2].status)
+      assert.equal(1, #app.dynamodb:query("Payments", id))
+      assert.state(id, "PAID")
+    end
+  end)
+
   it("without a secret is for this machine only", function()
     local id = support.created(app)
     local body = json.encode { order_id = id, status = "paid" }

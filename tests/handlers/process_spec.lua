@@ -103,6 +103,44 @@ describe("events", function()
     assert.equal(0, app.queues:count "OrderEventsDLQ" + app.queues:count "PaymentEventsDLQ")
   end)
 
+  it("that are handed out twice at once change nothing and send no second mail", function()
+    testing.needs "faults"
+    local fault = app:fail("sqs:ReceiveMessage", { at = "twice", times = 2 })
+    local id = support.created(app, { email = "ada@example.org" })
+    app:drain()
+    assert.is_true(fault:struck() > 0)
+    assert.equal(1, app.mailbox:count())
+    assert.same({ key(id) }, app.s3:keys "Receipts")
+    assert.drained(app)
+  end)
+
+  it("whose work hangs are given up at the Timeout, and done later", function()
+    testing.needs("faults", "clock")
+    local fault = app:fail("s3:PutObject", { at = "hangs" })
+    local id = support.created(app, { email = "ada@example.org" })
+    local began = app.clock:now()
+    app:drain()
+    assert.equal(1, fault:struck())
+    assert.is_true(app.clock:now() - began >= 10000)
+    assert.same({ key(id) }, app.s3:keys "Receipts")
+    assert.equal(1, app.mailbox:count())
+  end)
+
+  it("that the queue does not take wait in the outbox, however long", function()
+    testing.needs("faults", "clock")
+    app:fail("sqs:SendMessageBatch", { times = -1, resource = "OrderEvents", code = "ServiceUnavailable", status = 503 })
+    local id = support.created(app)
+    for _ = 1, 3 do
+      app:advance "1h"
+      assert.is_nil((app:schedule "Relay"))
+      assert.equal(1, app.dynamodb:count "Outbox")
+    end
+    app:forgive()
+    app:drain()
+    assert.same({ key(id) }, app.s3:keys "Receipts")
+    assert.drained(app)
+  end)
+
   it("wait for a mail that another run has begun, and send it when that run is surely dead", function()
     local id = support.created(app, { email = "ada@example.org" })
     local created = app.queues:receive("OrderEvents")[1].json
