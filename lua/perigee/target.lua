@@ -3,6 +3,7 @@
 --- from outside: the application answers over HTTP or as a function, the engine is moved and looked into by its own doors.
 local http = require "perigee.http"
 local json = require "perigee.json"
+local parallel = require "perigee.parallel"
 local queues = require "perigee.target_queues"
 local time = require "perigee.time"
 
@@ -125,6 +126,21 @@ end
 function Host:pass(ms) tell_time(self, self.world.engine:tell("POST", "clock", { advance_ms = ms })) end
 
 function Host:set_clock(ms) tell_time(self, self.world.engine:tell("POST", "clock", { now = time.iso(ms) })) end
+
+---Several at once; `self:request` is the target's.
+---@param list table[]
+---@return table[]
+function Host:requests(list)
+  local tasks, answers = {}, {}
+  for i, request in ipairs(list) do
+    tasks[i] = function() return assert(self:request(request)) end
+  end
+  for i, result in ipairs(parallel(tasks)) do
+    if not result[1] then error(result[2], 0) end
+    answers[i] = result[2]
+  end
+  return answers
+end
 
 ---Waits until nothing runs any more that a request left behind.
 function Host.settle(_) end

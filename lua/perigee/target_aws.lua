@@ -125,13 +125,15 @@ end
 
 local function start(options)
   local stack, host = target.option "STACK", require "perigee.host"
+  if not stack and not target.option "URL" then
+    error("--target aws: --stack NAME or --target-url URL says where the API is", 0)
+  end
   local where = { template = options.template, aws = true, stack = stack, clock = false }
   local inside, err = host.open(where)
   if not inside then error(tostring(err), 0) end
   local names = host.inspect(where)
   if names.deployment_error then error(names.deployment_error, 0) end
-  local url = target.option "URL" or stack and api_url(inside, stack)
-    or error("--target aws: --stack NAME or --target-url URL says where the API is", 0)
+  local url = target.option "URL" or api_url(inside, stack)
   return { url = url:gsub("/+$", ""), inside = inside, names = names }
 end
 

@@ -20,10 +20,18 @@ target_http.Http = Http
 
 local function is_here(address) return address == nil or address == "::1" or address:find "^127%." ~= nil end
 
+local function check_address(request)
+  if is_here(request.remote_ip) then return end
+  target.cannot("requests of other addresses (" .. request.remote_ip .. ") cannot be made over HTTP from this machine")
+end
+
+function Http:requests(list)
+  for _, request in ipairs(list) do check_address(request) end
+  return target.Host.requests(self, list)
+end
+
 function Http:request(request)
-  if not is_here(request.remote_ip) then
-    target.cannot("requests of other addresses (" .. request.remote_ip .. ") cannot be made over HTTP from this machine")
-  end
+  check_address(request)
   self.dirty = true
   local answer = target.fetch(self.world.http .. request.target,
     { method = request.method, headers = request.headers, body = request.body })

@@ -131,6 +131,15 @@ function Lambda:request(request)
   return inside:answer(document, answer)
 end
 
+-- Each bootstrap takes one event at a time; those that are still to be started are, one after the other.
+function Lambda:requests(list)
+  for _, request in ipairs(list) do
+    local document, fn = self.world.inside:event(request)
+    if document and fn then self.world:runtime(fn) end
+  end
+  return target.Host.requests(self, list)
+end
+
 -- ==== opening ===============================================================================================================
 
 local worlds = target.worlds()
