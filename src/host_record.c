@@ -19,18 +19,22 @@ struct worker_record {
 
 /* == members ======================================================================================================= */
 
-/* ["Name","value"] of header lines that are ended by LF. */
+static void write_pair(struct buf *b, bool first, struct str name, struct str value) {
+    buf_c(b, first ? "[" : ",[");
+    json_write_str(b, name);
+    buf_byte(b, ',');
+    json_write_str(b, value);
+    buf_byte(b, ']');
+}
+
+/* Of header lines that are ended by LF. */
 static void write_head(struct buf *b, struct str head) {
     bool first = true;
     buf_c(b, "\"headers\":[");
     while (head.n) {
         struct str line = str_cut(&head, '\n'), name = str_cut(&line, ':');
         if (!name.n) continue;
-        buf_c(b, first ? "[" : ",[");
-        json_write_str(b, name);
-        buf_byte(b, ',');
-        json_write_str(b, str_trim(line));
-        buf_byte(b, ']');
+        write_pair(b, first, name, str_trim(line));
         first = false;
     }
     buf_c(b, "],");
@@ -42,13 +46,7 @@ static void write_request(struct buf *b, const struct http_request *q) {
     record_text(b, "target", q->target);
     record_text(b, "remote_ip", q->remote_ip);
     buf_c(b, "\"headers\":[");
-    for (size_t i = 0; i < q->n_headers; i++) {
-        buf_c(b, i ? ",[" : "[");
-        json_write_str(b, q->headers[i].name);
-        buf_byte(b, ',');
-        json_write_str(b, q->headers[i].value);
-        buf_byte(b, ']');
-    }
+    for (size_t i = 0; i < q->n_headers; i++) write_pair(b, !i, q->headers[i].name, q->headers[i].value);
     buf_c(b, "],");
     record_bytes(b, "body", q->body, BODY_KEPT);
     buf_c(b, "},");
@@ -102,31 +100,30 @@ static void write_value(struct buf *b, const char *name, const struct json *v) {
     buf_byte(b, ',');
 }
 
+/* The parameters that were given: those with names and values, or the names of secrets. */
+static void write_parameters(struct buf *b, const struct app *app, bool secret) {
+    bool first = true;
+    for (size_t i = 0; i < app->n_given; i++) {
+        if (app->given[i].secret != secret) continue;
+        if (!first) buf_byte(b, ',');
+        first = false;
+        json_write_str(b, app->given[i].name);
+        if (secret) continue;
+        buf_byte(b, ':');
+        json_write_str(b, app->given[i].value);
+    }
+}
+
 /* What the template and its parameters were; of secrets their names only. */
 static void write_host(struct buf *b, const struct perigee *p) {
-    const struct app *app = p->app;
-    bool first = true;
     buf_c(b, "\"host\":{");
     record_text(b, "template", str_c(p->config.template_path));
     if (p->config.lua_dir) record_text(b, "lua_dir", str_c(p->config.lua_dir));
     if (p->config.aws) buf_c(b, "\"aws\":true,");
     buf_c(b, "\"parameters\":{");
-    for (size_t i = 0; i < app->n_given; i++) {
-        if (app->given[i].secret) continue;
-        if (!first) buf_byte(b, ',');
-        json_write_str(b, app->given[i].name);
-        buf_byte(b, ':');
-        json_write_str(b, app->given[i].value);
-        first = false;
-    }
+    write_parameters(b, p->app, false);
     buf_c(b, "},\"secrets\":[");
-    first = true;
-    for (size_t i = 0; i < app->n_given; i++) {
-        if (!app->given[i].secret) continue;
-        if (!first) buf_byte(b, ',');
-        json_write_str(b, app->given[i].name);
-        first = false;
-    }
+    write_parameters(b, p->app, true);
     buf_c(b, "]},");
 }
 

@@ -106,7 +106,7 @@ function recordings.find(dir, prefix)
     end
   end
   if found then return found, whole end
-  return nil, ("there is no recording %s in %s"):format(prefix, dir)
+  return nil, prefix == "last" and "nothing is recorded in " .. dir or ("there is no recording %s in %s"):format(prefix, dir)
 end
 
 ---The sources of a version: path -> text.

@@ -47,6 +47,8 @@ describe("recording and replay", function()
     dir = support.tmpdir()
     data = dir .. "/data"
     support.sh("cp -r config handlers %s/", quote(dir))
+    local template = dir .. "/config/template.yaml"
+    support.write(template, (support.read(template):gsub("\n  Perigee:\n", "%0    Redact: [gift.to]\n", 1)))
     handler = dir .. "/handlers/orders.lua"
     healthy = support.read(handler)
     server = support.start { data = data, args = ("--development --redact note_to_seller,email --template %s/config/template.yaml"):format(dir) }
@@ -162,12 +164,15 @@ describe("recording and replay", function()
 
   it("keeps neither credentials nor what is to be redacted, in bodies, calls or longer texts", function()
     local secret = "jana@example.org"
-    server:post("/orders", { user_id = secret, item = "for " .. secret, email = secret, quantity = 1, total_price = 5 },
+    server:post("/orders", { user_id = secret, item = "for " .. secret, email = secret, quantity = 1, total_price = 5,
+      gift = { to = "Aunt Rosa", by = "me" } },
       { Authorization = "Bearer top-secret-token", ["X-Request-Id"] = "the-private-one" })
     recorded(1, "--order the-private-one")
     local all = support.sh("cat %s/recordings/*.jsonl", quote(data))
     assert.is_nil(all:find(secret, 1, true))
     assert.is_nil(all:find("top-secret-token", 1, true))
+    assert.is_nil(all:find("Aunt Rosa", 1, true))
+    assert.matches([[\"by\":\"me\"]], all, 1, true)
     assert.matches("for redacted%-%x+@redacted%.invalid", all)
   end)
 
