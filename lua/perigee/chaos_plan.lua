@@ -21,7 +21,7 @@ local chaos_plan = {}
 ---@field afterwards fun(app: table, client: table, run: perigee.chaos.Run)?
 ---@field parameters table<string, string>?
 ---@field clock integer?
----@field allowance fun(name: string, calls: table[], struck: table[]): integer
+---@field allowance fun(name: string, calls: table[]): integer
 
 local KNOWN = { flows = "table", invariants = "table", tolerated = "table", parameters = "table", clock = "number",
   afterwards = "function" }

@@ -249,7 +249,7 @@ end
 ---@return integer
 function Run:allowed(name)
   if not self.calls then self.calls = self.host:calls() end
-  return self.runner.declared.allowance(name, self.calls, self.struck)
+  return self.runner.declared.allowance(name, self.calls)
 end
 
 ---Takes `n` effects of a tolerance, all in all no more than the faults explain. false: there are more, and that is wrong.
@@ -313,14 +313,10 @@ local function inject(runner, faults)
   return ids
 end
 
--- The faults that took place, in order.
-local function strikes(run, faults, ids)
+-- The first fault that did not take place.
+local function missed(host, faults, ids)
   for i, id in ipairs(ids) do
-    if run.host:struck(id) > 0 then
-      table.insert(run.struck, faults[i])
-    else
-      run.missed = run.missed or faults[i]
-    end
+    if host:struck(id) == 0 then return faults[i] end
   end
 end
 
@@ -341,7 +337,7 @@ function Runner:run(flow, faults, options)
   options = options or {}
   local host = self.host
   local run = setmetatable({ flow = flow.name, host = host, runner = self, answers = {}, repetitions = {}, events = {},
-    problems = {}, tolerated = {}, struck = {}, deaths = 0 }, Run)
+    problems = {}, tolerated = {}, deaths = 0 }, Run)
   local order = options.order or flow.order or 0
   run.patient = order > 0 and order % 2 == 0
   local app = view(self.app, run)
@@ -354,8 +350,7 @@ function Runner:run(flow, faults, options)
   host:shuffle(order)
   local ids = inject(self, faults)
   play(run, options.steps or flow.steps, app, client)
-  strikes(run, faults, ids)
-  run.calls = host:calls()
+  run.missed, run.calls = missed(host, faults, ids), host:calls()
   host:forgive()
   if self.declared.afterwards then
     guarded(run, "the flow goes through", self.declared.afterwards, app, client, run)
