@@ -20,8 +20,8 @@ static void died(void *ud) {
     ((struct worker *)ud)->died = true;
 }
 
-static void fail_commit(void *ud) {
-    local_fault(((struct worker *)ud)->host->cloud.local, LOCAL_FAULT_COMMIT, 1);
+static void fail_commit(void *ud, bool fail) {
+    local_fault(((struct worker *)ud)->host->cloud.local, LOCAL_FAULT_COMMIT, fail);
 }
 
 int host_probe_open(struct worker *w, struct err *e) {
@@ -183,6 +183,11 @@ static lua_Integer integer(lua_State *L, const char *name, lua_Integer least) {
     return v;
 }
 
+static bool boolean(lua_State *L, const char *name) {
+    if (!lua_isboolean(L, -1)) luaL_error(L, "fail: %s must be true or false", name);
+    return lua_toboolean(L, -1);
+}
+
 static void set_kind(lua_State *L, struct probe_fault *f) {
     struct err e = {0};
     if (probe_kind_find(text(L, "at"), &f->kind, &e)) luaL_error(L, "fail: at: %s", e.msg);
@@ -214,7 +219,7 @@ static void set_option(lua_State *L, const char *name, struct probe_fault *f) {
     else if (strcmp(name, "status") == 0)
         f->status = (int)integer(L, name, 1);
     else if (strcmp(name, "retryable") == 0)
-        f->retryable = lua_toboolean(L, -1);
+        f->retryable = boolean(L, name);
     else
         luaL_error(L,
                    "fail: there is no option \"%s\"; there are at, n, match, function_name, resource, nth, times, "

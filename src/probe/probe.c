@@ -196,6 +196,15 @@ static enum aws_started leave_late(struct passing *x) {
     return AWS_PENDING;
 }
 
+/* What is answered at once was not committed: the next commit is another call's. */
+static enum aws_started fail_commit(struct passing *x) {
+    const struct probe_config *c = &x->p->cfg;
+    c->fail_commit(c->ud, true);
+    enum aws_started s = go_in(x);
+    if (s == AWS_DONE) c->fail_commit(c->ud, false);
+    return s;
+}
+
 /* The call's turn. */
 static enum aws_started leave(struct passing *x) {
     struct probe *p = x->p;
@@ -218,8 +227,7 @@ static enum aws_started leave(struct passing *x) {
     case PROBE_LATE:
         return leave_late(x);
     case PROBE_COMMIT:
-        p->cfg.fail_commit(p->cfg.ud);
-        return go_in(x);
+        return fail_commit(x);
     default:
         return go_in(x);
     }

@@ -45,8 +45,9 @@ struct probe_config {
     struct clock *clock;
     /* A fault killed the process: the host ends the present spin and calls perigee_crash. Not NULL. */
     void (*died)(void *ud);
-    /* The next commit of the engine fails (fault "commit"); NULL: there is no engine. */
-    void (*fail_commit)(void *ud);
+    /* The next commit of the engine fails (fault "commit"), or not after all, for the call came to none. NULL: there is
+     * no engine. */
+    void (*fail_commit)(void *ud, bool fail);
     void *ud;
 };
 int probe_open(const struct probe_config *c, struct probe **ret, struct err *e);

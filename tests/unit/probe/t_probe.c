@@ -42,7 +42,7 @@ struct rig {
     struct out *calls;
     struct list held;
     int said, seen, before; /* tables of the registry */
-    bool open;
+    bool open, commit_fails;
 };
 
 static struct rig *rig_of(lua_State *L) {
@@ -123,10 +123,11 @@ static void died(void *ud) {
     ((struct rig *)ud)->n_deaths++;
 }
 
-static void fail_commit(void *ud) {
+static void fail_commit(void *ud, bool fail) {
     struct rig *r = ud;
-    r->n_commits++;
-    if (r->local) local_fault(r->local, LOCAL_FAULT_COMMIT, 1);
+    r->n_commits += fail;
+    r->commit_fails = fail;
+    if (r->local) local_fault(r->local, LOCAL_FAULT_COMMIT, fail);
 }
 
 static void raise(lua_State *L, int rc, const struct err *e) {
@@ -480,7 +481,8 @@ static int rig_deaths(lua_State *L) {
 
 static int rig_commits(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)rig_of(L)->n_commits);
-    return 1;
+    lua_pushboolean(L, rig_of(L)->commit_fails);
+    return 2;
 }
 
 static int rig_revive(lua_State *L) {
