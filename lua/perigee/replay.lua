@@ -159,9 +159,12 @@ end
 
 local function warn_object(state, call, given, warn)
   local p = call.params
-  local reads = call.action == "GetObject" or call.action == "HeadObject"
-  if reads and not state:knows_object(p.Bucket, p.Key) and not is_made({ key = { S = p.Key } }, given) then
+  if call.action ~= "GetObject" and call.action ~= "HeadObject" then return end
+  local known = state:object(p.Bucket, p.Key)
+  if not known and not is_made({ key = { S = p.Key } }, given) then
     warn(("the recording does not know s3://%s/%s: treated as absent"):format(p.Bucket, p.Key))
+  elseif known and known.there and not known.bytes and not known.written and call.action == "GetObject" then
+    warn(("the bytes of s3://%s/%s were not recorded: it is %d zero bytes"):format(p.Bucket, p.Key, known.size or 0))
   end
 end
 

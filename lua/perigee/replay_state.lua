@@ -55,7 +55,8 @@ function State:learn_object(bucket, key, found)
   self.objects[name] = found
 end
 
-function State:knows_object(bucket, key) return self.objects[bucket .. "/" .. key] ~= nil end
+---@return table? known
+function State:object(bucket, key) return self.objects[bucket .. "/" .. key] end
 
 -- ==== from calls ========================================================================================================
 
@@ -235,9 +236,6 @@ function State:fill(h, warn)
       local ok, err = put_object(h, o)
       if not ok then refused[o.bucket] = err end
       if ok then objects = objects + 1 end
-      if ok and not o.bytes then
-        warn(("the bytes of s3://%s/%s were not recorded: it is %d zero bytes"):format(o.bucket, o.key, o.size or 0))
-      end
     end
   end
   for name, err in pairs(refused) do warn(("what was recorded of %s is left out: %s"):format(name, err.message)) end
@@ -249,7 +247,7 @@ end
 local WRITES = {
   ["dynamodb:PutItem"] = true, ["dynamodb:UpdateItem"] = true, ["dynamodb:DeleteItem"] = true, ["dynamodb:BatchWriteItem"] = true,
   ["dynamodb:TransactWriteItems"] = true, ["sqs:SendMessage"] = true, ["sqs:SendMessageBatch"] = true, ["s3:PutObject"] = true,
-  ["s3:DeleteObject"] = true, ["s3:CopyObject"] = true,
+  ["s3:DeleteObject"] = true, ["s3:DeleteObjects"] = true, ["s3:CopyObject"] = true,
 }
 
 -- The bytes that a call stored; those that are not known are noted.

@@ -1,4 +1,5 @@
 /* What a call is going to change, as it is before; and what it reads without telling all of it. */
+#include "base/url.h"
 #include "probe/record.h"
 
 enum { LOOKS_MAX = 200 /* items that are looked up for one call */ };
@@ -6,7 +7,7 @@ enum { LOOKS_MAX = 200 /* items that are looked up for one call */ };
 struct looking {
     const struct recorder_config *c;
     struct buf *b;
-    size_t items;
+    size_t items, objects;
 };
 
 static void never(struct aws_call *call, void *ud) {
@@ -115,12 +116,13 @@ static bool tells_all(const struct json *params) {
 static void look_object(struct looking *l, struct str bucket, struct str key) {
     struct arena a = {0};
     struct json params = json_make_obj();
+    if (l->objects >= LOOKS_MAX) return;
     json_set(&a, &params, "Bucket", json_make_str(bucket));
     json_set(&a, &params, "Key", json_make_str(key));
     struct aws_call *call = look(l->c, AWS_S3_HeadObject, &params);
     arena_free(&a);
     if (!call) return;
-    buf_c(l->b, "\"objects\":[{");
+    buf_c(l->b, l->objects++ ? ",{" : "\"objects\":[{");
     record_text(l->b, "Bucket", bucket);
     record_text(l->b, "Key", key);
     if (!call->err.code) {
@@ -128,12 +130,38 @@ static void look_object(struct looking *l, struct str bucket, struct str key) {
         json_write(l->b, &call->result);
         buf_byte(l->b, ',');
     }
-    buf_printf(l->b, "\"exists\":%s}],", call->err.code ? "false" : "true");
+    buf_printf(l->b, "\"exists\":%s}", call->err.code ? "false" : "true");
     aws_call_free(call);
 }
 
+/* "/bucket/key?versionId=...", percent-encoded */
+static void look_source(struct looking *l, struct str source) {
+    struct arena a = {0};
+    struct str path = str_cut(&source, '?'), plain;
+    if (!url_decode(&a, path, false, &plain, NULL)) {
+        if (str_starts(plain, STR("/"))) plain = str_from(plain, 1);
+        struct str bucket = str_cut(&plain, '/');
+        if (plain.n) look_object(l, bucket, plain);
+    }
+    arena_free(&a);
+}
+
+static void look_objects(struct looking *l, const struct json *params) {
+    const struct json *list = json_get(json_get(params, "Delete"), "Objects");
+    for (uint32_t i = 0; json_is(list, JSON_ARR) && i < list->n; i++)
+        look_object(l, json_get_s(params, "Bucket"), json_get_s(&list->items[i], "Key"));
+}
+
+static void look_store(struct looking *l, enum aws_op op, const struct json *p) {
+    if (op == AWS_S3_DeleteObjects)
+        look_objects(l, p);
+    else
+        look_object(l, json_get_s(p, "Bucket"), json_get_s(p, "Key"));
+    if (op == AWS_S3_CopyObject) look_source(l, json_get_s(p, "CopySource"));
+}
+
 void record_before(const struct recorder_config *c, const struct aws_call *call, struct buf *b) {
-    struct looking l = {c, b, 0};
+    struct looking l = {c, b, 0, 0};
     const struct json *p = &call->params;
     if (!c->look) return;
     switch ((int)call->op) {
@@ -154,11 +182,13 @@ void record_before(const struct recorder_config *c, const struct aws_call *call,
         look_transaction(&l, p);
         break;
     case AWS_S3_PutObject:
+    case AWS_S3_CopyObject:
     case AWS_S3_DeleteObject:
-        look_object(&l, json_get_s(p, "Bucket"), json_get_s(p, "Key"));
+    case AWS_S3_DeleteObjects:
+        look_store(&l, call->op, p);
         break;
     default:
         break;
     }
-    if (l.items) buf_c(b, "],");
+    if (l.items || l.objects) buf_c(b, "],");
 }

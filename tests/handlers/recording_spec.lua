@@ -1,4 +1,5 @@
 -- What a recording of a handler's run holds, on an engine in memory.
+local directory = require "unit.directory"
 local json = require "perigee.json"
 local testing = require "perigee.testing"
 
@@ -122,5 +123,45 @@ describe("a recorded run", function()
     local r = recorded()[1]
     assert.equal("2.0", r.document.version)
     assert.equal(404, r.status)
+  end)
+end)
+
+describe("a recorded run that copies and deletes objects", function()
+  local dir = directory(_ENV, {
+    ["template.yaml"] = [[
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Files: { Type: AWS::S3::Bucket, Properties: { BucketName: files } }
+  Copy:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: copy.run
+      Runtime: provided.al2023
+      CodeUri: .
+      Policies: [{ Statement: [{ Effect: Allow, Action: "s3:*", Resource: "*" }] }]
+      Events: { Get: { Type: HttpApi, Properties: { Path: /copy, Method: get } } }
+]],
+    ["copy.lua"] = [[
+local s3 = require "perigee.aws".s3
+return { run = function()
+  assert(s3:copy_object { Bucket = "files", Key = "b", CopySource = "/files/a%20one" })
+  assert(s3:delete_objects { Bucket = "files", Delete = { Objects = { { Key = "b" }, { Key = "none" } } } })
+  return 204
+end }
+]] })
+
+  it("has what they were before", function()
+    local own <close> = testing.app { template = dir .. "/template.yaml" }
+    own:aws("s3", "PutObject", { Bucket = "files", Key = "a one" }, "hello")
+    own.host:record()
+    assert.equal(204, own:get("/copy").status)
+    local calls = json.decode(own.host:recorded()[1]).calls
+    local function seen(call)
+      local out = {}
+      for i, o in ipairs(call.objects) do out[i] = ("%s %s"):format(o.Key, o.exists and o.head.ContentLength or "absent") end
+      return out
+    end
+    assert.same({ "b absent", "a one 5" }, seen(calls[1]))
+    assert.same({ "b 5", "none absent" }, seen(calls[2]))
   end)
 end)
