@@ -238,7 +238,8 @@ static int host_open(lua_State *L) {
     c.data = field_string(L, 1, "data", NULL);
     c.aws = field_bool(L, 1, "aws", false);
     c.memory = !c.data && !c.aws;
-    c.lua_dir = field_string(L, 1, "lua_dir", NULL);
+    c.lua_dir = field_string(L, 1, "lua_dir", script_config_of(L)->lua_dir);
+    c.coverage = script_config_of(L)->coverage;
     c.log_level = field_string(L, 1, "log_level", "off");
     c.development = field_bool(L, 1, "development", false);
     c.offline = field_bool(L, 1, "offline", false);

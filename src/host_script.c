@@ -29,12 +29,14 @@ struct checker {
     struct scratch scratch;
     struct script *script;
     struct script_sources *sources;
+    struct script_coverage *coverage;
     struct log log;
 };
 
 static void checker_close(struct checker *k) {
     if (k->script) script_close(k->script);
     if (k->sources) script_sources_unref(k->sources);
+    script_coverage_free(k->coverage);
     host_fetch_close(&k->fetch);
     if (cloud_is_attached(&k->conn)) cloud_detach(&k->conn);
     cloud_close(&k->cloud);
@@ -78,6 +80,7 @@ static int checker_open(struct checker *k, const struct perigee_config *c, bool 
         .scratch_dir = k->scratch.path[0] ? k->scratch.path : NULL,
         .trusted = trusted,
         .modules = c->modules,
+        .coverage = k->coverage,
     };
     return script_open(&sc, &k->script, e);
 }
@@ -142,6 +145,7 @@ int perigee_script(const struct perigee_config *c, const char *path, const char 
         err_set(e, ERR_CONFIG, "--log-level: '%s' is not debug, info, warn, error or off", c->log_level);
         goto out;
     }
+    k.coverage = script_coverage_new();
     if (cloud_check(c, e) || checker_open(&k, c, true, e)) goto out;
     struct err why = {0};
     int code = path ? script_run_file(k.script, path, argc, argv, &why)

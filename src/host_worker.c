@@ -88,9 +88,10 @@ static int open_script(struct worker *w, struct err *e) {
         .seed = (uint64_t)p->config.seed,
         .keeps_compiled = p->simulation.on,
         .modules = p->config.modules,
+        .coverage = p->config.coverage,
     };
     if (script_open(&c, &w->script, e)) return -1;
-    if (p->simulation.on && script_watch_self(w->script, e)) return -1;
+    if (p->embedded && script_watch_self(w->script, e)) return -1;
     struct buf traceback = BUF_MAX(1 << 16);
     int rc = script_load(w->script, p->reload.sources, p->app->functions, p->app->n_functions, &traceback, e);
     if (!rc) script_commit(w->script, true);

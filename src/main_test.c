@@ -6,9 +6,11 @@
 #include <string.h>
 
 #define TARGET "PERIGEE_TARGET"
+#define COVERAGE "PERIGEE_COVERAGE"
 
 /* AWS, for specs that call it: from the environment only. */
-static const struct conf_option environment_options[] = {AWS_OPTIONS, {0}};
+static const struct conf_option environment_options[] = {
+    AWS_OPTIONS, OPT("lua-dir", CONF_STRING, lua_dir, 0, 0, "DIR", "modules that override the built-in ones"), {0}};
 
 static const struct own_option {
     const char *name, *variable, *value; /* value NULL: a switch */
@@ -23,6 +25,11 @@ static const struct own_option {
     {"stack", TARGET "_STACK", "NAME", "aws", "the CloudFormation stack that knows the names of what is deployed"},
     {"target-url", TARGET "_URL", "URL", "aws", "the API (the stack's output ApiUrl)"},
     {"wipe", TARGET "_WIPE", NULL, "aws", "empty the stack's tables, queues and buckets before each test"},
+    {"coverage", COVERAGE, NULL, "process", "measure which lines of handlers run"},
+    {"coverage-out", COVERAGE "_OUT", "DIR", "process", "where lcov.info goes (build/coverage)"},
+    {"coverage-min", COVERAGE "_MIN", "N", "process", "fail when less than N per cent of the lines ran"},
+    {"coverage-exclude", COVERAGE "_EXCLUDE", "DIR,DIR", "process", "whose files do not count (tests)"},
+    {"lua-dir", "PERIGEE_LUA_DIR", "DIR", NULL, "a directory whose modules override the built-in ones"},
 };
 enum { OWN_OPTIONS = sizeof own_options / sizeof *own_options };
 
@@ -79,6 +86,11 @@ static int check_own(void) {
                 target);
         return -1;
     }
+    if (!getenv(COVERAGE) && (getenv(COVERAGE "_OUT") || getenv(COVERAGE "_MIN") || getenv(COVERAGE "_EXCLUDE"))) {
+        const char *which = getenv(COVERAGE "_OUT") ? "out" : getenv(COVERAGE "_MIN") ? "min" : "exclude";
+        fprintf(stderr, "perigee test: --coverage-%s goes with --coverage\n", which);
+        return -1;
+    }
     for (size_t i = 0; i < OWN_OPTIONS; i++) {
         const struct own_option *o = &own_options[i];
         const char *given = getenv(o->variable);
@@ -102,7 +114,9 @@ static void help(void) {
 
 int command_test(struct perigee_config *c, int argc, char **argv) {
     static const char chunk[] = "package.path = 'tests/?.lua;' .. package.path\n"
-                                "require 'busted.runner'({ standalone = false })\n";
+                                "local finish = require 'perigee.coverage'.start()\n"
+                                "require 'busted.runner'({ standalone = false })\n"
+                                "return finish(0)\n";
     static char busted_help[] = "--help";
     int code = 1, none = 0;
     bool no_help = false;

@@ -68,6 +68,7 @@ struct perigee_config {
     struct buf *cost;                    /* of perigee_invoke: the calls and what they used, as text; NULL: not asked */
     const struct script_module *modules; /* your Lua modules, ended by name == NULL */
     struct perigee_cache *cache;         /* shared by simulated hosts of one thread; NULL: one of the host's own */
+    struct script_coverage *coverage;    /* where lines of handlers that run are counted; NULL: nowhere */
 };
 struct perigee_config perigee_defaults(void);
 

@@ -39,6 +39,7 @@ static void on_signal(int signum, siginfo_t *info, void *context) {
     if ((info->si_code != SI_QUEUE && info->si_code != SI_TIMER) || !info->si_value.sival_ptr) return;
     struct script *s = info->si_value.sival_ptr;
     if (info->si_code == SI_TIMER && !slice_is_over(s)) return;
+    if (s->covered) return; /* the line hook sees `interrupt`; every loop and recursion comes to lines */
     lua_State *L = s->current;
     /* Setting a hook walks all frames: with a million of them that takes longer than a slice, and must not be done over
      * and over. */
@@ -58,6 +59,8 @@ int limits_install(struct script *s, struct err *e) {
     sigemptyset(&action.sa_mask);
     s->hook_count = s->c.limits.instructions || HOOK_ALWAYS ? POLL_COUNT : 0;
     if (s->c.trusted) s->hook_count = 0;
+    s->covered = coverage_wanted(&s->c);
+    s->hook_mask = (s->hook_count ? LUA_MASKCOUNT : 0) | (s->covered ? LUA_MASKLINE : 0);
     if (sigaction(SIGURG, &action, NULL)) return err_sys(e, ERR_INTERNAL, errno, "cannot handle SIGURG");
     return 0;
 }
@@ -161,12 +164,9 @@ void limits_check(struct job *j) {
 
 void limits_reset_hook(struct script *s, lua_State *L) {
     if (s->c.trusted) return; /* a coverage tool's hook stays */
-    if (s->hook_count && lua_gethook(L) == limits_hook && lua_gethookcount(L) == s->hook_count)
+    if (s->hook_mask && lua_gethook(L) == limits_hook && lua_gethookcount(L) == s->hook_count)
         return; /* it walks all frames */
-    if (s->hook_count)
-        lua_sethook(L, limits_hook, LUA_MASKCOUNT, s->hook_count);
-    else
-        lua_sethook(L, NULL, 0, 0);
+    lua_sethook(L, s->hook_mask ? limits_hook : NULL, s->hook_mask, s->hook_count);
 }
 
 /* LUA_ERRMEM: the allocation and its repetition fail. */
@@ -194,22 +194,24 @@ static void load_hook(struct script *s, lua_State *L) {
     limits_reset_hook(s, L);
 }
 
-static bool counted(lua_State *L, struct job *j) {
-    bool own = lua_gethookcount(L) == j->s->hook_count;
+static bool counted(lua_State *L, struct job *j, const lua_Debug *ar) {
+    bool own = ar->event == LUA_HOOKCOUNT && lua_gethookcount(L) == j->s->hook_count;
     if (own) j->instructions += (uint64_t)j->s->hook_count;
     return own;
 }
 
 void limits_hook(lua_State *L, lua_Debug *ar) {
-    (void)ar;
     struct script *s = script_of(L);
+    bool line = ar->event == LUA_HOOKLINE;
+    if (line) coverage_line(L, ar);
+    if (line && !atomic_load_explicit(&s->interrupt, memory_order_relaxed)) return;
     struct job *j = s->running;
     if (!j) {
         load_hook(s, L);
         return;
     }
     bool interrupt = atomic_exchange_explicit(&s->interrupt, false, memory_order_relaxed);
-    if (!counted(L, j) || interrupt) account_interrupted(j);
+    if (!counted(L, j, ar) || interrupt) account_interrupted(j);
     if (!j->stop.code) limits_check(j);
     if (j->stop.code) {
         lua_sethook(L, limits_hook, LUA_MASKCOUNT, 1);

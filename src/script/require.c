@@ -135,11 +135,7 @@ static void load_chunk(lua_State *L, const struct found *f, const char *prefix) 
     lua_pushstring(L, prefix);
     lua_pushlstring(L, f->chunk.p, f->chunk.n);
     lua_concat(L, 2);
-    struct str text = f->text;
-    if (text.n && text.p[0] == '#') { /* "#!/usr/bin/env lua"; the newline stays for the line numbers */
-        ptrdiff_t end = str_chr(text, '\n', 0);
-        text = str_from(text, end < 0 ? text.n : (size_t)end);
-    }
+    struct str text = source_body(f->text);
     int rc = luaL_loadbufferx(L, text.p ? text.p : "", text.n, lua_tostring(L, -1), f->mode ? f->mode : "t");
     lua_remove(L, -2);
     if (rc) lua_error(L);
@@ -167,11 +163,17 @@ void require_clibs(lua_State *L, struct script *s) {
 /* Opened when they are required: most functions need few of them. */
 static lua_CFunction find_module(const struct script *s, const char *name) {
     static const luaL_Reg modules[] = {
-        {"perigee.time", script_open_time},          {"perigee.pdf", script_open_pdf},
-        {"perigee.crypto", script_open_crypto},      {"perigee.sigv4.core", script_open_sigv4},
-        {"perigee.aws.core", script_open_aws},       {"perigee.http.core", script_open_http},
-        {"perigee.http.stream", stream_open_module}, {"perigee.file", script_open_file},
-        {"perigee.parallel", coro_open_parallel},    {NULL, NULL},
+        {"perigee.time", script_open_time},
+        {"perigee.pdf", script_open_pdf},
+        {"perigee.crypto", script_open_crypto},
+        {"perigee.sigv4.core", script_open_sigv4},
+        {"perigee.aws.core", script_open_aws},
+        {"perigee.http.core", script_open_http},
+        {"perigee.http.stream", stream_open_module},
+        {"perigee.file", script_open_file},
+        {"perigee.parallel", coro_open_parallel},
+        {"perigee.coverage.core", script_open_coverage},
+        {NULL, NULL},
     };
     for (const struct script_module *m = s->c.modules; m && m->name; m++)
         if (!strcmp(m->name, name)) return m->open;

@@ -50,11 +50,7 @@ static int exit_code(lua_State *L) {
 
 static int run(lua_State *L) {
     struct run *r = lua_touserdata(L, 1);
-    struct str text = r->text;
-    if (text.n && text.p[0] == '#') {
-        ptrdiff_t end = str_chr(text, '\n', 0);
-        text = str_from(text, end < 0 ? text.n : (size_t)end);
-    }
+    struct str text = source_body(r->text);
     set_arg(L, r);
     lua_pushlightuserdata(L, r);
     lua_pushcclosure(L, on_error, 1);

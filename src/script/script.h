@@ -52,6 +52,8 @@ struct script_config {
     uint64_t seed; /* of the order in which pairs goes; 0: it is another one in each state */
     /* Further modules: luaopen functions as void * (perigee.h's perigee_module), ended by name == NULL. */
     const struct script_module *modules;
+    struct script_coverage
+        *coverage; /* where lines that run are counted; a trusted state only keeps it. NULL: nowhere */
 };
 struct script_module {
     const char *name;
@@ -64,6 +66,22 @@ void script_close(struct script *s);
 size_t script_jobs(const struct script *s); /* running now */
 /* Bytes in use by the Lua state. */
 uint64_t script_memory(const struct script *s);
+
+/* -- coverage ---- */
+/* Which lines of handlers run, in all states that were given it. Of one thread; outlives them. Nothing is counted
+ * before script_coverage_start, nor in states that were opened before. */
+struct script_coverage;
+struct script_covered {
+    struct str path, text; /* absolute; one path has a file for each content that was loaded */
+    bool of_handlers;      /* below a function's code directory; else of lua_dir */
+    size_t n_lines;
+    bool *active;   /* [1..n_lines]: has code that can run */
+    uint64_t *hits; /* [1..n_lines]: how often it was begun */
+};
+struct script_coverage *script_coverage_new(void);
+void script_coverage_free(struct script_coverage *c); /* NULL is fine */
+void script_coverage_start(struct script_coverage *c);
+size_t script_coverage_files(const struct script_coverage *c, const struct script_covered *const **ret);
 
 /* -- versions ---- */
 /* A source set is an immutable snapshot of every .lua file below the functions' code directories (and lua_dir), and
@@ -195,6 +213,7 @@ int script_run_text(struct script *s, const char *chunk_name, struct str text, i
 
 /* -- for Lua modules written in C (script_module) ---------------------------------------------------------------------
  */
+const struct script_config *script_config_of(struct lua_State *L); /* of the state that L belongs to */
 /* conv: exact conversion between Lua values and json documents. Both may raise (stack, memory): the arena must be owned
  * by a userdata. */
 void script_push_json(struct lua_State *L, const struct json *v);

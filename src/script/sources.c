@@ -241,6 +241,18 @@ const struct source *sources_find(const struct script_sources *s, struct str roo
     return NULL;
 }
 
+size_t sources_all(const struct script_sources *s, const struct source **ret) {
+    *ret = s->files;
+    return s->n;
+}
+
+/* The newline stays for the line numbers. */
+struct str source_body(struct str text) {
+    if (!text.n || text.p[0] != '#') return text;
+    ptrdiff_t end = str_chr(text, '\n', 0);
+    return str_from(text, end < 0 ? text.n : (size_t)end);
+}
+
 const struct source *sources_chunk(const struct script_sources *s, struct str chunk) {
     return map_get(&s->by_chunk, chunk);
 }

@@ -229,6 +229,10 @@ const struct script_config *script_config(struct script *s) {
     return &s->c;
 }
 
+const struct script_config *script_config_of(lua_State *L) {
+    return script_config(script_of(L));
+}
+
 struct job *script_running(struct script *s) {
     return s->running;
 }

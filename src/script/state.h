@@ -7,6 +7,7 @@
 #ifndef PERIGEE_SCRIPT_STATE_H
 #define PERIGEE_SCRIPT_STATE_H
 #include "base/list.h"
+#include "base/map.h"
 #include "script/conv.h"
 #include "script/heap.h"
 #include <pthread.h>
@@ -32,10 +33,11 @@ struct version {
     struct arena arena;
     struct unit *units;
     size_t n;
-    bool sealed;    /* shared modules may not make globals any more */
-    int box_ref;    /* userdata that frees this struct; functions of the version hold it */
-    int shared_ref; /* table: loaded perigee.* Lua modules by name */
-    int env_ref;    /* their globals; both LUA_NOREF until a function requires one */
+    bool sealed;        /* shared modules may not make globals any more */
+    int box_ref;        /* userdata that frees this struct; functions of the version hold it */
+    int shared_ref;     /* table: loaded perigee.* Lua modules by name */
+    int env_ref;        /* their globals; both LUA_NOREF until a function requires one */
+    struct map covered; /* by chunk: struct script_covered; empty where lines are not counted */
     char id[17];
 };
 struct unit { /* one function of a version */
@@ -112,7 +114,9 @@ struct script {
     timer_t watch; /* script_watch_self's */
     bool watches_self;
     uint64_t rest_bytes;    /* script_rest collects from here on */
-    int hook_count;         /* of the permanent hook; 0: none */
+    bool covered;           /* lines are counted */
+    int hook_mask;          /* of the permanent hook; 0: there is none */
+    int hook_count;         /* of the permanent hook; 0: it does not count instructions */
     uint64_t load_ms;       /* that the module of one function may take to load */
     uint64_t load_until_ms; /* while versions are loaded outside of jobs; 0: no limit */
     int loading;
@@ -170,6 +174,8 @@ struct source {
 const struct source *sources_find(const struct script_sources *s, struct str root, struct str name);
 int sources_text(struct script_sources *s, const struct source *f, struct str *ret, struct err *e);
 void sources_keep_compiled(struct script_sources *s, const struct source *f, struct str code); /* copied */
+size_t sources_all(const struct script_sources *s, const struct source **ret);
+struct str source_body(struct str text); /* without the "#!..." of a program */
 const struct source *sources_chunk(const struct script_sources *s, struct str chunk); /* by path for people */
 
 /* -- job.c -- */
@@ -198,6 +204,11 @@ void limits_resumed(struct job *j);
 void limits_suspended(struct job *j);
 int limits_install(struct script *s, struct err *e);
 void limits_close(struct script *s);
+
+/* -- coverage.c -- */
+bool coverage_wanted(const struct script_config *c);
+void coverage_add(struct version *v); /* its files, where lines are counted */
+void coverage_line(lua_State *L, lua_Debug *ar);
 
 /* -- trace.c -- */
 /* Message and frames of L with their source lines. Uses no Lua memory. */

@@ -40,6 +40,7 @@ static struct version *version_new(struct script *s, struct script_sources *sour
         copy_function(v, &v->units[i].fn, &f[i]);
     }
     memcpy(v->id, script_sources_version(sources), sizeof v->id);
+    coverage_add(v);
     return v;
 }
 
@@ -58,6 +59,7 @@ static int unref_all(lua_State *L) {
 
 static void version_free(struct version *v) {
     script_sources_unref(v->sources);
+    map_free(&v->covered);
     arena_free(&v->arena);
     free(v);
 }

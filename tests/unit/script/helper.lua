@@ -3,12 +3,14 @@ local t = require "t.script"
 local helper = {}
 
 local opened = {}
+helper.coverage = nil -- where all that is opened counts its lines
 
 -- app { limits..., files = { ["handlers/a.lua"] = text }, functions = {...} } -> app, loaded and committed
 function helper.unloaded(options)
   local root = t.mkdtemp()
   for name, text in pairs(options.files or {}) do t.write(root .. "/" .. name, text) end
   options.root = root
+  options.coverage = options.coverage or helper.coverage
   options.functions = options.functions or { { name = "F", module = "a", field = "f" } }
   local app, err = t.open(options)
   opened[#opened + 1] = { app = app, root = root }

@@ -9,6 +9,8 @@
 #include <time.h>
 
 int luaopen_t_script(lua_State *L);
+int luaopen_t_coverage(lua_State *L);
+struct script_coverage *t_coverage(lua_State *L, int idx);
 
 struct outcome {
     bool done, replied_inside;
@@ -41,7 +43,7 @@ struct app {
     struct arena arena;
     struct function *functions;
     size_t n_functions;
-    const char *root;
+    const char *root, *lua_dir;
     struct script_module modules[2];
     struct list blocked;
     int cancelled;
@@ -231,7 +233,7 @@ static void read_functions(lua_State *L, struct app *a, int t) {
 
 static int load(struct app *a, struct buf *trace, struct err *e) {
     struct script_sources *src;
-    if (script_sources_read(a->functions, a->n_functions, NULL, a->root, &src, e)) return -1;
+    if (script_sources_read(a->functions, a->n_functions, a->lua_dir, a->root, &src, e)) return -1;
     int rc = script_load(a->script, src, a->functions, a->n_functions, trace, e);
     script_sources_unref(src);
     return rc;
@@ -248,7 +250,7 @@ static struct app *app_new(lua_State *L) {
     return a;
 }
 
-/* open{root=, functions=, limits..., watch=, trusted=, fail_at=} -> app | nil, message */
+/* open{root=, functions=, limits..., watch=, trusted=, fail_at=, lua_dir=, coverage=} -> app | nil, message */
 static int t_open(lua_State *L) {
     struct err e;
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -268,6 +270,9 @@ static int t_open(lua_State *L) {
     c.limits.state_bytes = (uint64_t)int_field(L, 1, "state_bytes", 0);
     lua_getfield(L, 1, "trusted");
     c.trusted = lua_toboolean(L, -1);
+    c.lua_dir = a->lua_dir = str_field(L, 1, "lua_dir", &a->arena).p;
+    lua_getfield(L, 1, "coverage");
+    c.coverage = t_coverage(L, -1);
     lua_getfield(L, 1, "watch");
     bool watched = lua_toboolean(L, -1);
     lua_settop(L, 2);
@@ -663,4 +668,4 @@ int luaopen_t_script(lua_State *L) {
 }
 
 extern const luaL_Reg test_modules[];
-const luaL_Reg test_modules[] = {{"t.script", luaopen_t_script}, {NULL, NULL}};
+const luaL_Reg test_modules[] = {{"t.script", luaopen_t_script}, {"t.coverage", luaopen_t_coverage}, {NULL, NULL}};
