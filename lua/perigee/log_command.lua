@@ -80,7 +80,7 @@ end
 -- ==== show ==============================================================================================================
 
 local function indent(text, by)
-  return (" "):rep(by) .. tostring(text):gsub("\n+$", ""):gsub("\n", "\n" .. (" "):rep(by)) .. "\n"
+  return (" "):rep(by) .. recordings.safe(text):gsub("\n+$", ""):gsub("\n", "\n" .. (" "):rep(by)) .. "\n"
 end
 
 -- Text of JSON in lines, as far as it is not short.
@@ -106,19 +106,19 @@ local function body_text(of, name)
   if not bytes or bytes == "" then return nil end
   local value = json.decode(bytes)
   if type(value) == "table" then return pretty(value, 0) end
-  return utf8.len(bytes) and bytes:gsub("[%c\127]", function(c) return c == "\n" and c or " " end)
-    or ("(%d bytes)"):format(#bytes)
+  return utf8.len(bytes) and recordings.safe(bytes) or ("(%d bytes)"):format(#bytes)
 end
 
 local function show_message(write, title, headers, of)
   write(title .. "\n")
-  for _, pair in ipairs(headers or {}) do write(("    %s: %s\n"):format(pair[1], operator.plain(pair[2]))) end
+  for _, pair in ipairs(headers or {}) do write(operator.plain(("    %s: %s"):format(pair[1], pair[2])) .. "\n") end
   local body = body_text(of, "body")
   if body then write(indent(body, 4)) end
 end
 
 local function show_call(write, call)
-  local told = call.error and ("%s: %s"):format(call.error.code, call.error.message) or call.unanswered and "no answer" or "ok"
+  local told = call.unanswered and "no answer" or "ok"
+  if call.error then told = operator.plain(call.error.code .. ": " .. call.error.message) end
   local took = call.ended_ms and (" %d ms"):format(call.ended_ms - call.began_ms) or ""
   write(("  %d. %s:%s%s\n"):format(call.n, call.service, call.action, took))
   write(indent(pretty(call.params, 0), 5))
@@ -134,14 +134,15 @@ local function show_call(write, call)
 end
 
 local function show_error(write, err)
-  write(("\nerror  %s: %s\n"):format(err.type or err.code, err.message))
+  write(("\nerror  %s: %s\n"):format(operator.plain(err.type or err.code), recordings.safe(err.message)))
   if err.traceback and err.traceback ~= "" then write(indent(err.traceback, 4)) end
 end
 
 -- Who asked, and what came back.
 local function show_exchange(write, r)
   if r.request then
-    show_message(write, ("\nrequest  %s %s from %s"):format(r.request.method, r.request.target, r.request.remote_ip),
+    local asked = ("%s %s from %s"):format(r.request.method, r.request.target, r.request.remote_ip)
+    show_message(write, "\nrequest  " .. operator.plain(asked),
       r.request.headers, r.request)
   elseif r.message then
     write(("\nmessage  %s, received %s times\n"):format(r.message.eventSourceARN, r.message.attributes.ApproximateReceiveCount))
@@ -160,8 +161,8 @@ end
 function log_command.show(write, r)
   write(("%s  %s\n"):format(r.id, operator.plain(recordings.what(r))))
   write(("%s, %s, %.1f ms, version %s\n"):format(r["function"], recordings.outcome(r), r.ms, r.version))
-  write(("at %s, request %s%s, trace %s\n"):format(r.at, r.request_id,
-    r.correlation_id and ", correlation " .. r.correlation_id or "", r.trace_id))
+  write(("at %s, request %s%s, trace %s\n"):format(r.at, operator.plain(r.request_id),
+    r.correlation_id and ", correlation " .. operator.plain(r.correlation_id) or "", r.trace_id))
   show_exchange(write, r)
   if r.error then show_error(write, r.error) end
   write(("\ncalls  %d\n"):format(#r.calls))

@@ -167,6 +167,13 @@ function recordings.headers(pairs_of)
   return out
 end
 
+---Text in lines without what would move a terminal's cursor.
+---@param text any
+---@return string
+function recordings.safe(text)
+  return (tostring(text):gsub("[%c\127]", function(c) return (c == "\n" or c == "\t") and c or " " end))
+end
+
 ---@param value any
 ---@return boolean
 function recordings.is_placeholder(value) return type(value) == "string" and value:find("redacted-", 1, true) ~= nil end

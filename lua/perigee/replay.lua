@@ -197,9 +197,10 @@ local function show_answer(is)
   out(("\n%s\n"):format(recordings.outcome(is)))
   for _, pair in ipairs(is.answer and is.answer.headers or {}) do out(("%s: %s\n"):format(pair[1], operator.plain(pair[2]))) end
   local body = recordings.bytes(is.answer or {}, "body")
-  if body then out("\n" .. (utf8.len(body) and body or ("(%d bytes)"):format(#body)) .. "\n") end
+  if body then out("\n" .. (utf8.len(body) and recordings.safe(body) or ("(%d bytes)"):format(#body)) .. "\n") end
   if is.value ~= nil then out(json.encode(is.value) .. "\n") end
-  if is.error then out(("\n%s: %s\n%s\n"):format(is.error.type or is.error.code, is.error.message, is.error.traceback)) end
+  local e = is.error
+  if e then out(recordings.safe(("\n%s: %s\n%s\n"):format(e.type or e.code, e.message, e.traceback))) end
 end
 
 -- A run of the recording on a host of its own: {h, state, given, is, items, objects}. It is the caller's to close h, also
@@ -281,7 +282,7 @@ local function report(job, was, settings, options, warn, dir)
   out(("%s  %s  %s, recorded at %s\nstate: %d items and %d objects, as the recorded run saw them\n"):format(was.id,
     operator.plain(recordings.what(was)), was["function"], was.at, job.items, job.objects))
   if not job.is then
-    out(("\nno function ran; the answer was %s\n%s\n"):format(job.answer.status or "", job.answer.body or ""))
+    out(recordings.safe(("\nno function ran; the answer was %s\n%s\n"):format(job.answer.status or "", job.answer.body or "")))
     return 1
   end
   warn_unknown(job.seen, job.is, replay_same.ids(table.unpack(job.given)), warn)
@@ -353,7 +354,7 @@ local function run_document(h, run, is_last, warn)
     log_command.show(out, record)
     if not is_last then out "\n" end
   end
-  out(("\nanswer document\n    %s\n"):format(answer))
+  out(("\nanswer document\n    %s\n"):format(recordings.safe(answer)))
   return failed
 end
 

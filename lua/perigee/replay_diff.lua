@@ -34,7 +34,7 @@ end
 
 function Diff:line(mark, indent, what)
   if mark ~= " " then self.changed = self.changed + 1 end
-  self.write(("%s %s%s\n"):format(mark, indent, what))
+  self.write(recordings.safe(("%s %s%s"):format(mark, indent, what)) .. "\n")
 end
 
 -- The places where two values differ, but for those that are random.
@@ -260,7 +260,9 @@ function Diff:sources(was, is, version, now)
   for _, path in ipairs(paths) do
     if was[path] ~= is[path] then
       self.write(("  %s%s\n"):format(path, not was[path] and " (new)" or not is[path] and " (gone)" or ""))
-      for _, line in ipairs(replay_lines.diff(was[path] or "", is[path] or "")) do self.write("  " .. line .. "\n") end
+      for _, line in ipairs(replay_lines.diff(was[path] or "", is[path] or "")) do
+        self.write("  " .. recordings.safe(line) .. "\n")
+      end
     end
   end
 end

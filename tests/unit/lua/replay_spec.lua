@@ -110,6 +110,12 @@ describe("the bytes of a recording", function()
   end)
 end)
 
+describe("what is printed", function()
+  it("moves no terminal's cursor", function()
+    assert.equal("a\n\tb [31m c", recordings.safe "a\n\tb\27[31m\127c")
+  end)
+end)
+
 describe("the state that a run saw", function()
   local schemas = {
     keys = function() return { "id" } end,
