@@ -142,6 +142,9 @@ function Host:requests(list)
   return answers
 end
 
+---Nothing to mix: what may happen in any order does so by itself.
+function Host.shuffle(_, _) end
+
 ---Waits until nothing runs any more that a request left behind.
 function Host.settle(_) end
 
@@ -265,15 +268,16 @@ function Host:forgive(id)
   engine:tell("PUT", "faults", { faults = json.array(rules) })
 end
 
----What the next test is not to find.
+---What the next test is not to find goes; the world is free for it.
 function Host:close()
   for name in pairs(self.shots) do self:drop_snapshot(name) end
   self.shots = {}
+  self.world.taken = nil
 end
 
 -- ==== worlds ================================================================================================================
 
-local KEPT = 6 -- running at a time; the one that was not used for longest ends first
+local KEPT = 6 -- running at a time
 
 ---@class perigee.target.Worlds
 ---@field private list table[]
@@ -297,31 +301,33 @@ local function key_of(options)
     tostring(options.development), options.log_level or "", options.data or "" }, "\0")
 end
 
----The world of these options: a running one, or a new one of `start`, which has a method close.
----@param options perigee.TestOptions
----@param start fun(options: perigee.TestOptions): table
----@return table world
-function Worlds:get(options, start)
-  local key = key_of(options)
-  for i, world in ipairs(self.list) do
-    if world.key == key then
-      table.insert(self.list, 1, table.remove(self.list, i))
-      return world
-    end
+-- The one that was free for longest ends. All may be taken: then there is one more.
+local function make_room(list)
+  for i = #list, 1, -1 do
+    if #list >= KEPT and not list[i].taken then table.remove(list, i):close() end
   end
-  if #self.list >= KEPT then table.remove(self.list):close() end
-  local world = start(options)
-  world.key = key
-  table.insert(self.list, 1, world)
-  return world
 end
 
----It ends now, because it is its data that counts.
-function Worlds:drop(world)
-  for i, one in ipairs(self.list) do
-    if one == world then table.remove(self.list, i) end
+---A world of these options that is free, a running one or a new one of `start`; taken until its host is closed.
+---@param options perigee.TestOptions
+---@param start fun(options: perigee.TestOptions): table it has a method close
+---@return table world
+function Worlds:get(options, start)
+  local key, found = key_of(options), nil
+  for i, world in ipairs(self.list) do
+    if world.key == key and not world.taken then
+      found = table.remove(self.list, i)
+      break
+    end
   end
-  world:close()
+  if not found then
+    make_room(self.list)
+    found = start(options)
+    found.key = key
+  end
+  found.taken = true
+  table.insert(self.list, 1, found)
+  return found
 end
 
 return target
