@@ -62,7 +62,8 @@ struct cloud_config {
     const struct log *log;
     struct metrics *metrics;
     struct pool *pool; /* for files of the embedded engine; NULL: its own */
-    bool threadless;   /* local_config's */
+    bool threadless;   /* local_config's, as is */
+    struct str image;
 };
 /* Options that contradict each other, or would be ignored. */
 int cloud_check(const struct perigee_config *c, struct err *e);
@@ -171,6 +172,7 @@ struct simulation {
     bool on;
     struct crypto_source source; /* with a seed */
     struct perigee_cache *cache, *own_cache;
+    const struct provisioned *provisioned; /* what the store begins with; NULL: with nothing */
     struct simulation_kept *kept; /* the sources as they were when snapshots were taken */
 };
 
@@ -180,6 +182,18 @@ struct simulation {
 int cache_app(struct perigee_cache *c, const struct perigee_config *config, struct arena *a, struct buf *problems,
               struct app **ret, struct err *e);
 void cache_give_app(struct perigee_cache *c, struct app *app);
+/* The store as provisioning left it, and the random numbers that come next. NULL: not known yet. */
+struct provisioned {
+    int64_t unix_ms, seed;
+    struct buf image;
+    struct crypto_source source;
+};
+const struct provisioned *cache_provisioned(struct perigee_cache *c, const struct app *app, int64_t unix_ms,
+                                            int64_t seed);
+void cache_keep_provisioned(struct perigee_cache *c, const struct app *app, struct provisioned *p); /* takes it over */
+/* Whether these sources are known to load with this app, which the cache has; says so from now on. */
+bool cache_is_loadable(struct perigee_cache *c, const struct app *app, const struct script_sources *s);
+void cache_loadable(struct perigee_cache *c, const struct app *app, struct script_sources *s);
 /* Takes `s` over; a reference to it, or to what is the same and is kept. */
 struct script_sources *cache_sources(struct perigee_cache *c, struct script_sources *s);
 
@@ -283,6 +297,9 @@ void host_leave(struct crypto_source *former);
 void host_settle(struct worker *w);
 /* Until *done. -1: the process died (ERR_DIED), or nothing will happen any more. */
 int host_spin(struct worker *w, const bool *done, struct err *e);
+/* After the app: whether the store can begin where provisioning it would end. Its end, and what is kept of it. */
+void simulation_begin_store(struct perigee *p);
+void simulation_provisioned(struct perigee *p);
 int host_drain_simulated(struct perigee *p, int64_t max_ms, struct err *e);
 /* perigee_snapshot; keep_state: what the Lua state remembers stays when the engine is restored. */
 int host_snapshot(struct perigee *p, enum local_snapshot what, const char *name, bool keep_state, struct err *e);

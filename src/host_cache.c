@@ -1,5 +1,5 @@
 /* host_cache.c: what simulated hosts of one thread share, by content, so that each test can open one of its own: parsed
- * templates, and sources with what was compiled of them. */
+ * templates, sources with what was compiled of them, and stores that were provisioned. */
 #include "base/fs.h"
 #include "host.h"
 #include <string.h>
@@ -12,6 +12,9 @@ struct kept_app {
     struct app *app;
     struct buf key;
     size_t users;
+    struct script_sources *loadable; /* NULL: none yet */
+    struct provisioned stores[KEPT];
+    size_t next_store;
 };
 struct perigee_cache {
     struct list apps; /* the youngest first */
@@ -29,6 +32,8 @@ struct perigee_cache *perigee_cache_new(void) {
 static void free_app(struct kept_app *k) {
     list_del(&k->node);
     app_free(k->app);
+    for (size_t i = 0; i < KEPT; i++) buf_free(&k->stores[i].image);
+    script_sources_unref(k->loadable);
     buf_free(&k->key);
     free(k);
 }
@@ -59,6 +64,12 @@ static int make_key(const struct perigee_config *c, struct buf *key, struct err 
         if (str_starts(str_c(*v), STR("PERIGEE_"))) add_part(key, str_c(*v));
     buf_free(&text);
     return rc ? rc : buf_check(key, "the template", e);
+}
+
+static struct kept_app *kept_of(struct perigee_cache *c, const struct app *app) {
+    for (struct list *n = c->apps.next; n != &c->apps; n = n->next)
+        if (CONTAINER(n, struct kept_app, node)->app == app) return CONTAINER(n, struct kept_app, node);
+    return NULL;
 }
 
 static struct kept_app *find_app(struct perigee_cache *c, struct str key) {
@@ -104,10 +115,37 @@ int cache_app(struct perigee_cache *c, const struct perigee_config *config, stru
 }
 
 void cache_give_app(struct perigee_cache *c, struct app *app) {
-    for (struct list *n = c->apps.next; n != &c->apps; n = n->next) {
-        struct kept_app *k = CONTAINER(n, struct kept_app, node);
-        if (k->app == app) k->users--;
-    }
+    kept_of(c, app)->users--;
+}
+
+bool cache_is_loadable(struct perigee_cache *c, const struct app *app, const struct script_sources *s) {
+    const struct kept_app *k = kept_of(c, app);
+    return k && k->loadable == s;
+}
+
+void cache_loadable(struct perigee_cache *c, const struct app *app, struct script_sources *s) {
+    struct kept_app *k = kept_of(c, app);
+    if (!k || k->loadable == s) return;
+    script_sources_unref(k->loadable);
+    k->loadable = script_sources_ref(s);
+}
+
+/* -- stores ----------------------------------------------------------------------------------------------------- */
+
+const struct provisioned *cache_provisioned(struct perigee_cache *c, const struct app *app, int64_t unix_ms,
+                                            int64_t seed) {
+    const struct kept_app *k = kept_of(c, app);
+    for (size_t i = 0; k && i < KEPT; i++)
+        if (k->stores[i].image.n && k->stores[i].unix_ms == unix_ms && k->stores[i].seed == seed) return &k->stores[i];
+    return NULL;
+}
+
+void cache_keep_provisioned(struct perigee_cache *c, const struct app *app, struct provisioned *p) {
+    struct kept_app *k = kept_of(c, app);
+    struct provisioned *place = &k->stores[k->next_store++ % KEPT];
+    buf_free(&place->image);
+    *place = *p;
+    p->image = BUF_MAX(0);
 }
 
 /* -- sources ---------------------------------------------------------------------------------------------------- */

@@ -93,6 +93,7 @@ static int open_local(struct cloud *c, const struct cloud_config *cfg, struct er
         .metrics = cfg->metrics,
         .pool = cfg->pool,
         .threadless = cfg->threadless,
+        .image = cfg->image,
     };
     return local_open(&lc, &c->local, e);
 }

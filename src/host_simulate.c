@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Turns that what is ready may take: then it goes round in circles. */
-enum { SETTLE_TURNS = 100000, NAME_BYTES = 64 };
+enum { SETTLE_TURNS = 100000, NAME_BYTES = 64, IMAGE_MAX = 64 << 20 /* larger ones are not kept */ };
 
 struct simulation_kept {
     struct simulation_kept *next;
@@ -45,6 +45,29 @@ struct crypto_source *host_enter(struct perigee *p) {
 
 void host_leave(struct crypto_source *former) {
     crypto_use(former);
+}
+
+/* -- the store -------------------------------------------------------------------------------------------------- */
+
+/* Without a seed each has ids and a secret of its own. */
+static bool shares_store(const struct perigee *p) {
+    const struct perigee_config *c = &p->config;
+    return p->simulation.on && c->memory && c->seed && !c->env_file;
+}
+
+void simulation_begin_store(struct perigee *p) {
+    if (!shares_store(p)) return;
+    p->simulation.provisioned = cache_provisioned(p->simulation.cache, p->app, p->config.simulated_ms, p->config.seed);
+}
+
+void simulation_provisioned(struct perigee *p) {
+    struct err e = {0};
+    struct provisioned now = {p->config.simulated_ms, p->config.seed, BUF_MAX(IMAGE_MAX), p->simulation.source};
+    if (p->simulation.on) memset(p->metrics[0], 0, sizeof *p->metrics[0]); /* of provisioning or not: the same */
+    if (p->simulation.provisioned) p->simulation.source = p->simulation.provisioned->source;
+    if (!p->simulation.provisioned && shares_store(p) && !local_image(p->cloud.local, &now.image, &e))
+        cache_keep_provisioned(p->simulation.cache, p->app, &now);
+    buf_free(&now.image);
 }
 
 /* -- spinning --------------------------------------------------------------------------------------------------- */

@@ -70,9 +70,9 @@ static void worker_ready(void *ud, void (*done)(void *ud, const struct err *e), 
 
 /* -- parts ------------------------------------------------------------------------------------------------------ */
 
-static int open_script(struct worker *w, struct err *e) {
+static struct script_config script_options(struct worker *w) {
     struct perigee *p = w->host;
-    struct script_config c = {
+    return (struct script_config){
         .loop = w->loop,
         .backend = worker_backend(w),
         .pool = p->pool,
@@ -90,10 +90,47 @@ static int open_script(struct worker *w, struct err *e) {
         .modules = p->config.modules,
         .coverage = p->config.coverage,
     };
+}
+
+/* A look into a state of its own, which nobody sees or hears. */
+static bool loads(struct worker *w) {
+    struct perigee *p = w->host;
+    const struct log silent = {.fd = -1, .level = LOG_OFF};
+    struct crypto_source source = p->simulation.source;
+    struct script_config c = script_options(w);
+    struct script *s = NULL;
+    c.log = &silent;
+    bool ok = !script_open(&c, &s, NULL) &&
+              !script_load(s, p->reload.sources, p->app->functions, p->app->n_functions, NULL, NULL);
+    script_close(s);
+    p->simulation.source = source;
+    return ok;
+}
+
+/* Simulated processes start and die by the thousand: what is known to load is loaded when it is needed. */
+static bool known_to_load(struct worker *w) {
+    struct perigee *p = w->host;
+    if (!p->simulation.on || p->config.env_file) return false;
+    if (cache_is_loadable(p->simulation.cache, p->app, p->reload.sources)) return true;
+    if (!loads(w)) return false;
+    cache_loadable(p->simulation.cache, p->app, p->reload.sources);
+    return true;
+}
+
+static int load_script(struct worker *w, struct buf *traceback, struct err *e) {
+    struct perigee *p = w->host;
+    const struct app *app = p->app;
+    if (known_to_load(w)) return script_load_later(w->script, p->reload.sources, app->functions, app->n_functions, e);
+    return script_load(w->script, p->reload.sources, app->functions, app->n_functions, traceback, e);
+}
+
+static int open_script(struct worker *w, struct err *e) {
+    struct perigee *p = w->host;
+    struct script_config c = script_options(w);
     if (script_open(&c, &w->script, e)) return -1;
     if (p->embedded && script_watch_self(w->script, e)) return -1;
     struct buf traceback = BUF_MAX(1 << 16);
-    int rc = script_load(w->script, p->reload.sources, p->app->functions, p->app->n_functions, &traceback, e);
+    int rc = load_script(w, &traceback, e);
     if (!rc) script_commit(w->script, true);
     if (rc && traceback.n && w->index == 0)
         log_event(p->log, LOG_ERROR, "handlers do not load", "ss", "error", e->msg, "traceback", buf_cstr(&traceback));

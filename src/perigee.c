@@ -161,13 +161,16 @@ static int find_deployment(struct perigee *p, struct err *e) {
 
 static int open_cloud(struct perigee *p, struct err *e) {
     /* Callers wait for their objects to be stored: not on p->pool, which gives way to everything else. */
-    struct cloud_config c = {&p->config, p->clock, p->log, p->metrics[0], NULL, p->simulation.on};
+    struct cloud_config c = {.config = &p->config, .clock = p->clock, .log = p->log, .metrics = p->metrics[0]};
+    c.threadless = p->simulation.on;
+    if (p->simulation.provisioned) c.image = buf_view(&p->simulation.provisioned->image);
     if (!p->embedded && host_load_libraries(e)) return -1;
     return cloud_open(&p->cloud, &c, e);
 }
 
 static int provision(struct perigee *p, struct err *e) {
     struct cloud_conn conn = {0};
+    if (p->simulation.provisioned) return 0;
     if (cloud_attach(&p->cloud, p->loop, &conn, e)) return -1;
     int rc = host_provision(p, &conn, e);
     if (!rc && p->config.aws) rc = host_find_lease(p, &conn, e);
@@ -220,7 +223,7 @@ static int open_template(struct perigee *p, struct err *e) {
     struct buf problems = BUF_MAX(1 << 16);
     bool cached = p->simulation.on && !p->config.env_file; /* which changes it */
     int rc = cached ? cache_app(p->simulation.cache, &p->config, &p->arena, &problems, &p->app, e)
-                              : host_load_app(&p->config, &p->deployment, &p->arena, &problems, &p->app, e);
+                    : host_load_app(&p->config, &p->deployment, &p->arena, &problems, &p->app, e);
     if (rc)
         err_set(e, ERR_CONFIG, "%s cannot be used:\n%.*s", p->config.template_path,
                 problems.n ? (int)problems.n - 1 : (int)strlen(e->msg), problems.n ? buf_cstr(&problems) : e->msg);
@@ -237,8 +240,11 @@ static int open_parts(struct perigee *p, struct err *e) {
     if (pool_open(p->simulation.on ? 0 : 2, 10, &p->pool, e)) return -1;
     if (aws && (open_cloud(p, e) || find_deployment(p, e))) return -1;
     if (open_template(p, e) || check_exposure(p, e) || open_sources(p, e)) return -1;
+    simulation_begin_store(p);
     if (!aws && (host_check_verify(&p->config, p->log, e) || open_cloud(p, e))) return -1;
-    if (provision(p, e) || scratch_open(&p->scratch, p->config.scratch, e) || open_ports(p, e)) return -1;
+    if (provision(p, e)) return -1;
+    simulation_provisioned(p);
+    if (scratch_open(&p->scratch, p->config.scratch, e) || open_ports(p, e)) return -1;
     if (host_recordings_open(p, e)) return -1;
     if (!p->embedded) return 0;
     if (worker_open(&p->workers[0], e)) return -1;

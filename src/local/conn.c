@@ -149,10 +149,28 @@ static const struct aws_backend_ops backend_ops = {start, cancel, s3_presign, s3
 /* == attach and detach ==============================================================================================
  */
 
+static int open_reader(struct local_conn *c, struct err *e) {
+    char *path = NULL;
+    c->service = c->own_service;
+    c->db = writer_shared(c->local->writer, &c->service);
+    if (c->db) return 0;
+    if (asprintf(&path, "%s/store.db", c->local->dir) < 0) fatal("out of memory");
+    int rc = db_open(path, DB_READER, false, &c->db, e);
+    free(path);
+    if (!rc) rc = service_open(c->db, c->service, e);
+    if (!rc) db_faults(c->db, &c->local->faults[LOCAL_FAULT_STEP], NULL);
+    return rc;
+}
+
+static void close_reader(struct local_conn *c) {
+    if (c->service != c->own_service) return;
+    service_close(c->service);
+    db_close(c->db);
+}
+
 int local_attach(struct local *l, struct loop *loop, struct local_conn **ret, struct err *e) {
     struct local_conn *c = calloc(1, sizeof *c);
-    char *path = NULL;
-    if (!c || asprintf(&path, "%s/store.db", l->dir) < 0) fatal("out of memory");
+    if (!c) fatal("out of memory");
     c->backend = (struct aws_backend){&backend_ops, l->id};
     c->local = l;
     c->loop = loop;
@@ -160,25 +178,17 @@ int local_attach(struct local *l, struct loop *loop, struct local_conn **ret, st
     loop_task_init(&c->nudge, nudge, c);
     list_init(&c->finished);
     list_init(&c->finished_node);
-    int rc = writer_attach(l->writer, loop, e);
-    if (rc) {
-        free(path);
-        free(c);
-        return -1;
-    }
-    rc = db_open(path, DB_READER, false, &c->db, e);
-    free(path);
-    if (!rc) rc = service_open(c->db, c->service, e);
-    if (rc) {
-        writer_detach(l->writer, loop);
-        db_close(c->db);
-        free(c);
-        return -1;
-    }
-    db_faults(c->db, &l->faults[LOCAL_FAULT_STEP], NULL);
+    if (writer_attach(l->writer, loop, e)) goto refused;
+    if (open_reader(c, e)) goto out;
     loop_turn_end(loop, &c->hook, hand_over, c);
     *ret = c;
     return 0;
+out:
+    close_reader(c);
+    writer_detach(l->writer, loop);
+refused:
+    free(c);
+    return -1;
 }
 
 /* Cancelled calls may still be on their way back. */
@@ -188,9 +198,8 @@ void local_detach(struct local_conn *c) {
     loop_defer_cancel(c->loop, &c->nudge);
     loop_turn_end_remove(c->loop, &c->hook);
     writer_detach(c->local->writer, c->loop);
-    service_close(c->service);
+    close_reader(c);
     sign_key_cache_wipe(&c->signing);
-    db_close(c->db);
     free(c);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { IMAGE_MAX = 1 << 30 /* SQLite's own bound of databases in memory */ };
 enum { STATEMENTS_KEPT = 600, SQL_MAX = 64 * 1024, CHECKED_BYTES = 4 << 20 };
 
 /* What a connection keeps of the file, in KiB. More costs memory and gains little: the kernel keeps the same pages, 2
@@ -32,7 +33,7 @@ struct db {
     sqlite3 *h;
     struct map stmts;
     struct list busy;
-    bool writer, syncs;
+    bool writer, syncs, in_memory;
     uint64_t writes;
     _Atomic uint64_t work;
     int64_t wal_pages;
@@ -81,6 +82,8 @@ static int on_commit(void *ud, sqlite3 *h, const char *name, int pages) {
 static int configure(struct db *d, enum db_mode mode, bool sync_full, struct err *e) {
     if (mode == DB_READER)
         return db_exec(d, "PRAGMA query_only=ON; PRAGMA cache_size=-" READER_CACHE "; PRAGMA temp_store=MEMORY", e);
+    if (mode == DB_MEMORY)
+        return db_exec(d, "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY", e);
     if (mode == DB_ALONE)
         return db_exec(
             d, sync_full ? "PRAGMA locking_mode=EXCLUSIVE" : "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF",
@@ -98,7 +101,7 @@ static void configure_library(void) {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-/* *ret is to be closed even when this fails. */
+/* path NULL: in memory. *ret is to be closed even when this fails. */
 static int connect_to(const char *path, int flags, struct db **ret, struct err *e) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct db *d = *ret = NULL;
@@ -107,8 +110,9 @@ static int connect_to(const char *path, int flags, struct db **ret, struct err *
     if (!d) fatal("out of memory");
     pthread_once(&once, configure_library);
     list_init(&d->busy);
-    int rc = sqlite3_open_v2(path, &d->h, flags | SQLITE_OPEN_NOMUTEX, NULL);
-    if (rc) return fail(d, rc, path, e);
+    /* the name has no '/' in front: nobody else can open it */
+    int rc = sqlite3_open_v2(path ? path : "store", &d->h, flags | SQLITE_OPEN_NOMUTEX, path ? NULL : "memdb");
+    if (rc) return fail(d, rc, path ? path : "memory", e);
     sqlite3_extended_result_codes(d->h, 1);
     sqlite3_busy_timeout(d->h, 10000);
     return 0;
@@ -116,9 +120,11 @@ static int connect_to(const char *path, int flags, struct db **ret, struct err *
 
 int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret, struct err *e) {
     struct db *d = NULL;
+    if (mode == DB_MEMORY) path = NULL;
     if (connect_to(path, SQLITE_OPEN_READWRITE | (mode == DB_READER ? 0 : SQLITE_OPEN_CREATE), &d, e)) goto out;
-    d->writer = mode == DB_WRITER;
-    d->syncs = d->writer && sync_full;
+    d->in_memory = mode == DB_MEMORY;
+    d->writer = mode == DB_WRITER || d->in_memory;
+    d->syncs = mode == DB_WRITER && sync_full;
     if (configure(d, mode, sync_full, e)) goto out;
     *ret = d;
     return 0;
@@ -394,8 +400,73 @@ int db_leave_wal(struct db *d, struct err *e) {
     return db_exec(d, "PRAGMA journal_mode=DELETE", e);
 }
 
+/* -- images -------------------------------------------------------------------------------------------------------- */
+
+bool db_in_memory(const struct db *d) {
+    return d->in_memory;
+}
+
+static int file_of(struct db *d, sqlite3_file **ret, struct err *e) {
+    int rc = sqlite3_file_control(d->h, "main", SQLITE_FCNTL_FILE_POINTER, ret);
+    return rc ? fail(d, rc, "file", e) : 0;
+}
+
+int db_image(struct db *d, struct buf *ret, struct err *e) {
+    sqlite3_file *f = NULL;
+    sqlite3_int64 n = 0;
+    if (file_of(d, &f, e)) return -1;
+    int rc = f->pMethods->xFileSize(f, &n);
+    if (rc) return fail(d, rc, "size", e);
+    buf_clear(ret);
+    buf_reserve(ret, (size_t)n);
+    if (buf_check(ret, "the store", e)) return -1;
+    rc = f->pMethods->xRead(f, ret->p, (int)n, 0);
+    ret->n = rc ? 0 : (size_t)n;
+    return rc ? fail(d, rc, "read", e) : 0;
+}
+
+static uint32_t big_endian(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* "The file change counter" and "the version-valid-for number" (SQLite's file format, 1.3.6 and 1.3.14): another
+ * counter than the one it has seen tells the connection to forget its pages. */
+static int count_change(sqlite3_file *f, uint32_t before) {
+    uint8_t header[100], counter[4];
+    int rc = f->pMethods->xRead(f, header, sizeof header, 0);
+    if (rc) return rc;
+    uint32_t now = big_endian(header + 24);
+    now = (before > now ? before : now) + 1;
+    for (int i = 0; i < 4; i++) counter[i] = (uint8_t)(now >> (24 - 8 * i));
+    rc = f->pMethods->xWrite(f, counter, sizeof counter, 24);
+    return rc ? rc : f->pMethods->xWrite(f, counter, sizeof counter, 92);
+}
+
+int db_load_image(struct db *d, struct str image, struct err *e) {
+    sqlite3_file *f = NULL;
+    sqlite3_int64 n = 0;
+    uint8_t header[100] = {0};
+    if (file_of(d, &f, e)) return -1;
+    int rc = f->pMethods->xFileSize(f, &n);
+    if (!rc && n >= (sqlite3_int64)sizeof header) rc = f->pMethods->xRead(f, header, sizeof header, 0);
+    if (!rc) rc = f->pMethods->xWrite(f, image.p, (int)image.n, 0);
+    if (!rc && n > (sqlite3_int64)image.n) rc = f->pMethods->xTruncate(f, (sqlite3_int64)image.n);
+    if (!rc) rc = count_change(f, big_endian(header + 24));
+    d->writes++;
+    return rc ? fail(d, rc, "image", e) : 0;
+}
+
+static int copy_image(struct db *to, struct db *from, struct err *e) {
+    struct buf image = BUF_MAX(IMAGE_MAX);
+    int rc = db_image(from, &image, e);
+    if (!rc) rc = db_load_image(to, buf_view(&image), e);
+    buf_free(&image);
+    return rc;
+}
+
 int db_copy(struct db *to, struct db *from, struct err *e) {
     if (fault(to->fault_commit) || fault(from->fault_commit)) return err_set(e, ERR_IO, "injected fault at a commit");
+    if (to->in_memory) return copy_image(to, from, e);
     sqlite3_backup *b = sqlite3_backup_init(to->h, "main", from->h, "main");
     if (!b) return fail(to, sqlite3_errcode(to->h), "copy", e);
     int rc = sqlite3_backup_step(b, -1), pages = sqlite3_backup_pagecount(b), end = sqlite3_backup_finish(b);

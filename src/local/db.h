@@ -3,6 +3,7 @@
  * SQLITE_CONSTRAINT -> DB_CONSTRAINT result of db_step and db_run, others -> IO. */
 #ifndef PERIGEE_LOCAL_DB_H
 #define PERIGEE_LOCAL_DB_H
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 #include <stdatomic.h>
@@ -12,8 +13,9 @@ struct db_stmt;
 
 int db_load(struct err *e); /* the library; UNAVAILABLE */
 
-/* DB_ALONE: a file that nobody else opens, without a write-ahead log. */
-enum db_mode { DB_WRITER, DB_READER, DB_ALONE };
+/* DB_ALONE: a file that nobody else opens, without a write-ahead log. DB_MEMORY: in the memory of this process (path is
+ * not looked at), reader and writer in one: what else has none of its own uses it on the same thread. */
+enum db_mode { DB_WRITER, DB_READER, DB_ALONE, DB_MEMORY };
 int db_open(const char *path, enum db_mode mode, bool sync_full, struct db **ret, struct err *e);
 void db_close(struct db *d);
 int db_exec(struct db *d, const char *sql, struct err *e); /* one or more statements without results */
@@ -80,6 +82,11 @@ int db_add_columns(struct db *d, const struct db_column *columns, size_t n, stru
  * their next transaction on. Neither may be in one. A copy is made DB_ALONE again by db_leave_wal. */
 int db_copy(struct db *to, struct db *from, struct err *e);
 int db_leave_wal(struct db *d, struct err *e);
+bool db_in_memory(const struct db *d);
+/* All bytes of a database in memory, between transactions; and the other way round: statements of the same schema stay
+ * prepared. */
+int db_image(struct db *d, struct buf *ret, struct err *e);
+int db_load_image(struct db *d, struct str image, struct err *e);
 /* Counters that injected faults count down at each step and each commit; NULL: none. */
 void db_faults(struct db *d, _Atomic int64_t *step, _Atomic int64_t *commit);
 

@@ -12,6 +12,7 @@
 #ifndef PERIGEE_LOCAL_H
 #define PERIGEE_LOCAL_H
 #include "aws/aws.h"
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "base/now.h"
@@ -34,12 +35,17 @@ struct local_config {
     /* Nothing runs beside the loop of the one connection: what its turn gathered is committed at the turn's end, on its
      * thread. For simulated time: polls that wait are timers of that loop. */
     bool threadless;
+    /* Threadless and in memory: begins with what local_image gave, instead of empty; empty: it does not. */
+    struct str image;
 };
 
 struct local;
 int local_open(const struct local_config *c, struct local **ret, struct err *e);
 /* All connections must be detached. Waits for the writer, checkpoints, releases the lock. */
 void local_close(struct local *l);
+
+/* Of a store in memory without threads, between turns: what another one can begin with. Objects are not in it. */
+int local_image(struct local *l, struct buf *ret, struct err *e);
 
 /* A worker's part: its read connection and its queue to the writer. Use from that loop's thread only. */
 struct local_conn;

@@ -166,10 +166,23 @@ out:
 /* == open and close =================================================================================================
  */
 
+static int make_in_memory(struct local *l, struct db **ret, struct err *e) {
+    if (db_open(NULL, DB_MEMORY, false, ret, e)) return -1;
+    if (!l->image.n) return make_schema(l, *ret, true, load_secret, e);
+    return db_load_image(*ret, l->image, e) || load_secret(l, *ret, e) ? -1 : 0;
+}
+
+int local_image(struct local *l, struct buf *ret, struct err *e) {
+    void **service;
+    struct db *db = writer_shared(l->writer, &service);
+    return db ? db_image(db, ret, e) : err_set(e, ERR_INTERNAL, "only a store in memory has an image");
+}
+
 /* A new store is made without waiting for the disk between the steps: until its first commit for somebody it may get
  * lost. One that is complete already is not written to. */
 static int make_store(struct local *l, const char *path, bool fresh, struct db **ret, struct err *e) {
     bool durable = !l->in_memory;
+    if (l->threadless && l->in_memory) return make_in_memory(l, ret, e);
     if (db_open(path, DB_WRITER, durable && !fresh, ret, e)) return -1;
     if (make_schema(l, *ret, fresh, load_secret, e)) return -1;
     return durable && fresh ? db_harden(*ret, e) : 0;
@@ -216,6 +229,7 @@ int local_open(const struct local_config *c, struct local **ret, struct err *e) 
     l->pool = c->pool;
     l->no_verify = c->no_verify;
     l->threadless = c->threadless;
+    l->image = c->image;
     l->strict_ses = c->strict_ses;
     name_it(l, c);
     if (c->keys && face_keys_open(l, c->keys, e)) goto out;

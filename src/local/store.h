@@ -21,6 +21,7 @@ struct local {
     struct aws_identity id;
     char *dir, *region, *account, *access_key, *secret_key;
     bool in_memory, threadless;
+    struct str image; /* local_config's; while it opens */
     int lock_fd;
     struct clock *clock;
     struct log *log;
@@ -50,8 +51,9 @@ struct local_conn {
     struct aws_backend backend; /* first: the backend is the connection */
     struct local *local;
     struct loop *loop;
-    struct db *db;
-    void *service[AWS_ENGINE_SERVICES];
+    struct db *db;  /* its own, or the writer's */
+    void **service; /* its own, or the writer's */
+    void *own_service[AWS_ENGINE_SERVICES];
     struct loop_hook hook;
     struct loop_task nudge;
     struct list gathered; /* operations of this turn */

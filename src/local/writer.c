@@ -489,6 +489,12 @@ void writer_look(struct writer *w) {
     if (w->threadless && sweep_is_due(w, true, clock_ms(w->local->clock))) sweep_all(w);
 }
 
+struct db *writer_shared(struct writer *w, void ***ret_service) {
+    if (!db_in_memory(w->db)) return NULL;
+    *ret_service = w->service;
+    return w->db;
+}
+
 int writer_attach(struct writer *w, struct loop *loop, struct err *e) {
     if (!w->threadless) return 0;
     if (w->loop) return err_set(e, ERR_INTERNAL, "a store without a thread has one connection");
@@ -530,6 +536,7 @@ uint64_t writer_work(struct writer *w) {
 
 void writer_poke(struct writer *w) {
     raise_flag(w, &w->poked);
+    if (w->loop) loop_timer_start(w->loop, &w->wait, 0, on_wait, w);
 }
 
 int writer_open(struct local *l, struct db *db, struct writer **ret, struct err *e) {

@@ -16,6 +16,9 @@ uint64_t writer_work(struct writer *w); /* db_work of its connection */
 /* Any thread: the wall clock was moved; look for what became due. */
 void writer_poke(struct writer *w);
 
+/* The writer's own connection, for readers too, when it is in memory; else NULL. */
+struct db *writer_shared(struct writer *w, void ***ret_service);
+
 /* Of threadless stores; harmless with others. */
 int writer_attach(struct writer *w, struct loop *loop, struct err *e);
 void writer_detach(struct writer *w, struct loop *loop);

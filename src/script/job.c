@@ -476,7 +476,8 @@ static struct unit *unit_of(struct script *s, const struct function *f, struct e
         err_set(e, ERR_UNAVAILABLE, "the function %.*s is not loaded", STR_ARG(f->name));
         return NULL;
     }
-    return &v->units[f->index];
+    struct unit *u = &v->units[f->index];
+    return u->handler_ref == LUA_NOREF && version_load_unit(u, e) ? NULL : u;
 }
 
 int script_start(struct script *s, const struct script_job *in, script_reply_fn *reply, void *ud,

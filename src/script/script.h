@@ -106,6 +106,9 @@ size_t script_sources_dirs(const struct script_sources *s, const char *const **r
  * *traceback (may be NULL). The loaded version waits as `prepared`; the present one stays in use. */
 int script_load(struct script *s, struct script_sources *sources, const struct function *functions, size_t n,
                 struct buf *traceback, struct err *e);
+/* The same of what is known to load: the modules of each function are loaded when it first runs, as in Lambda. */
+int script_load_later(struct script *s, struct script_sources *sources, const struct function *functions, size_t n,
+                      struct err *e);
 /* Makes the prepared version the present one; drops the prepared one instead when `use` is false. */
 void script_commit(struct script *s, bool use);
 const char *script_version(const struct script *s); /* of the present version, "" before the first */

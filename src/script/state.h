@@ -163,6 +163,7 @@ void require_clibs(lua_State *L, struct script *s);
 
 /* -- version.c -- */
 void version_unref(struct version *v);
+int version_load_unit(struct unit *u, struct err *e); /* of script_load_later; outside of jobs */
 void version_push_env(lua_State *L, struct version *v); /* the globals of perigee.* */
 
 /* -- sources.c -- */

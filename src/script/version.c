@@ -224,28 +224,51 @@ static int load_one(struct script *s, struct loading *x) {
     return rc;
 }
 
+/* Units are loaded now, or each when it first runs. */
+static int load_all(struct script *s, struct loading *x, bool later) {
+    s->loading_version = x->v;
+    int rc = state_door(s, make_box, x->v, x->e);
+    for (size_t i = 0; i < x->v->n && !rc && !later; i++) {
+        x->u = &x->v->units[i];
+        rc = load_one(s, x);
+    }
+    s->loading_version = NULL;
+    if (rc) {
+        version_unref(x->v);
+        return -1;
+    }
+    x->v->sealed = true;
+    if (s->prepared) version_unref(s->prepared);
+    s->prepared = x->v;
+    return 0;
+}
+
+int script_load_later(struct script *s, struct script_sources *sources, const struct function *functions, size_t n,
+                      struct err *e) {
+    struct loading x = {.v = version_new(s, sources, functions, n), .e = e};
+    return load_all(s, &x, true);
+}
+
+int version_load_unit(struct unit *u, struct err *e) {
+    struct script *s = u->version->s;
+    struct buf trace = BUF_MAX(TRACE_MAX);
+    struct loading x = {.v = u->version, .u = u, .trace = &trace, .e = e};
+    s->loading_version = x.v;
+    int rc = load_one(s, &x);
+    s->loading_version = NULL;
+    buf_free(&trace);
+    return rc;
+}
+
 int script_load(struct script *s, struct script_sources *sources, const struct function *functions, size_t n,
                 struct buf *traceback, struct err *e) {
     struct err scratch;
     struct buf trace = BUF_MAX(TRACE_MAX);
     struct loading x = {.v = version_new(s, sources, functions, n), .trace = &trace, .e = e ? e : &scratch};
-    s->loading_version = x.v;
-    int rc = state_door(s, make_box, x.v, x.e);
-    for (size_t i = 0; i < n && !rc; i++) {
-        x.u = &x.v->units[i];
-        rc = load_one(s, &x);
-    }
-    s->loading_version = NULL;
+    int rc = load_all(s, &x, false);
     if (rc && traceback) buf_str(traceback, buf_view(&trace));
     buf_free(&trace);
-    if (rc) {
-        version_unref(x.v);
-        return -1;
-    }
-    x.v->sealed = true;
-    if (s->prepared) version_unref(s->prepared);
-    s->prepared = x.v;
-    return 0;
+    return rc;
 }
 
 void script_commit(struct script *s, bool use) {

@@ -1,6 +1,7 @@
 /* t.local: an engine with one loop and one connection, driven from specs.
  *
- * e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify, control = 0..2 }
+ * e = t.open{ dir = path | memory = true, now = unix_ms (frozen clock), keys = path, no_verify, control = 0..2,
+ *             simulated = unix_ms: in simulated time, without threads }
  *   -> engine | nil, error name, message
  * e:call(service, action, params_json [, body [, file]]) -> result_json, result_body | nil, error_json
  *   file: a path whose bytes are the body of PutObject, or that GetObject writes to
@@ -117,9 +118,13 @@ static int open_engine(lua_State *L) {
     lua_getfield(L, 1, "control");
     c.control = luaL_optinteger(L, -1, 0);
     lua_pop(L, 2);
-    int rc = pool_open(2, 0, &e->pool, &err);
+    lua_getfield(L, 1, "simulated");
+    c.threadless = !lua_isnil(L, -1);
+    if (c.threadless) clock_simulate(&e->clock, luaL_checkinteger(L, -1));
+    int rc = pool_open(c.threadless ? 0 : 2, 0, &e->pool, &err);
     c.pool = e->pool;
     if (!rc) rc = loop_open(&e->loop, &err);
+    if (!rc && c.threadless) loop_simulate(e->loop, &e->clock);
     if (!rc) rc = local_open(&c, &e->local, &err);
     if (!rc) rc = local_attach(e->local, e->loop, &e->conn, &err);
     if (rc) {
@@ -561,9 +566,13 @@ static int engine_sql(lua_State *L) {
     struct db_stmt *s = NULL;
     const char *text = luaL_checkstring(L, 2);
     int columns = (int)luaL_optinteger(L, 3, 1), rc;
+    void **service;
+    struct db *shared = writer_shared(e->local->writer, &service), *own = NULL;
     lua_pushfstring(L, "%s/store.db", e->local->dir);
-    if (db_open(lua_tostring(L, -1), DB_READER, false, &db, &err) || db_stmt(db, text, &s, &err)) {
-        db_close(db);
+    if (!shared && db_open(lua_tostring(L, -1), DB_READER, false, &own, &err)) return push_err(L, &err);
+    db = shared ? shared : own;
+    if (db_stmt(db, text, &s, &err)) {
+        db_close(own);
         return push_err(L, &err);
     }
     lua_newtable(L);
@@ -577,7 +586,7 @@ static int engine_sql(lua_State *L) {
         lua_seti(L, -2, n);
     }
     db_done(s);
-    db_close(db);
+    db_close(own);
     return rc ? push_err(L, &err) : 1;
 }
 

@@ -355,9 +355,10 @@ describe("loop", function()
       local task
       task = loop:task(function() loop:defer(task) end)
       loop:defer(task)
-      loop:timer(0, function() loop:cancel(task) log[1] = "timer" end)
+      loop:timer(1, function() loop:cancel(task) log[1] = "timer" end)
       loop:once()
-      loop:once()
+      loop:pass(1)
+      while not log[1] do loop:once() end
       assert.same({ "timer" }, log)
     end)
   end)
