@@ -1,5 +1,7 @@
 --- The same specs in process, over HTTP and under the bootstrap: `perigee test --target`. Every test passes everywhere, or is pending
 --- there for one of the reasons below, which are counted.
+local host = require "perigee.host"
+local peers = require "peers.peers"
 local support = require "e2e.support"
 
 local DEPLOYED = "tests/e2e/fixtures/targets/deployed_spec.lua"
@@ -116,6 +118,43 @@ describe("what is deployed", function()
     cloud:stop()
     assert.same({ 0, 0, 0 }, { as_it_is.status, again.status, wiped.status }, as_it_is.out .. again.out .. wiped.out)
     assert.same({ 4, 4, 5 }, { as_it_is.passed, again.passed, wiped.passed })
+  end)
+
+  local why = peers.missing { "moto" }
+  if why then return pending("is found by its stack: " .. why) end
+
+  -- The stack names what moto made of it, and the API that is going to be there.
+  local STACK = [[
+    local json = require "perigee.json"
+    local R = { Receipts = { Type = "AWS::S3::Bucket" } }
+    for _, name in ipairs { "OrderEvents", "PaymentEvents", "OrderEventsDLQ", "PaymentEventsDLQ" } do
+      R[name] = { Type = "AWS::SQS::Queue", Properties = { VisibilityTimeout = 60 } }
+    end
+    assert(require "perigee.aws".call("cloudformation", "CreateStack", { StackName = "shop",
+      TemplateBody = json.encode { Resources = R, Outputs = { Other = { Value = "x" }, ApiUrl = { Value = arg[1] } } } }))]]
+
+  local function free_port()
+    for port = 20000 + os.time() % 10000, 60000 do
+      if host.try_port("127.0.0.1", port) then return port end
+    end
+  end
+
+  it("is found by its stack: names of resources and the address of the API", function()
+    local set, port, dir = peers.start { "moto" }, free_port(), support.tmpdir()
+    local env = peers.environment { all = set.url.moto }
+    support.write(dir .. "/stack.lua", STACK)
+    local out, status = support.sh("%s %s run --aws %s/stack.lua http://127.0.0.1:%d 2>&1", env, support.release, dir, port)
+    assert.equal(0, status, out)
+    local api = support.start { aws = true, env = env, bin = support.release, args = ("--stack shop --log-level off --port %d"):format(port), wait = 60 }
+    local there = run("--target aws --stack shop", DEPLOYED, env)
+    local nowhere = run("--target aws --stack nope", DEPLOYED, env)
+    api:stop()
+    set:stop()
+    support.rmdir(dir)
+    assert.equal(0, there.status, there.out)
+    assert.equal(4, there.passed)
+    assert.not_equal(0, nowhere.status)
+    assert.matches("--stack nope", nowhere.out, 1, true)
   end)
 end)
 
