@@ -51,7 +51,7 @@ function process.open(options)
   }
 end
 
----What the specs run against: "process", or as PERIGEE_TARGET says ("http", "bootstrap", "aws").
+---What the specs run against: "process", or as PERIGEE_TARGET says: "serve", "lambda", "http", "aws".
 ---@return string
 function testing.target()
   local given = os.getenv "PERIGEE_TARGET" or ""
