@@ -151,6 +151,7 @@ end }
 ]] })
 
   it("has what they were before", function()
+    testing.needs "calls"
     local own <close> = testing.app { template = dir .. "/template.yaml" }
     own:aws("s3", "PutObject", { Bucket = "files", Key = "a one" }, "hello")
     own.host:record()
