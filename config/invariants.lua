@@ -67,6 +67,7 @@ local flows = {
   second_attempt = { ordered "o-1", said("o-1", "failed", "p-1", "PAYMENT_FAILED"), rest,
     said("o-1", "paid", "p-2", "READY_FOR_SHIPPING") },
   refund = { ordered "o-1", said("o-1", "paid", "p-1", "READY_FOR_SHIPPING"), rest, said("o-1", "refunded", "p-2", "REFUNDED") },
+  payment_id_again = { ordered "o-1", said("o-1", "failed", "p-1", "PAYMENT_FAILED"), said("o-1", "paid", "p-1") },
   cancel = { ordered "o-1", said("o-1", "cancelled", "p-1", "CANCELLED") },
   receipt = {
     ordered "o-1", rest, linked "o-1",
@@ -177,10 +178,12 @@ end
 
 local ACTIONS = { paid = "pay", failed = "fail", refunded = "refund", cancelled = "cancel" }
 
+-- The first answer with 200 under a payment_id; what comes under it later is refused.
 local function payments_told(run)
   local told = {}
   for _, answer in ipairs(run.answers) do
-    if is_payment(answer) then told[answer.body.order_id .. "/" .. answer.body.payment_id] = answer end
+    local id = is_payment(answer) and answer.body.order_id .. "/" .. answer.body.payment_id
+    if id and (not told[id] or told[id].status ~= 200) then told[id] = answer end
   end
   return told
 end

@@ -45,8 +45,8 @@ local function listen(pipes, tell)
         local message = json.decode(line)
         if type(message) == "table" then tell(i, message) else failed = failed or line end
       elseif pipes[i] then
-        local ok, _, code = pipes[i]:close()
-        if not ok then failed = failed or ("a process ended with %s"):format(tostring(code)) end
+        local ok, how, code = pipes[i]:close()
+        if not ok then failed = failed or ("share %d/%d ended by %s %s"):format(i, #pipes, how, tostring(code)) end
         pipes[i], left = false, left - 1
       end
     end

@@ -21,8 +21,11 @@ local SHORT = {
   late = "%s is late", commit = "the commit of %s fails", twice = "%s hands messages out twice",
 }
 
-local ORDINALS = { "1st", "2nd", "3rd" }
-local function ordinal(n) return ORDINALS[n] or n .. "th" end
+local ORDINALS = { "st", "nd", "rd" }
+local function ordinal(n)
+  local teens = n % 100 >= 11 and n % 100 <= 13
+  return n .. (not teens and ORDINALS[n % 10] or "th")
+end
 
 ---One fault in a few words: "the process dies after the 2nd dynamodb:UpdateItem of ProcessPayments (Idempotency)".
 ---@param fault table what host:fail takes

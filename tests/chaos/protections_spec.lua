@@ -63,6 +63,14 @@ local PROTECTIONS = {
   { "the record under the Idempotency-Key", "handlers/orders.lua",
     "if key then table.insert(work, idempotency.record(key, order.request_hash, answer)) end", "", { order = true },
     "CreateOrder +dynamodb:TransactWriteItems" },
+  { "the condition on a new payment", "handlers/model/payment.lua", [[ConditionExpression = "attribute_not_exists(payment_id)",]], "",
+    { payment_id_again = true }, "ReceivePayment +dynamodb:TransactWriteItems Update Orders o%-1, Put Payments o%-1/p%-1" },
+  { "the condition on a marker", "lua/perigee/idempotency_records.lua", [[local FREE = "attribute_not_exists(#key) OR ]],
+    [[local FREE = "attribute_not_exists(#key) OR attribute_exists(#key) OR ]], { order = true }, "ses:SendEmail" },
+  { "the completion of a marker", "lua/perigee/idempotency_records.lua", "done, err = complete(claim, fields)", "done = true",
+    { order = true }, "dynamodb:PutItem Idempotency" },
+  { "the rows of the outbox deleted once they are sent", OUTBOX, "if #requests > 0 then", "if false then", { order = true },
+    "Relay +sqs:SendMessageBatch" },
   { "the marker of a mail", "handlers/model/notice.lua", [[local _, err = idempotency.once("mail/" .. event.id, context:remaining() + 1000, function()
     return send(event, order, receipt)
   end)]], "local _, err = send(event, order, receipt)", { order = true }, "ses:SendEmail" },

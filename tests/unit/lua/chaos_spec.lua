@@ -287,6 +287,14 @@ describe("a story", function()
     assert.not_matches("ReceiveMessage", table.concat(lines, "\n"))
   end)
 
+  it("counts as people do", function()
+    local names = {}
+    for i, n in ipairs { 1, 2, 3, 4, 11, 12, 13, 21, 112, 123 } do
+      names[i] = story.fault({ at = "late", match = "s3:PutObject", nth = n }):match "the (%w+)"
+    end
+    assert.same({ "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th", "123rd" }, names)
+  end)
+
   it("becomes a spec that is Lua, whatever its texts hold", function()
     local text = story.spec(VIOLATION, { "line", "", "]] --[[ end" }, { template = "a \"b\".yaml", invariants = "i.lua",
       parameters = { ["Na-me"] = "v\n" }, seed = 3, lua_dir = "l" })
