@@ -53,6 +53,25 @@ describe("perigee.testing", function()
       raises("app:fail knows no option 'when'", app.fail, app, "sqs:SendMessage", { when = 1 })
     end)
 
+    it("takes changed handlers in use, and keeps those it has when they do not load", function()
+      local path = template:gsub("template.yaml$", "notes.lua")
+      local f = assert(io.open(path))
+      local text = f:read "a"
+      f:close()
+      local function write(changed)
+        local out <close> = assert(io.open(path, "w"))
+        out:write(changed)
+      end
+      write((text:gsub('os.getenv "GREETING"', '"changed"')))
+      assert.equal("Hello", take({ id = "a" }).json.greeting)
+      app:reload()
+      assert.equal("changed", take({ id = "b" }).json.greeting)
+      write "return {"
+      raises("notes.lua", app.reload, app)
+      assert.equal("changed", take({ id = "c" }).json.greeting)
+      write(text)
+    end)
+
     it("says so when it is closed", function()
       app:close()
       raises("this app is closed", app.get, app, "/")
