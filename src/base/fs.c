@@ -18,14 +18,25 @@ static enum err_code code_of(int errnum) {
     return errnum == ENOSPC || errnum == EDQUOT ? ERR_DISK_FULL : ERR_IO;
 }
 
+/* What can be read into the buffer as it is; its NUL byte has a place behind. */
+static size_t reserved(const struct buf *b) {
+    size_t end = b->cap ? b->cap - 1 : 0;
+    if (end > b->max) end = b->max;
+    return end > b->n ? end - b->n : 0;
+}
+
 static int read_all(int fd, const char *path, struct buf *b, struct err *e) {
     for (;;) {
         char chunk[STEP];
-        ssize_t n = read(fd, chunk, sizeof chunk);
+        size_t room = reserved(b);
+        ssize_t n = room ? read(fd, b->p + b->n, room) : read(fd, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return err_sys(e, ERR_IO, errno, "cannot read %s", path);
         if (n == 0) return 0;
-        buf_add(b, chunk, (size_t)n);
+        if (room)
+            b->p[b->n += (size_t)n] = 0;
+        else
+            buf_add(b, chunk, (size_t)n);
         if (buf_check(b, path, e)) return -1;
     }
 }

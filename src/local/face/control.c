@@ -69,6 +69,11 @@ static int move_clock(struct clock *c, const struct json *doc, struct err *e) {
     if (now < 1 || now >= year_10000) return err_set(e, ERR_VALIDATION, "clock: that is out of the years 1970 to 9999");
     if (!reset && !at && !by && !hold)
         return err_set(e, ERR_VALIDATION, "clock: there are now, advance_ms, freeze and reset");
+    if (atomic_load(&c->simulated)) {
+        if (reset || !freeze) return err_set(e, ERR_VALIDATION, "clock: simulated time does not go on by itself");
+        atomic_fetch_add(&c->offset_ms, now - clock_ms(c));
+        return 0;
+    }
     atomic_store(&c->frozen_ms, reset || !freeze ? 0 : now);
     atomic_store(&c->offset_ms, reset || freeze ? 0 : now - clock_ms(NULL));
     return 0;

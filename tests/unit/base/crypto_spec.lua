@@ -104,3 +104,38 @@ describe("uuid", function()
         end
     end)
 end)
+
+describe("random numbers of a seed", function()
+    it("are the same each time, and others of another seed", function()
+        local ids, bytes = t.of_seed(42, 20)
+        assert.same({ ids, bytes }, { t.of_seed(42, 20) })
+        local others, other_bytes = t.of_seed(43, 20)
+        assert.not_equal(bytes, other_bytes)
+        for i, id in ipairs(others) do assert.not_equal(ids[i], id) end
+    end)
+
+    it("make ids that ascend from the time that they are asked for, whatever the process made before", function()
+        t.uuid7(1795323400000)
+        local ids = t.of_seed(1, 9)
+        for i = 3, 9, 2 do
+            assert.is_true(ids[i] > ids[i - 2])
+            assert.equal("000000000000", (ids[i]:gsub("-", ""):sub(1, 12)))
+        end
+    end)
+
+    it("are not those of anybody afterwards", function()
+        t.of_seed(1, 4)
+        local a = t.uuid4()
+        t.of_seed(1, 4)
+        assert.not_equal(a, t.uuid4())
+    end)
+end)
+
+describe("a simulated clock", function()
+    it("stands still until time passes, and then for wall and monotonic time alike", function()
+        local wall, mono, wall_after, mono_after = t.simulated_clock(1767225600000, 900000)
+        assert.equal(1767225600000, wall)
+        assert.is_true(mono > 0)
+        assert.same({ wall + 900000, mono + 900000 }, { wall_after, mono_after })
+    end)
+end)

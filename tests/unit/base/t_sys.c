@@ -388,6 +388,43 @@ static int l_uuid4(lua_State *L) {
     return 1;
 }
 
+/* of_seed(seed, n) -> n ids, alternately of version 7 (of time 0) and 4, and n random bytes; the system's again
+ * afterwards
+ */
+static int l_of_seed(lua_State *L) {
+    struct crypto_source s = crypto_source((uint64_t)luaL_checkinteger(L, 1));
+    lua_Integer n = luaL_checkinteger(L, 2);
+    uint8_t bytes[64];
+    char id[37];
+    luaL_argcheck(L, n <= 64, 2, "at most 64");
+    struct crypto_source *former = crypto_use(&s);
+    lua_createtable(L, (int)n, 0);
+    for (lua_Integer i = 1; i <= n; i++) {
+        if (i % 2)
+            crypto_uuid7(0, id);
+        else
+            crypto_uuid4(id);
+        lua_pushstring(L, id);
+        lua_rawseti(L, -2, i);
+    }
+    crypto_random(bytes, (size_t)n);
+    if (crypto_use(former) != &s) return luaL_error(L, "another source was in use");
+    lua_pushlstring(L, (char *)bytes, (size_t)n);
+    return 2;
+}
+
+/* simulated_clock(unix_ms, passed_ms) -> wall and monotonic time before and after that passed */
+static int l_simulated_clock(lua_State *L) {
+    struct clock c = {0};
+    clock_simulate(&c, luaL_checkinteger(L, 1));
+    lua_pushinteger(L, clock_ms(&c));
+    lua_pushinteger(L, (lua_Integer)clock_mono_ms(&c));
+    clock_pass(&c, (uint64_t)luaL_checkinteger(L, 2));
+    lua_pushinteger(L, clock_ms(&c));
+    lua_pushinteger(L, (lua_Integer)clock_mono_ms(&c));
+    return 4;
+}
+
 /* ==== http ==== */
 
 static int l_http_set(lua_State *L) {
@@ -637,6 +674,8 @@ const luaL_Reg t_sys[] = {
     {"equal", l_equal},
     {"uuid7", l_uuid7},
     {"uuid4", l_uuid4},
+    {"of_seed", l_of_seed},
+    {"simulated_clock", l_simulated_clock},
     {"http_set", l_http_set},
     {"http_error", l_http_error},
     {"http_header", l_http_header},
