@@ -313,6 +313,11 @@ int worker_revive(struct worker *w, struct err *e);
 int reload_open(struct perigee *p, struct err *e); /* watching; sources are there already */
 void reload_close(struct perigee *p);
 
+/* The state machines (perigee.states) that the template's handlers declare when they are loaded, as the text of
+ * {machines:[{name, initial, states, terminal, transitions:{action:{from, to, guarded, requires, effects}}}]}: one and
+ * the same as often as functions load its module. Nothing else runs. */
+int host_machines(const struct perigee_config *c, struct buf *ret, struct err *e);
+
 /* The template as a document, with the names of its deployment: {template, functions:[{name, line, statements}],
  * tables:
  * [{name, logical_id, line, create}], queues, buckets, feeds, schedules, identities, lease_table}, or {problems}. What

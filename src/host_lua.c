@@ -195,6 +195,17 @@ static int manifest(lua_State *L) {
     return 1;
 }
 
+/* machines{template=, parameters=, lua_dir=} -> a document as host_machines says, or nil, err */
+static int machines(lua_State *L) {
+    struct perigee_config c = perigee_defaults();
+    struct err e = {0};
+    inspection_config(L, &c);
+    struct inspection *i = inspection_new(L);
+    if (host_machines(&c, &i->lines, &e)) return fail(L, &e);
+    lua_pushstring(L, buf_cstr(&i->lines));
+    return 1;
+}
+
 static int outcome(lua_State *L, int rc, const struct err *e) {
     if (rc) return fail(L, e);
     lua_pushboolean(L, 1);
@@ -537,6 +548,7 @@ static const luaL_Reg functions[] = {{"open", host_open},
                                      {"inspect", inspect},
                                      {"check", check_all},
                                      {"manifest", manifest},
+                                     {"machines", machines},
                                      {"try_port", try_port},
                                      {"try_data", try_data},
                                      {"segments", host_lua_segments},

@@ -82,7 +82,8 @@ static int checker_open(struct checker *k, const struct perigee_config *c, bool 
         .modules = c->modules,
         .coverage = k->coverage,
     };
-    return script_open(&sc, &k->script, e);
+    if (script_open(&sc, &k->script, e)) return -1;
+    return trusted ? 0 : script_watch_self(k->script, e); /* modules that do not end */
 }
 
 static int check_handlers(struct checker *k, const struct perigee_config *c, struct buf *out, struct err *e) {
@@ -131,6 +132,66 @@ int perigee_check(const struct perigee_config *config, struct buf *out, struct e
         int schemas = check_schema_files(&k, &c, e);
         rc = handlers || schemas ? -1 : 0;
     }
+    checker_close(&k);
+    return rc;
+}
+
+/* -- machines ---------------------------------------------------------------------------------------------------------
+ */
+
+struct machines {
+    struct buf *json;
+    struct err err;
+    bool done;
+};
+
+static void machines_told(void *ud, struct script_reply *r) {
+    struct machines *m = ud;
+    m->err = r->err;
+    if (!r->err.code) json_write(m->json, &r->value);
+    m->done = true;
+}
+
+/* One more function, loaded before all others, with which it shares perigee.states. */
+static int ask_machines(struct checker *k, struct buf *ret, struct err *e) {
+    size_t n = k->app->n_functions + 1;
+    struct function *all = ARENA_ARRAY(&k->arena, struct function, n);
+    struct machines m = {.json = ret};
+    struct script_job job = {
+        .kind = SCRIPT_EVENT, .function = all, .request_id = STR("graph"), .event = json_make_null()};
+    struct script_handle *handle;
+    all[0] = (struct function){.name = STR("perigee graph"),
+                               .code_dir = STR(""),
+                               .module = STR("perigee.states_collect"),
+                               .field = STR("declared"),
+                               .timeout_ms = 10000};
+    for (size_t i = 1; i < n; i++) {
+        all[i] = k->app->functions[i - 1];
+        all[i].index = i;
+    }
+    if (script_load(k->script, k->sources, all, n, NULL, e)) return -1;
+    script_commit(k->script, true);
+    script_start(k->script, &job, machines_told, &m, &handle);
+    while (!m.done) loop_once(k->loop, -1);
+    if (!m.err.code) return 0;
+    *e = m.err;
+    return -1;
+}
+
+int host_machines(const struct perigee_config *config, struct buf *ret, struct err *e) {
+    struct checker k = {.log = {.fd = 2, .level = LOG_ERROR}};
+    struct perigee_config c = *config;
+    struct buf problems = BUF_MAX(1 << 20);
+    c.aws = false;
+    int rc = host_load_app(&c, NULL, &k.arena, &problems, &k.app, e);
+    if (rc && problems.n) err_set(e, ERR_CONFIG, "%.*s", (int)problems.n - 1, buf_cstr(&problems));
+    if (!rc) {
+        k.root = arena_cstr(&k.arena, fs_dirname(k.app->dir));
+        rc = checker_open(&k, &c, false, e);
+    }
+    if (!rc) rc = host_read_sources(&c, k.app, k.root, &k.sources, e);
+    if (!rc) rc = ask_machines(&k, ret, e);
+    buf_free(&problems);
     checker_close(&k);
     return rc;
 }

@@ -80,6 +80,15 @@ static const struct conf_option dlq_options[] = {
     {0},
 };
 
+static const struct conf_option graph_options[] = {
+    TEMPLATE_OPTIONS,
+    LUA_TEXT(0, "machine", "NAME", "only this one"),
+    LUA_TEXT(1, "format", "FORMAT", "text, svg or dot (by the name of --out, else text)"),
+    LUA_TEXT(2, "out", "FILE", "where it goes, instead of the standard output"),
+    LUA_FLAG(0, "ascii", "text without box-drawing characters"),
+    {0},
+};
+
 /* -- options -> arguments ------------------------------------------------------------------------------------------ */
 
 static const char chunk[] =
@@ -205,5 +214,11 @@ const struct command lua_commands[] = {
      .module = "idempotency_command",
      .operands = true,
      .apart = true},
+    {.name = "graph",
+     .usage = "[options]",
+     .help = "draw the state machines that the handlers declare",
+     .options = graph_options,
+     .fn = run_module,
+     .module = "graph_command"},
     {0},
 };
