@@ -148,6 +148,8 @@ function target_http.open(options)
   if options.data then return target.refuse(("the server at %s has a data directory of its own"):format(url)) end
   if next(options.parameters or {}) then return target.refuse(("the server at %s has parameters of its own"):format(url)) end
   shared = shared or target_http.world(url, cloud, options)
+  if shared.taken then return target.refuse(("the server at %s is that of another app, which is open"):format(url)) end
+  shared.taken = true
   return target_http.host(shared, options)
 end
 

@@ -93,7 +93,6 @@ function World:close()
   for _, running in pairs(self.runtimes) do running.process:stop() end
   self.inside:close()
   self.process:stop()
-  shell("rm -rf %s", self.dir)
 end
 
 local function start(options)
@@ -103,7 +102,7 @@ local function start(options)
   local url = cloud.ready:match "cloud=(%S+)"
   local inside, err = target.inside(url, options, true)
   if not inside then error(tostring(err), 0) end
-  local world = setmetatable({ engine = target.engine(url), inside = inside, process = cloud, dir = process.directory(),
+  local world = setmetatable({ engine = target.engine(url), inside = inside, process = cloud, dir = cloud.dir,
     roots = {}, n_roots = 1, options = options, runtimes = {}, functions = {} }, World)
   write(world.dir .. "/clock", ("\0"):rep(CLOCK_BYTES))
   for _, fn in ipairs(inside:functions()) do world.functions[fn.name] = fn end

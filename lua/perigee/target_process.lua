@@ -6,8 +6,8 @@ local process = {}
 
 ---@class perigee.target.Process
 ---@field ready string the line it wrote when it was ready
+---@field dir string a directory that is removed when it has ended
 ---@field private pipe file*
----@field private dir string
 local Process = {}
 Process.__index = Process
 
@@ -35,9 +35,8 @@ function process.output(command)
   return (text:gsub("\n$", ""))
 end
 
----A new private directory below $TMPDIR.
----@return string
-function process.directory() return process.output "mktemp -d \"${TMPDIR:-/tmp}/perigee-target.XXXXXX\"" end
+-- A new private directory.
+local function directory() return process.output "mktemp -d \"${TMPDIR:-/tmp}/perigee-target.XXXXXX\"" end
 
 local executable
 
@@ -56,7 +55,7 @@ local SHELL = "{ %s & } >%s 2>%s </dev/null 3<&-; pid=$!; trap '' INT; read -r _
 ---@return perigee.target.Process? started
 ---@return string? why
 function process.start(words, pattern)
-  local dir, quoted = process.directory(), {}
+  local dir, quoted = directory(), {}
   for i, word in ipairs(words) do quoted[i] = process.quote(word) end
   local out, log = dir .. "/out", dir .. "/log"
   local command = SHELL:format(table.concat(quoted, " "), process.quote(out), process.quote(log), process.quote(dir))

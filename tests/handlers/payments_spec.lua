@@ -174,6 +174,7 @@ describe("POST /payments", function()
 end)
 
 describe("POST /payments, signed", function()
+  if not testing.needs "templates" then return end
   local app, id, body
   before_each(function()
     app = testing.app { parameters = { PaymentsSecret = "whsec" } }

@@ -48,6 +48,7 @@ describe("permissions of the template", function()
   after_each(support.clean)
 
   it("are enough for everything that the functions do", function()
+    testing.needs "templates"
     local ok, why = run "config/template.yaml"
     assert.is_true(ok, tostring(why))
   end)
