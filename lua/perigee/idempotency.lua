@@ -117,6 +117,21 @@ local function in_progress(key)
   return setmetatable({ code = "InProgress", message = key .. " is being done elsewhere", retryable = true }, Failure)
 end
 
+local function held(key)
+  return setmetatable({ code = "Held", message = records.HELD:format(key), retryable = false }, Failure)
+end
+
+-- on_timeout is looked at where it is used.
+local function check_once(options)
+  for name, value in pairs(options) do
+    if name == "ttl" then
+      if math.type(value) ~= "integer" or value < 1 then error("idempotency.once: option 'ttl' must be a positive integer", 3) end
+    elseif name ~= "on_timeout" and name ~= "table" then
+      error(("idempotency.once: there is no option '%s'"):format(tostring(name)), 3)
+    end
+  end
+end
+
 ---@class perigee.OnceOptions
 ---@field on_timeout "expire"|"hold"|nil expire: after the lease of a process that died it runs again; hold: never again, until
 --- somebody evicts the record (perigee idempotency evict)
@@ -135,13 +150,14 @@ end
 ---@return perigee.Error? err
 function idempotency.once(key, lease_ms, fn, options)
   options = options or {}
+  check_once(options)
   local claim, record, err = records.claim(options.table or table_name(), key, {
     lease_ms = lease_ms, ttl = options.ttl or seconds "EFFECT_SECONDS", hold = on_timeout(options.on_timeout),
   })
   if err then return nil, err end
   if record then
     if record.phase == "done" then return false end
-    return nil, in_progress(key)
+    return nil, records.is_held(record) and held(key) or in_progress(key)
   end
   local called, done, failure = pcall(fn)
   if not called or not done then

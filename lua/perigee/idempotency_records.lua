@@ -77,6 +77,15 @@ function records.is_locked(record)
   return record.phase == "running" and (record.held == true or (record.lease_until or 0) >= time.now())
 end
 
+records.HELD = "an earlier run did not end, and nothing is done before somebody has looked (perigee idempotency evict %s)"
+
+---Its lease is over, and nobody takes it over.
+---@param record perigee.IdempotencyRecord
+---@return boolean
+function records.is_held(record)
+  return records.is_locked(record) and (record.lease_until or 0) < time.now()
+end
+
 ---@param table_name string
 ---@param key string
 ---@return perigee.IdempotencyRecord? # nil, too, when it is expired

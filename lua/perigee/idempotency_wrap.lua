@@ -36,8 +36,8 @@ local wrap = {}
 ---@field ttl integer? seconds that the answer is kept; IDEMPOTENCY_SECONDS
 ---@field mismatch integer? status for a key that came with another payload; 422
 ---@field cache integer[]|(fun(status: integer): boolean)|nil statuses that are kept, never 5xx; all below 500 but 408, 425, 429
----@field headers string[]? of the answer that are kept; all but Set-Cookie
----@field max_bytes integer? of an answer that is kept; 358400. Of a larger one only that it was given.
+---@field headers string[]? of the answer that are kept, beside Content-Type; all but Set-Cookie
+---@field max_bytes integer? of an answer that is kept; 358400, which is also the most. Of a larger one only that it was given.
 ---@field replay_header string|false|nil "Idempotent-Replayed"
 ---@field on_replay (fun(answer: perigee.Response, record: perigee.IdempotencyRecord, request: table): perigee.Response?)|nil
 ---@field table string? IDEMPOTENCY_TABLE
@@ -83,6 +83,9 @@ local function check(options)
     error("idempotency.wrap: hash and replay_header are never true", 3)
   end
   if type(options.hash) == "table" then check_parts(options.hash) end
+  if (options.max_bytes or 1) > MAX_BYTES then
+    error(("idempotency.wrap: option 'max_bytes' must be at most %d"):format(MAX_BYTES), 3)
+  end
   local waits = options.in_progress
   if waits and waits ~= "wait" and waits ~= "conflict" then
     error('idempotency.wrap: in_progress is "wait" or "conflict"', 3)
@@ -128,18 +131,28 @@ function wrap.message_id()
   return function(message) return message.id end
 end
 
+-- What a part of a key is as text; false when it cannot be one.
+local function part_text(value)
+  local text = (type(value) == "string" or math.type(value) == "integer") and tostring(value)
+  return text and utf8.len(text) and text or false
+end
+
 function wrap.all(...)
   local parts = { ... }
+  if #parts == 0 then error("idempotency.all takes functions that give keys", 3) end
   return function(subject, context)
     local keys = json.array {}
     for i, part in ipairs(parts) do
       local key, refused = part(subject, context)
       if key == nil then return nil, refused end
-      keys[i] = tostring(key)
+      keys[i] = part_text(key)
+      if not keys[i] then return false end
     end
     return json.encode(keys) -- "a", "bc" is not "ab", "c"
   end
 end
+
+local ESCAPED = { ["%"] = "%25", ["/"] = "%2F" }
 
 -- "scope/key"; nil without a key; nil and why not.
 local function key_of(options, subject, context)
@@ -150,7 +163,10 @@ local function key_of(options, subject, context)
     return nil, http.bad_request(("the key of this request must be text of 1 to %d bytes"):format(KEY_BYTES))
   end
   local scope = options.scope
-  if type(scope) == "function" then scope = scope(subject, context) end
+  if type(scope) == "function" then
+    scope = scope(subject, context)
+    scope = scope and tostring(scope):gsub("[%%/]", ESCAPED) -- "a" with the key "b/c" is not "a/b" with "c"
+  end
   return (scope or context.function_name) .. "/" .. key
 end
 
@@ -211,14 +227,21 @@ local function merged(answer)
   return headers
 end
 
+-- As the host takes them: 200.0 is a status, and each JSON value a body.
+local function response(status, body, headers)
+  if type(status) == "number" then status = math.tointeger(status) or status end
+  if body == nil or type(body) == "string" then return http.response(status, body, headers) end
+  return http.json(status, json.encode(body), headers)
+end
+
 -- What a handler has returned as one answer; raises for what is none.
 local function answer_of(first, body, headers)
-  if type(first) == "number" then return http.response(first, body, headers) end
-  if http.is_response(first) then return first end
+  if type(first) == "number" then return response(first, body, headers) end
+  if http.is_response(first) then return response(first.status, first.body, first.headers) end
   local status = type(first) == "table" and first.statusCode
   if not status then error "this is no response" end
-  if not first.isBase64Encoded then return http.response(status, first.body, merged(first)) end
-  local answer = http.response(status, crypto.unbase64(first.body or ""), merged(first))
+  if not first.isBase64Encoded then return response(status, first.body, merged(first)) end
+  local answer = response(status, crypto.unbase64(first.body or ""), merged(first))
   for name in pairs(answer.headers) do
     if name:lower() == "content-type" then return answer end
   end
@@ -237,23 +260,39 @@ local function is_kept(options, status)
   return false
 end
 
+-- Text, or bytes that are not UTF-8.
+local function stored(text) return utf8.len(text) and text or aws.binary(text) end
+
+local function text_of(value)
+  if value == nil or type(value) == "string" then return value end
+  return value:bytes()
+end
+
+-- fn of the value of a header, or of each of several.
+local function each(value, fn)
+  if type(value) ~= "table" then return fn(value) end
+  local out = json.array {}
+  for i, one in ipairs(value) do out[i] = fn(one) end
+  return out
+end
+
 local function kept_headers(options, headers)
   local chosen, out, size = nil, {}, 0
   if options.headers then
-    chosen = {}
+    chosen = { ["content-type"] = true } -- what the body is
     for _, name in ipairs(options.headers) do chosen[name:lower()] = true end
   end
   for name, value in pairs(headers) do
     local lower = name:lower()
     if chosen and chosen[lower] or not chosen and lower ~= "set-cookie" then
-      out[name] = value
-      for _, text in ipairs(type(value) == "table" and value or { value }) do size = size + #name + #tostring(text) end
+      out[name] = each(value, function(text)
+        size = size + #name + #tostring(text)
+        return stored(tostring(text))
+      end)
     end
   end
   return out, size
 end
-
-local function stored(text) return utf8.len(text) and text or aws.binary(text) end
 
 -- The members of the record that give this answer again.
 local function fields_of(options, answer)
@@ -268,19 +307,12 @@ local function fields_of(options, answer)
     answer = answer.body and stored(answer.body), answer_bytes = #body }
 end
 
-local function text_of(value)
-  if value == nil or type(value) == "string" then return value end
-  return value:bytes()
-end
-
 -- ==== kinds of handlers ===============================================================================================
 
 local function failure(code, message)
   return setmetatable({ code = code, message = message, retryable = code == "InProgress" },
     { __tostring = function(e) return e.code .. ": " .. e.message end })
 end
-
-local HELD = "an earlier run did not end, and nothing is done before somebody has looked (perigee idempotency evict %s)"
 
 -- keep(options, context, returned...): fields of the record, or nil: the key is given back.
 -- again(options, record, subject): what a repetition returns. busy, held, mismatch, missing, refused: likewise, or they raise.
@@ -294,7 +326,9 @@ local REQUEST = {
     if record.omitted then
       return http.error(409, "answer_not_kept", "this request was carried out before; " .. record.omitted)
     end
-    local answer = http.response(record.answer_status or 200, text_of(record.answer), record.answer_headers)
+    local headers = {}
+    for name, value in pairs(record.answer_headers or {}) do headers[name] = each(value, text_of) end
+    local answer = http.response(record.answer_status or 200, text_of(record.answer), headers)
     if not record.phase then answer = http.json(200, record.answer) end -- of idempotency.record
     local header = options.replay_header
     if header ~= false then answer.headers[header or "Idempotent-Replayed"] = "true" end
@@ -305,7 +339,7 @@ local REQUEST = {
     return http.error(409, "in_progress", "an earlier request of this key is still being handled", nil,
       { ["Retry-After"] = math.max(1, math.min(left, 5)) })
   end,
-  held = function(record) return http.error(409, "held", HELD:format(record.key)) end,
+  held = function(record) return http.error(409, "held", records.HELD:format(record.key)) end,
   mismatch = function(options) return idempotency.mismatch(options.mismatch or 422) end,
   missing = function() return http.bad_request "this request needs an idempotency key" end,
   refused = function(answer) return answer end,
@@ -315,7 +349,7 @@ local MESSAGE = {
   keep = function() return {} end,
   again = function() end,
   busy = function(record) error(failure("InProgress", record.key .. " is being done elsewhere")) end,
-  held = function(record) error(failure("Held", HELD:format(record.key))) end,
+  held = function(record) error(failure("Held", records.HELD:format(record.key))) end,
   mismatch = function() error(failure("KeyReused", "the key of this message came before with other content")) end,
   missing = function() error(failure("KeyMissing", "this message has no idempotency key")) end,
   refused = function(answer) error(failure("KeyRefused", answer.body)) end,
@@ -366,7 +400,7 @@ local function verdict(kind, options, record, hash)
     return function(subject) return kind.again(options, record, subject) end
   end
   if not records.is_locked(record) then return nil end
-  if (record.lease_until or 0) < time.now() then
+  if records.is_held(record) then
     return function() return kind.held(record) end
   end
   return function() return kind.busy(record) end, true

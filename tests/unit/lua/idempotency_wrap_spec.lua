@@ -26,6 +26,14 @@ local function charge(request)
   if wanted.fails then return nil, { code = "Declined", message = "it is declined" } end
   if wanted.status then return wanted.status, { n = n } end
   if wanted.text then return 200, wanted.text end
+  if wanted.float then return 201.0, 42 end
+  if wanted.null then return { statusCode = 200.0, body = json.null } end
+  if wanted.changed then
+    local answer = http.ok "text"
+    answer.body = { changed = true }
+    return answer
+  end
+  if wanted.latin then return 200, "x", { ["X-Name"] = "Jos\xe9", ["X-Tag"] = { "a", "\xe9" } } end
   if wanted.bytes then return http.ok(("\0\xff"):rep(wanted.bytes // 2), { ["Content-Type"] = "image/png" }) end
   if wanted.lambda then
     return { statusCode = 201, multiValueHeaders = { ["X-Tag"] = json.array { "a", "b" } }, body = "aGk=", isBase64Encoded = true }
@@ -46,6 +54,7 @@ local shop = {
   body = wrapped { key = idempotency.body "order.id", hash = { "body.amount" } },
   path = wrapped { key = idempotency.path "id" },
   both = wrapped { key = idempotency.all(idempotency.query "a", idempotency.query "b") },
+  members = wrapped { key = idempotency.all(idempotency.body "a", idempotency.body "b") },
   own = wrapped { key = function(request) return request.headers["x-own"] end, hash = function(request) return request.query.v end },
   unchecked = wrapped { hash = false },
   methods = wrapped { hash = { "method", "header.X-Tenant" } },
@@ -110,14 +119,17 @@ function shop.misused()
     why({}, charge), why({ key = HEADER, tll = 1 }, charge), why({ key = HEADER, ttl = 0 }, charge),
     why({ key = HEADER, in_progress = "maybe" }, charge), why({ key = HEADER, on_timeout = "never" }, charge),
     why({ key = HEADER, hash = { "cookies" } }, charge), why({ key = HEADER }, nil), why({ key = "Idempotency-Key" }, charge),
-    why({ key = HEADER, hash = true }, charge),
+    why({ key = HEADER, hash = true }, charge), why({ key = HEADER, max_bytes = 400 * 1024 }, charge),
+    (select(2, pcall(idempotency.all))),
+    select(2, pcall(idempotency.once, "effect", 1000, charge, { on_timout = "hold" })),
+    select(2, pcall(idempotency.once, "effect", 1000, charge, { ttl = 0 })),
   }
 end
 
 return shop
 ]]
 
-local HTTP = { "plain", "required", "body", "both", "own", "unchecked", "methods", "callers", "waits", "waits_little", "held", "lease",
+local HTTP = { "plain", "required", "body", "both", "members", "own", "unchecked", "methods", "callers", "waits", "waits_little", "held", "lease",
   "brief", "conflict", "created_only", "judged", "quiet", "named", "small", "hooked", "two_plain", "two_waits", "two_waits_little", "parts",
   "misused", "once" }
 
@@ -224,13 +236,15 @@ describe("a handler that runs once per key", function()
   end)
 
   it("keeps every shape of an answer", function()
-    for i, wanted in ipairs { { status = 202 }, { text = "José" }, { bytes = 64 }, { lambda = true }, { text = "" } } do
+    for i, wanted in ipairs { { status = 202 }, { text = "José" }, { bytes = 64 }, { lambda = true }, { text = "" }, { float = true },
+      { null = true }, { changed = true }, { latin = true } } do
       local first, second = post("plain", wanted, "k" .. i), post("plain", wanted, "k" .. i)
       assert.equal("true", second.headers["idempotent-replayed"], i)
-      assert.same({ first.status, first.body, first.headers["content-type"], first.headers["x-tag"] },
-        { second.status, second.body, second.headers["content-type"], second.headers["x-tag"] }, i)
+      assert.is_true(first.status < 300, i)
+      assert.same({ first.status, first.body, first.headers["content-type"], first.headers["x-tag"], first.headers["x-name"] },
+        { second.status, second.body, second.headers["content-type"], second.headers["x-tag"], second.headers["x-name"] }, i)
     end
-    assert.equal(5, effects())
+    assert.equal(9, effects())
   end)
 
   it("runs each time without a key, unless one is required", function()
@@ -245,6 +259,8 @@ describe("a handler that runs once per key", function()
     for _, key in ipairs { "a b", ("k"):rep(256), '""' } do refuses(400, "invalid", post("plain", nil, key)) end
     refuses(400, "bad_request", post("body", { order = { id = { 1 } } }))
     refuses(400, "bad_request", post("body", { order = { id = ("x"):rep(1025) } }))
+    for _, part in ipairs { { 1 }, true, json.object {} } do refuses(400, "bad_request", post("members", { a = "a", b = part })) end
+    refuses(400, "bad_request", post "both?a=%FF&b=1")
     assert.equal(0, effects())
   end)
 
@@ -290,6 +306,9 @@ describe("a handler that runs once per key", function()
     assert.is_nil(post("callers", nil, "k", { ["X-Caller"] = "bob" }).headers["idempotent-replayed"])
     assert.equal("true", post("callers", nil, "k", { ["X-Caller"] = "ada" }).headers["idempotent-replayed"])
     assert.is_table(record "caller-ada/k")
+    post("callers", nil, "b/k", { ["X-Caller"] = "a" })
+    assert.is_nil(post("callers", nil, "k", { ["X-Caller"] = "a/b" }).headers["idempotent-replayed"])
+    assert.is_nil(post("callers", nil, "k", { ["X-Caller"] = "a%2Fb" }).headers["idempotent-replayed"])
   end)
 
   it("gives its key back when it raises, fails, or answers 5xx", function()
@@ -349,6 +368,7 @@ describe("a handler that runs once per key", function()
     assert.equal("true", named.headers["x-again"])
     assert.equal("/charges/2", named.headers.location)
     assert.is_nil(named.headers["x-kind"])
+    assert.matches("json", named.headers["content-type"])
     post("hooked", nil, "k")
     assert.matches("^2026%-", post("hooked", nil, "k").headers["x-since"])
     assert.equal(3, effects())
@@ -357,7 +377,8 @@ describe("a handler that runs once per key", function()
   it("refuses options that are none, by name", function()
     local why = app:get("/misused").json
     for i, pattern in ipairs { "'key' is missing", "no option 'tll'", "'ttl' must be a positive integer", '"wait" or "conflict"',
-      '"expire" or "hold"', "'cookies' is no part", "and a handler", "'key' must be a function", "never true" } do
+      '"expire" or "hold"', "'cookies' is no part", "and a handler", "'key' must be a function", "never true", "'max_bytes' must be at most", "idempotency.all takes functions",
+      "no option 'on_timout'", "'ttl' must be a positive integer" } do
       assert.matches(pattern, why[i])
     end
   end)
@@ -438,7 +459,7 @@ describe("a handler that runs once per key", function()
       assert.is_nil(app:post "/once")
       app:crash()
       app.clock:advance "400d"
-      assert.same({ err = "InProgress" }, app:post("/once").json)
+      assert.same({ err = "Held" }, app:post("/once").json)
       app.dynamodb:delete("Records", "effect")
       assert.same({ true, false }, { app:post("/once").json.ran, app:post("/once").json.ran })
       app.clock:advance "62s"
