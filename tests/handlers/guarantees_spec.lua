@@ -176,6 +176,7 @@ end)
 
 describe("the relay", function()
   it("leaves what is on its way alone, and sends what is older, once", function()
+    testing.needs "stillness"
     local app <close> = testing.app()
     local row = { shard = "3", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = '{"hello":1}',
       committed_at = app:now() }
@@ -190,6 +191,7 @@ describe("the relay", function()
   end)
 
   it("sends what was committed before the clock was set back", function()
+    testing.needs "stillness"
     local app <close> = testing.app()
     app.dynamodb:put("Outbox", { shard = "0", event_id = testing.uuid(), queue = "ORDER_EVENTS_QUEUE", body = "{}", committed_at = app:now() + 3600000 })
     assert.is_true(app:schedule "Relay")
@@ -197,6 +199,7 @@ describe("the relay", function()
   end)
 
   it("empties an outbox of many events in every shard, to both queues", function()
+    testing.needs "stillness"
     local app <close> = testing.app()
     for i = 1, 230 do
       app.dynamodb:put("Outbox", { shard = tostring(i % 8), event_id = testing.uuid(), body = "{}", committed_at = app:now(),

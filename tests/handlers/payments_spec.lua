@@ -10,6 +10,7 @@ describe("POST /payments", function()
   local function status(id) return support.order(app, id).status end
 
   it("pays an order: state, payment and event in one", function()
+    testing.needs "stillness"
     local id = support.created(app)
     local answer = support.pay(app, id, "paid", { payment_id = "p-1", amount = 1999, currency = "EUR" })
     assert.equal(200, answer.status, answer.body)
@@ -55,6 +56,7 @@ describe("POST /payments", function()
   end)
 
   it("follows the declared states and no others", function()
+    testing.needs "stillness"
     local words = { "paid", "failed", "cancelled", "refunded" }
     local allowed = {
       PENDING_PAYMENT = { paid = "PAID", failed = "PAYMENT_FAILED", cancelled = "CANCELLED" },
@@ -79,6 +81,7 @@ describe("POST /payments", function()
   end)
 
   it("never lets a late failure overwrite what is paid", function()
+    testing.needs "stillness"
     local id = support.created(app)
     support.pay(app, id, "paid")
     assert.equal(409, support.pay(app, id, "failed").status)
@@ -89,6 +92,7 @@ describe("POST /payments", function()
   end)
 
   it("lets a second attempt succeed", function()
+    testing.needs "stillness"
     local id = support.created(app)
     support.pay(app, id, "failed", { payment_id = "p-1" })
     assert.equal(200, support.pay(app, id, "paid", { payment_id = "p-2" }).status)
@@ -154,6 +158,7 @@ describe("POST /payments", function()
   end)
 
   it("of two at once takes one, whichever comes first", function()
+    testing.needs "stillness"
     for seed = 1, 4 do
       app:shuffle(seed)
       local id = support.created(app)

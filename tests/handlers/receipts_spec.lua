@@ -10,6 +10,7 @@ describe("GET /receipt/{orderId}", function()
   after_each(function() app:close() end)
 
   it("answers 202 until the receipt exists, then a link that gives the PDF", function()
+    testing.needs "stillness"
     local id = support.created(app)
     local answer = app:get("/receipt/" .. id)
     assert.equal(202, answer.status)
@@ -49,6 +50,7 @@ describe("GET /receipt/{orderId}", function()
   end)
 
   it("waits for the receipt of the newest state", function()
+    testing.needs "stillness"
     local id = support.created(app)
     app:drain()
     support.pay(app, id, "paid")
@@ -58,6 +60,7 @@ describe("GET /receipt/{orderId}", function()
   end)
 
   it("has a missing object rendered again, however often it is asked for", function()
+    testing.needs "stillness"
     local id = support.created(app)
     app:drain()
     local before = app.s3:get("Receipts", key(id))
