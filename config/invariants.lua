@@ -45,7 +45,6 @@ end
 
 local flows = {
   order = {
-    interleavings = 2,
     { "an order comes in under a key", function(_, client)
       client:post("/orders", { user_id = "u-1", item = "a book", quantity = 2, total_price = 1999, email = EMAIL },
         { ["Idempotency-Key"] = "k-1" })
@@ -63,7 +62,8 @@ local flows = {
       if answer.status ~= 200 then error(("an order that was taken was answered with %s"):format(answer.status), 0) end
     end },
   },
-  payment = { interleavings = 2, ordered "o-1", said("o-1", "paid", "p-1", "READY_FOR_SHIPPING") },
+  payment = { ordered "o-1", said("o-1", "paid", "p-1", "READY_FOR_SHIPPING") },
+  payment_patient_clients = { patient = true, ordered "o-1", said("o-1", "paid", "p-1", "READY_FOR_SHIPPING") },
   second_attempt = { ordered "o-1", said("o-1", "failed", "p-1", "PAYMENT_FAILED"), rest,
     said("o-1", "paid", "p-2", "READY_FOR_SHIPPING") },
   refund = { ordered "o-1", said("o-1", "paid", "p-1", "READY_FOR_SHIPPING"), rest, said("o-1", "refunded", "p-2", "REFUNDED") },

@@ -13,6 +13,7 @@ local chaos_plan = {}
 ---@field steps perigee.chaos.Step[]
 ---@field interleavings integer how many orders of what happens at once are tried
 ---@field order integer? the seed of this order; 0 or nil: as it comes
+---@field patient boolean? clients ask again only when everything else has been worked off
 
 ---@class perigee.chaos.Declaration
 ---@field flows perigee.chaos.Flow[] by name
@@ -58,7 +59,9 @@ local function flows_of(where, declared)
     if math.type(n) ~= "integer" or n < 1 or n > 1000 then
       fail(where, "flows.%s.interleavings must be an integer from 1 to 1000", name)
     end
-    flows[#flows + 1] = { name = name, steps = steps_of(where, name, declared[name]), interleavings = n }
+    local patient = type(declared[name]) == "table" and declared[name].patient or nil
+    if patient ~= nil and type(patient) ~= "boolean" then fail(where, "flows.%s.patient must be true or false", name) end
+    flows[#flows + 1] = { name = name, steps = steps_of(where, name, declared[name]), interleavings = n, patient = patient }
   end
   if #flows == 0 then fail(where, "there are no flows") end
   return flows

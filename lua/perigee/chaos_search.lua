@@ -25,7 +25,7 @@ local function variants(flows, seed)
   local list = {}
   for _, flow in ipairs(flows) do
     for i = 1, flow.interleavings do
-      list[#list + 1] = { name = flow.name, steps = flow.steps, order = nth_order(i, seed) }
+      list[#list + 1] = { name = flow.name, steps = flow.steps, order = nth_order(i, seed), patient = flow.patient }
     end
   end
   return list

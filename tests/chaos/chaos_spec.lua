@@ -191,6 +191,27 @@ describe("an application that does things twice", function()
   end)
 end)
 
+describe("clients", function()
+  -- What the client and the queues do around a death of the process, in order.
+  local function around_a_death(invariants)
+    local runner, declared = chaos.open { template = application(nil, invariants) .. "/config/template.yaml" }
+    local kinds = {}
+    for _, event in ipairs(runner:run(declared.flows[1], { { at = "after", match = "dynamodb:PutItem" } }).events) do
+      kinds[#kinds + 1] = event.kind
+    end
+    runner.app:close()
+    return table.concat(kinds, " ")
+  end
+
+  it("ask again after a while", function()
+    assert.matches("ask silence start ask answer", around_a_death())
+  end)
+
+  it("that are patient ask again when everything else has been worked off", function()
+    assert.matches("ask silence start rest ask answer", around_a_death((INVARIANTS:gsub("thing = {", "thing = { patient = true,"))))
+  end)
+end)
+
 describe("what always must hold", function()
   it("is that clients are answered", function()
     local report = support.report(options(application 'return { create = function() error "no" end, handle = function() end }'))

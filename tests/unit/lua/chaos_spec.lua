@@ -61,6 +61,7 @@ describe("a declaration", function()
     { "flows.a: step 1 is not", { flows = { a = { {} } }, invariants = INVARIANTS } },
     { "flows.a has no steps", { flows = { a = {} }, invariants = INVARIANTS } },
     { "flows.a.interleavings must be", { flows = { a = { nothing, interleavings = 0 } }, invariants = INVARIANTS } },
+    { "flows.a.patient must be", { flows = { a = { nothing, patient = "very" } }, invariants = INVARIANTS } },
     { "invariants%[1%].check must be a function", { flows = { a = nothing }, invariants = { { name = "x" } } } },
     { "invariants: 'i' is there twice", { flows = { a = nothing }, invariants = { INVARIANTS[1], INVARIANTS[1] } } },
     { "tolerated%[1%].reason must be a string", { flows = { a = nothing }, invariants = INVARIANTS, tolerated = { { name = "t", effect = "s:A" } } } },
