@@ -19,7 +19,7 @@ static const struct own_option {
 } own_options[] = {
     {"target", TARGET, "WHERE", NULL,
      "where the application runs: process (here), http://HOST:PORT (a server that is there), serve (one\n"
-     "                       that is started), lambda (the bootstrap, under a local Runtime API), aws (a stack)"},
+     "                           that is started), lambda (the bootstrap, under a local Runtime API), aws (a stack)"},
     {"target-cloud", TARGET "_CLOUD", "URL", "http", "the cloud port of that server (its host, port 4566)"},
     {"bootstrap", TARGET "_BOOTSTRAP", "FILE", "lambda", "the bootstrap that is tested (the one beside this program)"},
     {"stack", TARGET "_STACK", "NAME", "aws", "the CloudFormation stack that knows the names of what is deployed"},
@@ -28,7 +28,7 @@ static const struct own_option {
     {"coverage", COVERAGE, NULL, "process", "measure which lines of handlers run"},
     {"coverage-out", COVERAGE "_OUT", "DIR", "process", "where lcov.info goes (build/coverage)"},
     {"coverage-min", COVERAGE "_MIN", "N", "process", "fail when less than N per cent of the lines ran"},
-    {"coverage-exclude", COVERAGE "_EXCLUDE", "DIR,DIR", "process", "whose files do not count (tests)"},
+    {"coverage-exclude", COVERAGE "_EXCLUDE", "DIRS", "process", "whose files do not count: DIR,DIR (tests)"},
     {"lua-dir", "PERIGEE_LUA_DIR", "DIR", NULL, "a directory whose modules override the built-in ones"},
 };
 enum { OWN_OPTIONS = sizeof own_options / sizeof *own_options };
@@ -107,9 +107,9 @@ static void help(void) {
         const struct own_option *o = &own_options[i];
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-        printf("  %-20s %s\n", left, o->help);
+        printf("  %-24s %s\n", left, o->help);
     }
-    printf("  %-20s what busted itself takes: files, --filter, --tags, -o, ...\n", "--busted-help");
+    printf("  %-24s what busted itself takes: files, --filter, --tags, -o, ...\n", "--busted-help");
 }
 
 int command_test(struct perigee_config *c, int argc, char **argv) {

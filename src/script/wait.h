@@ -64,16 +64,17 @@ void script_poll(lua_State *L);
 #define SCRIPT_DECIMAL "perigee.decimal"
 
 /* lib modules: luaopen functions, one a file in script/lib. */
-int script_open_json(lua_State *L);     /* perigee.json */
-int script_open_log(lua_State *L);      /* perigee.log */
-int script_open_time(lua_State *L);     /* perigee.time */
-int script_open_crypto(lua_State *L);   /* perigee.crypto */
-int script_open_sigv4(lua_State *L);    /* perigee.sigv4.core */
-int script_open_pdf(lua_State *L);      /* perigee.pdf */
-int script_open_aws(lua_State *L);      /* perigee.aws.core */
-int script_open_http(lua_State *L);     /* perigee.http.core */
-int script_open_coverage(lua_State *L); /* perigee.coverage.core, of trusted states */
-int script_open_file(lua_State *L);     /* perigee.file: read(path) of files in the loaded sources (schemas) */
+int script_open_json(lua_State *L);                                     /* perigee.json */
+int script_open_log(lua_State *L);                                      /* perigee.log */
+int script_open_time(lua_State *L);                                     /* perigee.time */
+int script_open_crypto(lua_State *L);                                   /* perigee.crypto */
+int script_open_sigv4(lua_State *L);                                    /* perigee.sigv4.core */
+int script_open_pdf(lua_State *L);                                      /* perigee.pdf */
+int script_open_aws(lua_State *L);                                      /* perigee.aws.core */
+int script_open_http(lua_State *L);                                     /* perigee.http.core */
+int script_open_coverage(lua_State *L);                                 /* perigee.coverage.core, of trusted states */
+void script_push_covered(lua_State *L, const struct script_covered *f); /* {path, text, of_handlers, lines} */
+int script_open_file(lua_State *L); /* perigee.file: read(path) of files in the loaded sources (schemas) */
 /* Replaces string.find/match/gmatch/gsub/rep in the table at the top by versions that count steps and call script_poll.
  */
 void script_open_pattern(lua_State *L);

@@ -19,7 +19,7 @@ static int coverage_start(lua_State *L) {
     return 1;
 }
 
-static void push_file(lua_State *L, const struct script_covered *f) {
+void script_push_covered(lua_State *L, const struct script_covered *f) {
     lua_createtable(L, 0, 4);
     lib_push_str(L, f->path);
     lua_setfield(L, -2, "path");
@@ -42,7 +42,7 @@ static int coverage_files(lua_State *L) {
     size_t n = script_coverage_files(check(L), &files);
     lua_createtable(L, (int)n, 0);
     for (size_t i = 0; i < n; i++) {
-        push_file(L, files[i]);
+        script_push_covered(L, files[i]);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     return 1;

@@ -306,6 +306,22 @@ end }                                       --1
     assert.same({ { 1, 1, 1 }, { 1, 1, [4] = 1, [5] = 1 }, { 1, [3] = 1, [4] = 1 } }, lines)
   end)
 
+  it("costs nothing when it is off: no code has a hook for lines then", function()
+    local body = [[
+      local m = { host.hook() }
+      local n = coroutine.wrap(function() return { host.hook() } end)()
+      return 200, json.encode { m, n }]]
+    local LINE = 4
+    local without = helper.run(body).body -- a count, where the thread sanitizer holds signals back
+    assert.is_true(without == "[[0,0],[0,0]]" or without:match "^%[%[8,%d+%],%[8,%d+%]%]$" ~= nil, without)
+    measured = coverage()
+    assert.equal(without, helper.run(body, { coverage = measured }).body)
+    measured:start()
+    local main, nested = helper.run(body, { coverage = measured }).body:match "^%[%[(%d+),%d+%],%[(%d+),%d+%]%]$"
+    assert.equal(LINE, main & LINE)
+    assert.equal(LINE, nested & LINE)
+  end)
+
   it("measures nothing before it is started, and nothing in trusted states", function()
     measured = coverage()
     local text = { ["handlers/a.lua"] = "return { f = function() return 200 end }" }

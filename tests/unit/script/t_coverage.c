@@ -1,6 +1,6 @@
 /* t.coverage: new() -> what apps of t.script count their lines in (open{coverage=}); it outlives them.
- * c:files() -> { {path=, of_handlers=, lines={[line]=times}}, ... } */
-#include "script/script.h"
+ * c:files() -> { {path=, text=, of_handlers=, lines={[line]=times}}, ... } */
+#include "script/state.h"
 #include <lauxlib.h>
 
 int luaopen_t_coverage(lua_State *L);
@@ -34,18 +34,7 @@ static int coverage_files(lua_State *L) {
     size_t n = script_coverage_files(t_coverage(L, 1), &files);
     lua_newtable(L);
     for (size_t i = 0; i < n; i++) {
-        lua_newtable(L);
-        lua_pushlstring(L, files[i]->path.p, files[i]->path.n);
-        lua_setfield(L, -2, "path");
-        lua_pushboolean(L, files[i]->of_handlers);
-        lua_setfield(L, -2, "of_handlers");
-        lua_newtable(L);
-        for (size_t k = 1; k <= files[i]->n_lines; k++) {
-            if (!files[i]->active[k]) continue;
-            lua_pushinteger(L, (lua_Integer)files[i]->hits[k]);
-            lua_seti(L, -2, (lua_Integer)k);
-        }
-        lua_setfield(L, -2, "lines");
+        script_push_covered(L, files[i]);
         lua_seti(L, -2, (lua_Integer)i + 1);
     }
     return 1;

@@ -121,8 +121,16 @@ static int host_source(lua_State *L) {
     return 1;
 }
 
+/* hook() -> mask, count of the hook of the coroutine that calls */
+static int host_hook(lua_State *L) {
+    lua_pushinteger(L, lua_gethookmask(L));
+    lua_pushinteger(L, lua_gethookcount(L));
+    return 2;
+}
+
 static int open_host(lua_State *L) {
-    static const luaL_Reg f[] = {{"block", host_block}, {"aws", host_aws}, {"source", host_source}, {NULL, NULL}};
+    static const luaL_Reg f[] = {
+        {"block", host_block}, {"aws", host_aws}, {"source", host_source}, {"hook", host_hook}, {NULL, NULL}};
     luaL_newlib(L, f);
     return 1;
 }
