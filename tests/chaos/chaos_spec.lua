@@ -161,7 +161,7 @@ describe("an application that does things twice", function()
     assert.not_matches("nothing of interest", out)
     local spec = dir .. "/specs/thing_handled_once_spec.lua"
     assert.matches("replayed by " .. spec:gsub("%p", "%%%0"), out)
-    local run = ("%s test %s >/dev/null 2>&1"):format(os.getenv "PERIGEE_BIN" or "build/release/perigee", spec)
+    local run = ("%s test %s >/dev/null 2>&1"):format(support.bin, spec)
     assert.is_nil((os.execute(run)), "the spec fails")
     support.write(dir .. "/handlers/app.lua", (HANDLER:gsub('SET handled = handled %+ :one"', 'SET handled = :one"')))
     assert.is_true((os.execute(run)), "the spec passes when it is mended")

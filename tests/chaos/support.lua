@@ -1,40 +1,22 @@
 -- What the specs of `perigee chaos` share.
+local e2e = require "e2e.support"
+local handlers = require "handlers.support"
 local json = require "perigee.json"
 
-local support = {}
+local support = { read = e2e.read, write = e2e.write, directory = handlers.directory, clean = handlers.clean }
 
-local made = {}
+---The program that runs thousands of runs.
+support.bin = os.getenv "PERIGEE_RELEASE_BIN" or e2e.bin
 
-function support.directory()
-  local path = os.tmpname()
-  assert(os.remove(path))
-  assert(os.execute(("mkdir '%s'"):format(path)))
-  made[#made + 1] = path
-  return path
-end
-
-function support.clean()
-  for _, path in ipairs(made) do os.execute(("rm -rf '%s'"):format(path)) end
-  made = {}
-end
-
-function support.read(path)
-  local f = assert(io.open(path))
-  local text = f:read "a"
-  f:close()
-  return text
-end
-
-function support.write(path, text)
-  local f = assert(io.open(path, "w"))
-  f:write(text)
-  f:close()
-end
-
----A copy of the project in which one text stands for another, once; its directory.
+---A copy of the project in which, when given, one text stands for another, once; its directory.
+---@param file string?
+---@param from string?
+---@param to string?
+---@return string
 function support.project(file, from, to)
   local dir = support.directory()
   assert(os.execute(("cp -r config handlers lua '%s'"):format(dir)))
+  if not file then return dir end
   local path = dir .. "/" .. file
   local text = support.read(path)
   local at, last = text:find(from, 1, true)
@@ -45,12 +27,11 @@ end
 
 ---`perigee chaos` as a process of its own: exit code, standard output, standard error.
 function support.chaos(arguments)
-  local out, err = os.tmpname(), os.tmpname()
-  local _, _, code = os.execute(("%s chaos %s >%s 2>%s"):format(os.getenv "PERIGEE_BIN" or "build/release/perigee", arguments, out, err))
-  local stdout, stderr = support.read(out), support.read(err)
-  os.remove(out)
+  local err = os.tmpname()
+  local out, code = e2e.sh("%s chaos %s 2>%s", support.bin, arguments, err)
+  local stderr = support.read(err)
   os.remove(err)
-  return code, stdout, stderr
+  return code, out, stderr
 end
 
 ---The report as JSON, and the exit code.
