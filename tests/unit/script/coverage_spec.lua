@@ -318,8 +318,8 @@ end }                                       --1
     assert.equal(without, helper.run(body, { coverage = measured }).body)
     measured:start()
     local main, nested = helper.run(body, { coverage = measured }).body:match "^%[%[(%d+),%d+%],%[(%d+),%d+%]%]$"
-    assert.equal(LINE, main & LINE)
-    assert.equal(LINE, nested & LINE)
+    assert.equal(LINE, math.tointeger(tonumber(main)) & LINE)
+    assert.equal(LINE, math.tointeger(tonumber(nested)) & LINE)
   end)
 
   it("measures nothing before it is started, and nothing in trusted states", function()
