@@ -297,7 +297,8 @@ end
 function dlq.filter(text)
   local path, operation, wanted = text:match "^([^=~]+)([=~])(.*)$"
   if not path then return nil, ("--filter '%s' is not MEMBER=VALUE or MEMBER~PATTERN"):format(text) end
-  if operation == "~" and not pcall(string.find, "", wanted) then
+  -- what is wrong is noticed where matching gets to: most of it in the pattern's own text
+  if operation == "~" and not pcall(string.find, (wanted:gsub("^[%^(]+", "")), wanted) then
     return nil, ("--filter '%s': this is no Lua pattern"):format(text)
   end
   local function value_of(message, body)
@@ -305,14 +306,16 @@ function dlq.filter(text)
     local attribute = path:match "^@(.+)"
     if not attribute then return members.get(body, path) end
     local found = (message.MessageAttributes or {})[attribute]
-    return found and attribute_text(found)
+    return found and (found.StringValue or found.BinaryValue)
   end
   return function(message, body)
     local value = value_of(message, body)
     if value == nil or type(value) == "table" then return false end
     value = tostring(value)
     if operation == "=" then return value == wanted end
-    return value:find(wanted) ~= nil
+    local ok, found = pcall(string.find, value, wanted)
+    if not ok then error(("--filter '%s': this is no Lua pattern (%s)"):format(text, found), 0) end
+    return found ~= nil
   end
 end
 
@@ -344,6 +347,8 @@ end
 ---@field began integer ms, monotonic
 ---@field moved integer
 ---@field others integer that do not match
+---@field behind integer that match, and are behind one of their FIFO group that stays
+---@field stays table<string, boolean> FIFO groups of which a message stays
 ---@field sent table<string, boolean> ids that moved messages have now
 local Redrive = {}
 Redrive.__index = Redrive
@@ -418,8 +423,14 @@ end
 -- One message: moved, noted (--dry-run), or left; true when it stays received.
 function Redrive:handle(message)
   if self:is_over() then return true end
+  local group = self.fifo and message.Attributes.MessageGroupId
   if not self.matches(message) then
     self.others = self.others + 1
+    if group then self.stays[group] = true end
+    return true
+  end
+  if group and self.stays[group] then
+    self.behind = self.behind + 1
     return true
   end
   if self.options["dry-run"] then
@@ -431,17 +442,19 @@ function Redrive:handle(message)
   return false
 end
 
--- Until nothing comes that was not there before: what failed again meanwhile is not moved a second time.
+-- Until nothing comes, or as many as there are came again: what failed meanwhile, or is no longer hidden, is not moved a second
+-- time.
 function Redrive:run(held)
-  local seen = {}
+  local seen, distinct, again = {}, 0, 0
   repeat
-    local fresh, handled = 0, 0
+    local handled = 0
     local messages = receive(self.store, self.queue, BATCH, HOLD_SECONDS)
     local ok, err = pcall(function()
       for i, message in ipairs(messages) do
         local known = seen[message.MessageId] or self.sent[message.MessageId]
+        if not seen[message.MessageId] then distinct = distinct + 1 end
         seen[message.MessageId] = true
-        if not known then fresh = fresh + 1 end
+        again = known and again + 1 or 0
         if known or self:handle(message) then held[#held + 1] = message end
         handled = i
       end
@@ -451,7 +464,7 @@ function Redrive:run(held)
       error(err, 0)
     end
     self:progress()
-  until fresh == 0 or self:is_over()
+  until #messages == 0 or again > distinct or self:is_over()
 end
 
 local function plural(n) return n == 1 and "1 message" or n .. " messages" end
@@ -471,10 +484,12 @@ function Redrive:report(failed)
   if self.others > 0 then
     others = ("; %s %s not match and stayed"):format(plural(self.others), self.others == 1 and "does" or "do")
   end
+  if self.behind > 0 then others = ("%s; %s behind one that stayed"):format(others, plural(self.behind)) end
   if self.options.json then
     local list = json.array {}
     for i, message in ipairs(self.would) do list[i] = { id = message.MessageId, to = last_of(self:destination(message)) } end
-    put_json { queue = self.queue.name, moved = self.moved, unmatched = self.others, would_move = dry and list or nil,
+    put_json { queue = self.queue.name, moved = self.moved, unmatched = self.others,
+      behind = self.behind > 0 and self.behind or nil, would_move = dry and list or nil,
       interrupted = self.store:interrupted() or nil, error = failed }
   elseif dry then
     self:list_what_would_move()
@@ -486,6 +501,9 @@ function Redrive:report(failed)
   end
 end
 
+-- Account and name: servers have several addresses.
+local function path_of(url) return url:match "://[^/]*(.*)$" end
+
 local function redrive(store, options, name)
   local matches, why = filters_of(options)
   if not matches then return operator.fail("dlq", why, 2) end
@@ -493,8 +511,11 @@ local function redrive(store, options, name)
   local attributes = attributes_of(store, queue)
   check_looking(queue, attributes, options)
   local self = setmetatable({ store = store, queue = queue, options = options, matches = matches,
-    urls = {}, moved = 0, others = 0, sent = {}, would = {}, fifo = attributes.FifoQueue == "true",
+    urls = {}, moved = 0, others = 0, behind = 0, stays = {}, sent = {}, would = {}, fifo = attributes.FifoQueue == "true",
     began = time.monotonic(), told = time.monotonic(), to = options.to and to_name(store, options.to) }, Redrive)
+  if self.to and path_of(self:url(self.to)) == path_of(queue.url) then
+    error(("--to %s: that is where they are"):format(options.to), 0)
+  end
   store:catch_interrupts()
   local ok, failed = pcall(with_held, store, queue, function(held) self:run(held) end)
   self:report(not ok and tostring(failed) or nil)
@@ -505,16 +526,16 @@ end
 -- ==== the command =======================================================================================================
 
 local ACTIONS = { ls = ls, show = show, redrive = redrive }
-local OWN = { to = "redrive", filter = "redrive", rate = "redrive", ["dry-run"] = "redrive" }
+local OWN = { to = "redrive", filter = "redrive", rate = "redrive", ["dry-run"] = "redrive", limit = "show and redrive",
+  force = "show and redrive" }
 
 local function misuse(options, operands)
   local action, name = operands[1], operands[2]
   if not ACTIONS[action] then
     return action and ("'%s' is not ls, show or redrive"):format(action) or "ls, show QUEUE or redrive QUEUE"
   end
-  for option, of in pairs(OWN) do
-    if options[option] and of ~= action then return ("--%s goes with redrive"):format(option) end
-  end
+  local why = operator.misplaced(options, OWN, action)
+  if why then return why end
   if action == "ls" then return name and ("unexpected argument '%s'"):format(name) end
   if options["queue-url"] then return name and "--queue-url takes the place of QUEUE" end
   if not name then return action .. ": which queue? (perigee dlq ls lists them; or --queue-url URL)" end

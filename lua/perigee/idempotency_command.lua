@@ -206,6 +206,7 @@ end
 -- ==== the command =======================================================================================================
 
 local ACTIONS = { find = find, evict = evict }
+local OWN = { limit = "find", yes = "evict", force = "evict" }
 
 ---@param options table<string, any>
 ---@param operands string[]
@@ -219,6 +220,10 @@ function command.main(options, operands)
     why = action .. ": which key?"
   elseif operands[3] then
     why = ("unexpected argument '%s'"):format(operands[3])
+  elseif not utf8.len(key) then
+    why = "the key is not UTF-8"
+  else
+    why = operator.misplaced(options, OWN, action)
   end
   if why then return operator.fail("idempotency", why, 2) end
   return operator.run("idempotency", options, function(store) return ACTIONS[action](store, options, key) end)

@@ -144,7 +144,7 @@ end
 ---Text without what would move a terminal's cursor.
 ---@param text any
 ---@return string
-function operator.plain(text) return (tostring(text):gsub("[%c\127]", " ")) end
+function operator.plain(text) return (tostring(text):gsub("[%c\127]", " "):gsub("\xc2[\x80-\x9f]", " ")) end
 
 ---Rows as aligned columns, the first row being the heads; the last column is as wide as it is.
 ---@param rows string[][]
@@ -176,6 +176,17 @@ function operator.say(line) io.stdout:write(line, "\n") end
 function operator.fail(command, why, code)
   io.stderr:write(("perigee %s: %s\n"):format(command, why))
   return code or 1
+end
+
+---Says which option was given that the action does not have.
+---@param options table<string, any>
+---@param own table<string, string> the actions that have an option: "show and redrive"
+---@param action string
+---@return string?
+function operator.misplaced(options, own, action)
+  for option, of in pairs(own) do
+    if options[option] and not of:find(action, 1, true) then return ("--%s goes with %s"):format(option, of) end
+  end
 end
 
 ---Runs one action of a command on the store that its options name.

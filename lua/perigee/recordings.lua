@@ -171,7 +171,8 @@ end
 ---@param text any
 ---@return string
 function recordings.safe(text)
-  return (tostring(text):gsub("[%c\127]", function(c) return (c == "\n" or c == "\t") and c or " " end))
+  return (tostring(text):gsub("[%c\127]", function(c) return (c == "\n" or c == "\t") and c or " " end)
+    :gsub("\xc2[\x80-\x9f]", " "))
 end
 
 ---@param value any

@@ -211,6 +211,12 @@ describe("an operator's command", function()
     local _, status, err = perigee(at, "dlq redrive PaymentEvents --to nowhere")
     assert.equal(1, status)
     assert.matches("sqs:GetQueueUrl", err)
+    assert.equal(1, select(2, perigee(at, "dlq redrive PaymentEvents --dry-run --to nowhere")))
+    for _, to in ipairs { "PaymentEventsDLQ", server.cloud .. "/000000000000/PaymentEventsDLQ" } do
+      _, status, err = perigee(at, "dlq redrive PaymentEvents --to %s", to)
+      assert.equal(1, status)
+      assert.matches("that is where they are", err)
+    end
     assert.equal(2, ask(at, "dlq ls")[2].messages)
   end)
 
@@ -303,7 +309,10 @@ describe("an operator's command", function()
   it("says what is wrong with how it is used", function()
     for command, pattern in pairs {
       ["dlq"] = "ls, show QUEUE or redrive QUEUE", ["dlq purge x"] = "'purge' is not ls, show or redrive",
-      ["dlq show"] = "which queue", ["dlq ls --dry-run"] = "%-%-dry%-run goes with redrive", ["dlq redrive x --filter type"] = "is not MEMBER=VALUE",
+      ["dlq show"] = "which queue", ["dlq ls --dry-run"] = "%-%-dry%-run goes with redrive",
+      ["dlq ls --limit 5"] = "%-%-limit goes with show and redrive", ["dlq ls --force"] = "%-%-force goes with show and redrive",
+      ["idempotency find k --yes"] = "%-%-yes goes with evict", ["idempotency find k --force"] = "%-%-force goes with evict",
+      ["idempotency evict k --limit 5"] = "%-%-limit goes with find", ["idempotency find '\xff'"] = "the key is not UTF%-8", ["dlq redrive x --filter type"] = "is not MEMBER=VALUE",
       ["dlq redrive x --filter 'type~['"] = "no Lua pattern", ["dlq ls x"] = "unexpected argument 'x'",
       ["idempotency"] = "find KEY or evict KEY", ["idempotency find"] = "which key", ["idempotency find a b"] = "unexpected argument 'b'",
     } do
