@@ -76,5 +76,7 @@ float pdf_metrics_descent(const struct pdf_metrics *m, float size);
 
 /* Reads the first font file that exists of a ':'-separated list of paths. */
 int pdf_font_load(struct str paths, struct buf *out, struct err *e);
+/* Appends which file that is, and what tells it from another one at the same place later; nothing: there is none. */
+void pdf_font_stamp(struct str paths, struct buf *out);
 
 #endif

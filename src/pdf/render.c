@@ -6,6 +6,7 @@
 #include <hpdf_doc.h>
 #include <hpdf_pages.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define PAGE_MIN 3 /* points; hpdf_pages.c refuses others */
@@ -168,6 +169,20 @@ out:
     content_free(&c);
     fonts_free(&f);
     return rc;
+}
+
+void pdf_font_stamp(struct str paths, struct buf *out) {
+    for (struct str rest = paths; rest.p;) {
+        struct buf name = BUF_MAX(4096);
+        struct stat st;
+        buf_str(&name, str_cut(&rest, ':'));
+        bool there = name.n && !name.over && !stat(buf_cstr(&name), &st) && S_ISREG(st.st_mode);
+        if (there)
+            buf_printf(out, "%s %lld %lld.%ld %llu", buf_cstr(&name), (long long)st.st_size,
+                       (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (unsigned long long)st.st_ino);
+        buf_free(&name);
+        if (there) return;
+    }
 }
 
 int pdf_font_load(struct str paths, struct buf *out, struct err *e) {

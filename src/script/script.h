@@ -109,6 +109,10 @@ int script_load(struct script *s, struct script_sources *sources, const struct f
 /* The same of what is known to load: the modules of each function are loaded when it first runs, as in Lambda. */
 int script_load_later(struct script *s, struct script_sources *sources, const struct function *functions, size_t n,
                       struct err *e);
+/* What states of the same sources share, one after the other on one thread: with script_config.keeps_compiled. */
+void *script_shared(struct script *s, struct str name); /* NULL: nothing of that name */
+/* Until the sources go; without keeps_compiled it is released at once. */
+void script_share(struct script *s, struct str name, void *object, void (*release)(void *object));
 /* Makes the prepared version the present one; drops the prepared one instead when `use` is false. */
 void script_commit(struct script *s, bool use);
 const char *script_version(const struct script *s); /* of the present version, "" before the first */

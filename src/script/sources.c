@@ -17,7 +17,15 @@ struct script_sources {
     const char **dirs;
     size_t n_dirs;
     struct map by_chunk; /* struct source */
+    struct shared *shared;
     char version[17];
+};
+
+struct shared {
+    struct shared *next;
+    struct str name;
+    void *object;
+    void (*release)(void *object);
 };
 
 struct reading {
@@ -193,6 +201,18 @@ int sources_text(struct script_sources *s, const struct source *f, struct str *r
     return 0;
 }
 
+void *sources_shared(const struct script_sources *s, struct str name) {
+    const struct shared *x = s->shared;
+    while (x && !str_eq(x->name, name)) x = x->next;
+    return x ? x->object : NULL;
+}
+
+void sources_share(struct script_sources *s, struct str name, void *object, void (*release)(void *object)) {
+    struct shared *x = ARENA_NEW(&s->arena, struct shared);
+    *x = (struct shared){s->shared, arena_str(&s->arena, name), object, release};
+    s->shared = x;
+}
+
 void sources_keep_compiled(struct script_sources *s, const struct source *f, struct str code) {
     s->files[f - s->files].compiled = arena_str(&s->arena, code);
 }
@@ -216,6 +236,7 @@ struct script_sources *script_sources_ref(struct script_sources *s) {
 
 void script_sources_unref(struct script_sources *s) {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    for (struct shared *x = s->shared; x; x = x->next) x->release(x->object);
     map_free(&s->by_chunk);
     arena_free(&s->arena);
     free(s);

@@ -174,6 +174,8 @@ struct source {
 };
 const struct source *sources_find(const struct script_sources *s, struct str root, struct str name);
 int sources_text(struct script_sources *s, const struct source *f, struct str *ret, struct err *e);
+void *sources_shared(const struct script_sources *s, struct str name);
+void sources_share(struct script_sources *s, struct str name, void *object, void (*release)(void *object));
 void sources_keep_compiled(struct script_sources *s, const struct source *f, struct str code); /* copied */
 size_t sources_all(const struct script_sources *s, const struct source **ret);
 struct str source_body(struct str text); /* without the "#!..." of a program */

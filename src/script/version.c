@@ -271,6 +271,17 @@ int script_load(struct script *s, struct script_sources *sources, const struct f
     return rc;
 }
 
+void *script_shared(struct script *s, struct str name) {
+    return s->c.keeps_compiled && s->present ? sources_shared(s->present->sources, name) : NULL;
+}
+
+void script_share(struct script *s, struct str name, void *object, void (*release)(void *object)) {
+    if (s->c.keeps_compiled && s->present)
+        sources_share(s->present->sources, name, object, release);
+    else
+        release(object);
+}
+
 void script_commit(struct script *s, bool use) {
     struct version *v = s->prepared, *old = use ? s->present : v;
     if (!v) return;

@@ -21,10 +21,38 @@ static int font_gc(lua_State *L) {
     return 0;
 }
 
+static void font_release(void *object) {
+    font_unref(object);
+}
+
 static int font_load(struct font_file *f, struct str paths, struct err *e) {
     f->data = BUF_MAX(FONT_MAX);
     if (pdf_font_load(paths, &f->data, e)) return -1;
     return pdf_metrics_open(buf_view(&f->data), &f->metrics, e);
+}
+
+/* A new reference; NULL and e: not to be read. */
+static struct font_file *font_find(lua_State *L, struct str paths, struct err *e) {
+    struct script *s = script_of(L);
+    struct buf stamp = BUF_MAX(8192);
+    pdf_font_stamp(paths, &stamp);
+    struct font_file *f = stamp.n ? script_shared(s, buf_view(&stamp)) : NULL;
+    if (!f) {
+        f = calloc(1, sizeof *f);
+        if (!f) fatal("out of memory for a font");
+        f->refs = 1;
+        if (font_load(f, paths, e)) {
+            font_unref(f);
+            f = NULL;
+        } else if (stamp.n && !stamp.over) {
+            f->refs++;
+            script_share(s, buf_view(&stamp), f, font_release);
+        }
+    } else {
+        f->refs++;
+    }
+    buf_free(&stamp);
+    return f;
 }
 
 /* Borrowed from the cache in the registry, which lives as long as the script. NULL and e: not to be read. */
@@ -36,10 +64,8 @@ static struct font_file *font_get(lua_State *L, struct str paths, struct err *e)
         struct font_file **box = lua_newuserdatauv(L, sizeof *box, 0);
         *box = NULL;
         luaL_setmetatable(L, FONT);
-        *box = calloc(1, sizeof **box);
-        if (!*box) fatal("out of memory for a font");
-        (*box)->refs = 1;
-        if (font_load(*box, paths, e)) return NULL;
+        *box = font_find(L, paths, e);
+        if (!*box) return NULL;
         lib_push_str(L, paths);
         lua_pushvalue(L, -2);
         lua_rawset(L, -5);
