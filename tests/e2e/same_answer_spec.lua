@@ -306,7 +306,7 @@ describe("the order system", function()
       assert.equal("true", replay.headers["idempotent-replayed"])
       step(200, post("CreateOrder", "/orders", order))
       order.quantity = 3
-      step(409, post("CreateOrder", "/orders", order, "key-" .. i))
+      step(422, post("CreateOrder", "/orders", order, "key-" .. i))
       step(409, post("CreateOrder", "/orders", order))
       step(400, post("CreateOrder", "/orders", { order_id = "x", quantity = -1 }))
       step(400, post("CreateOrder", "/orders", "{"))
