@@ -7,7 +7,8 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { HEX = 10, WORD_MIN = 3, SECRET_MIN = 4, NESTED_MAX = 1 << 20, DEPTH = 100 };
+enum { HEX = 10, WORD_MIN = 3, SECRET_MIN = 4, TOKEN_MIN = 8, NUMBER_MIN = 4, NESTED_MAX = 1 << 20, DEPTH = 100 };
+enum { WORK_MAX = 1 << 30 /* bytes that are searched for values, before texts go without a search */ };
 #define MARK "redacted-"
 
 const struct str record_headers[] = {
@@ -20,12 +21,14 @@ struct step { /* where in the document: the names above, arrays left out */
     const struct step *up;
     struct str name;
     bool inside; /* what handlers wrote: not the recording's own members */
+    bool coded;  /* bytes in base64 */
 };
 struct redaction {
     const struct record_rules *rules;
     struct arena *a;
     struct map values; /* named by a rule -> struct str *, the placeholder */
-    bool replacing;    /* the second pass */
+    uint64_t work;
+    bool replacing; /* the second pass */
     bool changed;
     int depth;
 };
@@ -67,6 +70,21 @@ static struct str as_text(const struct redaction *r, struct str v) {
     return arena_printf(r->a, MARK "%.*s%s", HEX, hex, address ? "@redacted.invalid" : "");
 }
 
+/* As the value stands in URLs and forms. */
+static void put_encoded(struct redaction *r, struct str v, struct str *known) {
+    struct buf b = BUF_MAX(v.n * 3);
+    url_encode(&b, v, false);
+    if (!str_eq(buf_view(&b), v)) {
+        map_put(&r->values, arena_str(r->a, buf_view(&b)), known);
+        for (ptrdiff_t at; (at = str_find(buf_view(&b), STR("%20"), 0)) >= 0; b.n -= 2) {
+            b.p[at] = '+';
+            memmove(b.p + at + 1, b.p + at + 3, b.n - (size_t)at - 3);
+        }
+        map_put(&r->values, arena_str(r->a, buf_view(&b)), known);
+    }
+    buf_free(&b);
+}
+
 /* The placeholder of a value, from now on wherever it stands. */
 static struct str placeholder(struct redaction *r, struct str v, bool number) {
     if (!v.n || is_placeholder(v)) return v;
@@ -75,6 +93,7 @@ static struct str placeholder(struct redaction *r, struct str v, bool number) {
     known = ARENA_NEW(r->a, struct str);
     *known = number ? as_number(r, v) : as_text(r, v);
     map_put(&r->values, v, known);
+    if (!number) put_encoded(r, v, known);
     return *known;
 }
 
@@ -111,6 +130,18 @@ static bool is_named(const struct redaction *r, const struct step *at) {
 static bool is_header(const struct redaction *r, struct str name) {
     for (size_t i = 0; i < r->rules->n_headers; i++)
         if (str_ieq(name, r->rules->headers[i])) return true;
+    for (size_t i = 0; i < r->rules->n_fields; i++)
+        if (str_ieq(name, r->rules->fields[i])) return true;
+    return false;
+}
+
+/* What a recording says of itself: names, of which none is a client's. */
+static bool is_own(const struct step *at) {
+    static const char *const names[] = {"id",      "at",     "kind",   "function", "version",  "outcome",
+                                        "service", "action", "method", "code",     "template", "lua_dir"};
+    if (!at || at->inside) return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (str_is(at->name, names[i])) return true;
     return false;
 }
 
@@ -128,6 +159,28 @@ static void hide(struct redaction *r, struct json *v, bool typed) {
     r->changed = true;
 }
 
+static void hide_token(struct redaction *r, struct str token) {
+    if (token.n >= TOKEN_MIN) placeholder(r, token, false);
+}
+
+/* "Bearer <token>", "name=<token>; name=<token>": what handlers go on with. */
+static void hide_tokens(struct redaction *r, const struct json *v) {
+    for (uint32_t i = 0; v->type == JSON_ARR && i < v->n; i++) hide_tokens(r, &v->items[i]);
+    if (v->type != JSON_STR || is_placeholder(v->s)) return;
+    for (struct str rest = v->s; rest.n;) {
+        struct str part = str_trim(str_cut(&rest, ';')), value = part;
+        str_cut(&value, '=');
+        hide_token(r, value);
+        str_cut(&part, ' ');
+        hide_token(r, part);
+    }
+}
+
+static void hide_header(struct redaction *r, struct json *v) {
+    hide_tokens(r, v);
+    hide(r, v, false);
+}
+
 /* -- texts --------------------------------------------------------------------------------------------------------- */
 
 static bool is_word(struct str s, size_t i) {
@@ -137,7 +190,7 @@ static bool is_word(struct str s, size_t i) {
 
 /* Every occurrence of `value`; whole: only where no word goes on. */
 static struct str replace(struct redaction *r, struct str s, struct str value, struct str by, bool whole) {
-    struct buf b = BUF_MAX(s.n * 8 + 1024);
+    struct buf b = BUF_MAX(s.n * 12 + 1024);
     size_t from = 0;
     for (ptrdiff_t at; (at = str_find(s, value, from)) >= 0;) {
         size_t end = (size_t)at + value.n;
@@ -155,13 +208,30 @@ static struct str replace(struct redaction *r, struct str s, struct str value, s
     return s;
 }
 
+static struct str replace_secret(struct redaction *r, struct str s, struct str secret) {
+    struct buf encoded = BUF_MAX(secret.n * 3);
+    if (secret.n < SECRET_MIN) return s;
+    s = replace(r, s, secret, as_text(r, secret), false);
+    url_encode(&encoded, secret, false);
+    if (encoded.n != secret.n) s = replace(r, s, buf_view(&encoded), as_text(r, secret), false);
+    buf_free(&encoded);
+    return s;
+}
+
+/* A document of very many values and texts is not searched for ever: what is left of it goes altogether. */
+static bool is_too_much(struct redaction *r, struct str s) {
+    if (r->values.n) r->work += (s.n + 64) * r->values.n;
+    return r->work > WORK_MAX;
+}
+
 static struct str replace_all(struct redaction *r, struct str s) {
     struct str *known = map_get(&r->values, s);
     if (known) r->changed = true;
     if (known) return *known;
-    for (size_t i = 0; i < r->rules->n_secrets; i++) {
-        struct str secret = r->rules->secrets[i];
-        if (secret.n >= SECRET_MIN) s = replace(r, s, secret, as_text(r, secret), false);
+    for (size_t i = 0; i < r->rules->n_secrets; i++) s = replace_secret(r, s, r->rules->secrets[i]);
+    if (is_too_much(r, s)) {
+        r->changed = true;
+        return s.n && !is_placeholder(s) ? as_text(r, s) : s;
     }
     for (size_t i = 0; i < r->values.n; i++) {
         const struct map_slot *v = &r->values.slots[i];
@@ -191,35 +261,65 @@ static bool nested(struct redaction *r, struct json *v) {
     return true;
 }
 
-/* "?email=a%40b": parameters that a rule names. */
-static struct str query(struct redaction *r, struct str target) {
-    ptrdiff_t at = str_chr(target, '?', 0);
-    if (at < 0) return target;
-    struct buf b = BUF_MAX(target.n * 4 + 1024);
-    struct str rest = str_from(target, (size_t)at + 1);
-    buf_str(&b, str_take(target, (size_t)at));
-    for (char sep = '?'; rest.p; sep = '&') {
+/* "email=a%40b&page=2": parameters that a rule names. */
+static void parameters(struct redaction *r, struct buf *b, struct str rest) {
+    for (bool first = true; rest.n; first = false) {
         struct str value = str_cut(&rest, '&'), name, plain;
         bool has_value = str_chr(value, '=', 0) >= 0;
         struct str raw = str_cut(&value, '=');
-        buf_byte(&b, sep);
-        buf_str(&b, raw);
-        if (has_value) buf_byte(&b, '=');
+        if (!first) buf_byte(b, '&');
+        buf_str(b, raw);
         if (!has_value) continue;
+        buf_byte(b, '=');
         bool known = !url_decode(r->a, raw, true, &name, NULL) && !url_decode(r->a, value, true, &plain, NULL);
-        buf_str(&b,
-                known && is_named(r, &(struct step){.name = name}) ? placeholder(r, plain, is_number(plain)) : value);
+        bool hidden = known && is_named(r, &(struct step){.name = name});
+        buf_str(b, hidden ? placeholder(r, plain, is_number(plain)) : value);
+        r->changed = r->changed || hidden;
     }
+}
+
+/* "/path?email=a%40b", or the parameters alone. */
+static struct str query(struct redaction *r, struct str target, bool alone) {
+    ptrdiff_t at = alone ? -1 : str_chr(target, '?', 0);
+    if (!alone && at < 0) return target;
+    struct buf b = BUF_MAX(target.n * 12 + 1024);
+    buf_str(&b, str_take(target, (size_t)(at + 1)));
+    parameters(r, &b, str_from(target, (size_t)(at + 1)));
     target = arena_str(r->a, buf_view(&b));
     buf_free(&b);
     return target;
 }
 
+/* A body, or the text of a query, that is a form. */
+static bool is_form(const struct step *at, struct str s) {
+    if (!str_is(at->name, "body") && !str_is(at->name, "rawQueryString")) return false;
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] <= ' ') return false;
+    return str_chr(s, '=', 0) > 0;
+}
+
+/* One that is hidden elsewhere, or is a secret, stays a number. */
+static void number(struct redaction *r, struct json *v) {
+    bool hidden = v->s.n >= NUMBER_MIN && map_get(&r->values, v->s);
+    for (size_t i = 0; i < r->rules->n_secrets; i++)
+        hidden = hidden || (v->s.n >= SECRET_MIN && str_eq(v->s, r->rules->secrets[i]));
+    if (!hidden || !is_number(v->s)) return;
+    v->s = as_number(r, v->s);
+    r->changed = true;
+}
+
 static void text(struct redaction *r, struct json *v, const struct step *at) {
-    if (at && str_is(at->name, "target")) v->s = query(r, v->s);
-    if (!nested(r, v) && r->replacing) v->s = replace_all(r, v->s);
+    if (is_own(at)) return;
+    if (at && str_is(at->name, "target"))
+        v->s = query(r, v->s, false);
+    else if (at && is_form(at, v->s))
+        v->s = query(r, v->s, true);
+    if (r->replacing && at && str_is(at->name, "N"))
+        number(r, v);
+    else if (!nested(r, v) && r->replacing)
+        v->s = replace_all(r, v->s);
     /* bytes that are no text may say what the rules hide: they go, but equal ones stay equal */
-    bool bytes = at && (str_ends(at->name, STR("_base64")) || (str_is(at->name, "Data") && v->s.n > 256));
+    bool bytes = at && (at->coded || str_ends(at->name, STR("_base64")) || (str_is(at->name, "Data") && v->s.n > 256));
     if (bytes && r->replacing && r->rules->n_fields && !is_placeholder(v->s)) v->s = as_text(r, v->s);
 }
 
@@ -230,24 +330,41 @@ static void text(struct redaction *r, struct json *v, const struct step *at) {
 static bool header_pair(struct redaction *r, struct json *v, const struct step *at) {
     bool pair =
         at && str_is(at->name, "headers") && v->n == 2 && v->items[0].type == JSON_STR && v->items[1].type == JSON_STR;
-    if (!pair || !is_header(r, v->items[0].s)) return false;
-    hide(r, &v->items[1], false);
+    if (!pair) return false;
+    if (is_header(r, v->items[0].s))
+        hide_header(r, &v->items[1]);
+    else
+        walk(r, &v->items[1], at);
     return true;
 }
 
-static void walk_member(struct redaction *r, struct json_member *m, const struct step *up) {
-    const struct step at = {up, m->key, (up && up->inside) || is_content(m->key)};
+/* Of HTTP APIs: "cookies":["name=value"] beside the headers. */
+static bool is_cookies(const struct step *at) {
+    return at->up && str_is(at->name, "cookies") && (str_is(at->up->name, "document") || str_is(at->up->name, "event"));
+}
+
+static bool is_true(const struct json *v) {
+    bool yes = false;
+    return v && json_bool(v, &yes) && yes;
+}
+
+static void walk_member(struct redaction *r, struct json_member *m, const struct step *up, bool coded) {
+    const struct step at = {up, m->key, (up && up->inside) || is_content(m->key), coded && str_is(m->key, "body")};
     bool header = up && (str_is(up->name, "headers") || str_is(up->name, "multiValueHeaders"));
-    if ((header && is_header(r, m->key)) || (at.inside && is_named(r, &at)))
+    if ((header && is_header(r, m->key)) || is_cookies(&at))
+        hide_header(r, &m->value);
+    else if (at.inside && is_named(r, &at))
         hide(r, &m->value, false);
     else
         walk(r, &m->value, &at);
 }
 
 static void walk(struct redaction *r, struct json *v, const struct step *at) {
+    const struct json *coded = v->type == JSON_OBJ ? json_get(v, "isBase64Encoded") : NULL;
     if (++r->depth > DEPTH) *v = json_make_null();
     if (v->type == JSON_STR) text(r, v, at);
-    for (uint32_t i = 0; v->type == JSON_OBJ && i < v->n; i++) walk_member(r, &v->members[i], at);
+    if (v->type == JSON_NUM && r->replacing && at && at->inside) number(r, v);
+    for (uint32_t i = 0; v->type == JSON_OBJ && i < v->n; i++) walk_member(r, &v->members[i], at, is_true(coded));
     if (v->type == JSON_ARR && !header_pair(r, v, at))
         for (uint32_t i = 0; i < v->n; i++) walk(r, &v->items[i], at);
     r->depth--;

@@ -79,6 +79,68 @@ describe("redaction", function()
     assert.is_nil(out:find("kept?", 1, true))
   end)
 
+  it("leaves what a recording says itself, whatever values are hidden", function()
+    local text = '{"kind":"request","outcome":"ok","request":{"method":"GET","headers":[["Host","x"]],"body":"{\\"name\\":[\\"request\\",\\"ok\\",\\"GET\\",\\"Host\\",\\"app\\"]}"},"host":{"template":"/app/t.yaml"}}'
+    local out = redact(text, { fields = { "name" } })
+    assert.matches('"kind":"request","outcome":"ok","request":{"method":"GET","headers":[["Host","x"]]', out, 1, true)
+    assert.matches('"template":"/app/t.yaml"', out, 1, true)
+    assert.matches(PLACEHOLDER, out)
+  end)
+
+  it("hides a value also as URLs and forms have it", function()
+    local out = redact('{"request":{"target":"/c/a%40b.org?x=Jana+M%C3%BCller","headers":[["Referer","http://x/Jana%20M%C3%BCller"]]},"event":{"name":["a@b.org","Jana Müller"]}}',
+      { fields = { "name" } })
+    assert.is_nil(out:find("a%40b", 1, true))
+    assert.is_nil(out:find("Jana", 1, true))
+    local secret = redact('{"request":{"target":"/?key=s3cr%2Ft"}}', { secrets = { "s3cr/t" } })
+    assert.is_nil(secret:find("s3cr", 1, true))
+  end)
+
+  it("hides members of forms", function()
+    local out = redact('{"request":{"body":"email=a%40b.org&page=2"},"document":{"rawQueryString":"page=2&email=a%40b.org"}}', { fields = { "email" } })
+    local address = PLACEHOLDER .. "@redacted%.invalid"
+    assert.matches('"body":"email=' .. address .. '&page=2"', out)
+    assert.matches('"rawQueryString":"page=2&email=' .. address .. '"', out)
+  end)
+
+  it("hides the token of a header wherever it goes", function()
+    local out = redact([=[{"request":{"headers":[["Authorization","Bearer tok-1234567"],["Cookie","lang=en; session=abcdef123456"]]},
+      "calls":[{"params":{"Key":{"id":{"S":"abcdef123456"},"token":{"S":"session:tok-1234567"}}}}]}]=], { headers = { "authorization", "cookie" } })
+    assert.is_nil(out:find("abcdef123456", 1, true))
+    assert.is_nil(out:find("tok-1234567", 1, true))
+  end)
+
+  it("hides the cookies of events, and headers that --redact names", function()
+    local out = redact('{"event":{"cookies":["session=abcdef"],"headers":{"X-Customer":"Jana"}},"request":{"headers":[["x-customer","Jana"]]}}',
+      { headers = { "cookie" }, fields = { "X-Customer" } })
+    assert.is_nil(out:find("abcdef", 1, true))
+    assert.is_nil(out:find("Jana", 1, true))
+  end)
+
+  it("hides numbers wherever they stand, and numbers that are secrets", function()
+    local out = redact('{"event":{"card":41111111,"pan":41111111},"result":{"Item":{"x":{"N":"41111111"}},"pin":98765}}', { fields = { "card" }, secrets = { "98765" } })
+    assert.is_nil(out:find("41111111", 1, true))
+    assert.is_nil(out:find("98765", 1, true))
+    assert.matches('"pan":%d%d%d%d%d%d%d%d}.*"N":"%d%d%d%d%d%d%d%d"}', out)
+    out = redact('{"event":{"card":"41111111"},"result":{"x":{"N":"41111111"}}}', { fields = { "card" } })
+    assert.matches('"x":{"N":"%d%d%d%d%d%d%d%d"}', out)
+    assert.is_nil(out:find("41111111", 1, true))
+  end)
+
+  it("leaves out bodies in base64 when something is to be hidden", function()
+    local text = '{"event":{"body":"eyJuYW1lIjoiSmFuYSJ9","isBase64Encoded":true}}'
+    assert.equal(text, redact(text, {}))
+    assert.matches('"body":"' .. PLACEHOLDER .. '"', redact(text, { fields = { "name" } }))
+  end)
+
+  it("ends with very many values in very many texts: what it has not searched goes", function()
+    local list = {}
+    for i = 1, 60000 do list[i] = ('{"email":"%d@x.org","of":"x%d@x.org %d"}'):format(i, i, i) end
+    local out = redact('{"event":[' .. table.concat(list, ",") .. "]}", { fields = { "email" } })
+    assert.is_nil(out:find('"60000@x.org', 1, true))
+    assert.matches('"of":"' .. PLACEHOLDER .. '@redacted.invalid"}%]}$', out)
+  end)
+
   it("leaves out bytes that are no text when something is to be hidden", function()
     local text = '{"calls":[{"body_base64":"SmFuYQ=="}]}'
     assert.equal(text, redact(text, {}))
