@@ -197,8 +197,8 @@ int host_find_schedule(const struct app *a, const char *name, const struct app_s
     return err_set(e, ERR_CONFIG, "the template has no schedule or scheduled function named '%s'", name);
 }
 
-int host_schedule_event(struct perigee *p, const struct app_schedule *s, struct arena *a, char id[37],
-                        struct json *ret, struct err *e) {
+int host_schedule_event(struct perigee *p, const struct app_schedule *s, struct arena *a, char id[37], struct json *ret,
+                        struct err *e) {
     const struct aws_identity *own = &cloud_backend(&p->workers[0].conn)->id;
     const struct event_origin origin = {own->region, own->account, own->partition, clock_ms(p->clock)};
     crypto_uuid7(origin.unix_ms, id);
