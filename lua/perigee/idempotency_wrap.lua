@@ -379,7 +379,11 @@ local function run(kind, options, claim, handler, subject, context)
     if not out[1] then error(out[2], 0) end
     return table.unpack(out, 2, out.n)
   end
-  local fields = kind.keep(options, context, table.unpack(out, 2, out.n))
+  local is_answer, fields = pcall(kind.keep, options, context, table.unpack(out, 2, out.n))
+  if not is_answer then
+    records.release(claim)
+    error(fields, 0)
+  end
   if not fields then
     records.release(claim)
   else

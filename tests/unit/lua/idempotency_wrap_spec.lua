@@ -23,6 +23,7 @@ local function charge(request)
   if wanted.sleep then time.sleep(wanted.sleep) end
   if wanted.raise then error "it went wrong" end
   if wanted.nothing then return end
+  if wanted.nameless then return 200, "x", { "no name" } end
   if wanted.fails then return nil, { code = "Declined", message = "it is declined" } end
   if wanted.status then return wanted.status, { n = n } end
   if wanted.text then return 200, wanted.text end
@@ -312,7 +313,8 @@ describe("a handler that runs once per key", function()
   end)
 
   it("gives its key back when it raises, fails, or answers 5xx", function()
-    for i, wanted in ipairs { { raise = true }, { fails = true }, { status = 503 }, { status = 500 }, { nothing = true } } do
+    for i, wanted in ipairs { { raise = true }, { fails = true }, { status = 503 }, { status = 500 }, { nothing = true },
+      { nameless = true } } do
       assert.is_true(post("plain", wanted, "k").status >= 500)
       assert.is_true(post("plain", wanted, "k").status >= 500)
       assert.equal(2 * i, effects())
