@@ -32,12 +32,13 @@ struct record_file {
     char key[32];
     bool stopping;
     _Atomic uint64_t dropped;
+    _Atomic bool lost; /* sources that were to be kept */
     /* the thread's */
     int fd;
     uint64_t written, segment_max;
     unsigned n;
     char version[17]; /* of the last line */
-    uint64_t told, told_ms;
+    uint64_t told, told_ms, forgot_ms;
     bool failing;
 };
 
@@ -122,10 +123,60 @@ static void touch(const struct record_file *f) {
     arena_free(&a);
 }
 
-static int open_segment(struct record_file *f, struct err *e) {
+static void free_versions(struct record_file *f) {
+    for (size_t i = 0; i < f->versions.n; i++)
+        if (f->versions.slots[i].key.p) free(f->versions.slots[i].value);
+    map_free(&f->versions);
+}
+
+/* Whoever has sources is asked for them again. */
+static void forget_versions(struct record_file *f) {
+    pthread_mutex_lock(&f->lock);
+    free_versions(f);
+    pthread_mutex_unlock(&f->lock);
+    atomic_store(&f->lost, false);
+    f->forgot_ms = now_mono_ms();
+}
+
+static int make_dirs(const struct record_file *f, struct err *e) {
+    struct arena a = {0};
+    int rc = fs_mkdirs(path_of(f, &a, STR("versions")), e);
+    if (!rc && chmod(f->c.dir, 0700)) rc = err_sys(e, ERR_IO, errno, "cannot change the rights of %s", f->c.dir);
+    arena_free(&a);
+    return rc;
+}
+
+static int write_key(const struct record_file *f, struct err *e) {
+    struct arena a = {0};
+    const char *path = path_of(f, &a, STR("key"));
+    int rc = fs_write_durable(path, str_n(f->key, sizeof f->key), e);
+    if (!rc && chmod(path, 0600)) rc = err_sys(e, ERR_IO, errno, "cannot change the rights of %s", path);
+    arena_free(&a);
+    return rc;
+}
+
+/* Somebody may have removed it: the directory is made again, as it was. */
+static int keep_dir(struct record_file *f, struct err *e) {
+    struct arena a = {0};
+    bool whole = fs_is_dir(path_of(f, &a, STR("versions"))) && fs_is_file(path_of(f, &a, STR("key")));
+    arena_free(&a);
+    if (whole) return 0;
+    if (make_dirs(f, e) || write_key(f, e)) return -1;
+    forget_versions(f);
+    return 0;
+}
+
+static bool is_removed(const struct record_file *f) {
+    struct stat st;
+    return !fstat(f->fd, &st) && !st.st_nlink;
+}
+
+static int open_segment(struct record_file *f, uint64_t room, struct err *e) {
     struct arena a = {0};
     if (f->fd >= 0) close(f->fd);
-    prune(f, f->segment_max);
+    f->fd = -1;
+    if (keep_dir(f, e)) return -1;
+    prune(f, room > f->segment_max ? room : f->segment_max);
     const char *path =
         path_of(f, &a, arena_printf(&a, "%013lld-%04u.jsonl", (long long)clock_ms(NULL), f->n++ % 10000));
     f->fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -169,7 +220,8 @@ static int write_document(struct record_file *f, const struct waiting *w, struct
     if (rc) goto out;
     write_line(f, &a, &doc, line);
     rc = buf_check(line, "a recording", e);
-    if (!rc && (f->fd < 0 || f->written + line->n > f->segment_max)) rc = open_segment(f, e);
+    if (!rc && line->n > f->c.max_bytes) rc = err_set(e, ERR_TOO_LARGE, "one is larger than all of them may be");
+    if (!rc && (f->fd < 0 || f->written + line->n > f->segment_max || is_removed(f))) rc = open_segment(f, line->n, e);
     if (!rc && strcmp(f->version, w->version) != 0) {
         memcpy(f->version, w->version, sizeof f->version);
         touch(f);
@@ -188,6 +240,7 @@ static int write_version(struct record_file *f, const struct waiting *w, struct 
     int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc = -1;
     if (fd >= 0 && write(fd, w->text.p, w->text.n) == (ssize_t)w->text.n) rc = rename(part, path);
     if (rc) err_sys(e, ERR_IO, errno, "cannot write %s", path);
+    if (rc) unlink(part);
     if (fd >= 0) close(fd);
     arena_free(&a);
     return rc;
@@ -195,10 +248,14 @@ static int write_version(struct record_file *f, const struct waiting *w, struct 
 
 static void write_one(struct record_file *f, struct waiting *w, struct buf *line) {
     struct err e = {0};
-    if (w->source ? write_version(f, w, &e) : write_document(f, w, line, &e))
+    if (w->source ? write_version(f, w, &e) : write_document(f, w, line, &e)) {
+        if (w->source) atomic_store(&f->lost, true);
         tell_failure(f, &e);
-    else
+    } else {
         f->failing = false;
+    }
+    bool again = !f->forgot_ms || now_mono_ms() - f->forgot_ms >= WARN_MS;
+    if (!w->source && !f->failing && atomic_load(&f->lost) && again) forget_versions(f);
     buf_free(&w->text);
     free(w);
 }
@@ -246,6 +303,7 @@ static void add(struct record_file *f, const char *version, bool source, struct 
     pthread_mutex_unlock(&f->lock);
     if (room) return;
     drop(f);
+    if (source) atomic_store(&f->lost, true);
     buf_free(&w->text);
     free(w);
 }
@@ -279,14 +337,6 @@ uint64_t record_file_dropped(const struct record_file *f) {
 /* -- opening and closing --------------------------------------------------------------------------------------------
  */
 
-static int make_dirs(const struct record_file *f, struct err *e) {
-    struct arena a = {0};
-    int rc = fs_mkdirs(path_of(f, &a, STR("versions")), e);
-    if (!rc && chmod(f->c.dir, 0700)) rc = err_sys(e, ERR_IO, errno, "cannot change the rights of %s", f->c.dir);
-    arena_free(&a);
-    return rc;
-}
-
 /* The key of placeholders: made once a directory, so that they stay the same from start to start. */
 static int read_key(struct record_file *f, struct err *e) {
     struct arena a = {0};
@@ -297,8 +347,7 @@ static int read_key(struct record_file *f, struct err *e) {
         memcpy(f->key, text.p, text.n);
     } else {
         crypto_random(f->key, sizeof f->key);
-        rc = fs_write_durable(path, str_n(f->key, sizeof f->key), e);
-        if (!rc && chmod(path, 0600)) rc = err_sys(e, ERR_IO, errno, "cannot change the rights of %s", path);
+        rc = write_key(f, e);
     }
     f->c.rules.key = str_n(f->key, sizeof f->key);
     buf_free(&text);
@@ -323,12 +372,6 @@ int record_file_open(const struct record_file_config *c, struct record_file **re
     }
     free(f);
     return -1;
-}
-
-static void free_versions(struct record_file *f) {
-    for (size_t i = 0; i < f->versions.n; i++)
-        if (f->versions.slots[i].key.p) free(f->versions.slots[i].value);
-    map_free(&f->versions);
 }
 
 void record_file_close(struct record_file *f) {

@@ -183,6 +183,11 @@ describe("a file of recordings", function()
     return out
   end
 
+  local function eventually(condition)
+    local limit = os.time() + 20
+    repeat assert(os.time() < limit, "it did not come") until condition()
+  end
+
   it("has a line a document, each with an id of its own", function()
     local f = record.file(dir, 1 << 20)
     f:add("v1", '{"kind":"request","n":1}')
@@ -241,6 +246,42 @@ describe("a file of recordings", function()
     assert.is_nil(table.concat(lines()):find('"first"', 1, true))
     assert.same({ dir .. "/versions/new.json" }, list "versions/*.json")
     assert.equal('{"version":"new"}', read(dir .. "/versions/new.json"))
+  end)
+
+  it("has room for a document that is larger than a segment, and drops one that is larger than all", function()
+    local f = record.file(dir, 1 << 20)
+    for i = 1, 4 do f:add("v1", ('{"n":%d,"fill":"%s"}'):format(i, ("x"):rep(900000))) end
+    f:add("v1", ('{"fill":"%s"}'):format(("x"):rep(1 << 20)))
+    f:close()
+    local got = lines()
+    assert.equal(1, #got)
+    assert.matches('"n":4', got[1], 1, true)
+  end)
+
+  it("goes on when its directory was removed, with the sources", function()
+    local f = record.file(dir, 1 << 20)
+    f:version("v1", '{"version":"v1"}')
+    f:add("v1", '{"n":1}')
+    eventually(function() return #lines() == 1 end)
+    assert.is_true(f:knows "v1")
+    os.execute("rm -rf " .. dir)
+    f:add("v1", '{"n":2}')
+    eventually(function() return #lines() == 1 end)
+    eventually(function() return not f:knows "v1" end)
+    f:version("v1", '{"version":"v1"}')
+    f:close()
+    assert.matches('"n":2', lines()[1], 1, true)
+    assert.equal('{"version":"v1"}', read(dir .. "/versions/v1.json"))
+    assert.equal(32, #read(dir .. "/key"))
+  end)
+
+  it("asks again for sources that could not be kept", function()
+    local f = record.file(dir, 1 << 20)
+    f:version("v1", ("x"):rep(17 << 20))
+    f:add("v1", '{"n":1}')
+    eventually(function() return #lines() == 1 end)
+    eventually(function() return not f:knows "v1" end)
+    f:close()
   end)
 
   it("drops what it cannot hold in memory, and counts it", function()
