@@ -54,8 +54,22 @@ end
 
 -- ==== what they say =====================================================================================================
 
--- The table may have other items: the leases of schedules (LeaseTable).
-local function is_record(item) return item.phase ~= nil or item.request_hash ~= nil end
+local function is_text(v) return type(v) == "string" end
+local function is_count(v) return math.type(v) == "integer" and v >= 0 end
+local function is_time(v) return is_count(v) and v < 253402300800 end -- the year 10000
+local TYPES = {
+  phase = is_text, holder = is_text, request_hash = is_text, created_at = is_text, omitted = is_text, answer_bytes = is_count,
+  answer_status = is_count, expires_at = is_time, lease_until = function(v) return is_count(v) and is_time(v // 1000) end,
+  answer = function(v) return is_text(v) or type(v) == "userdata" end, -- aws.binary
+}
+
+-- The table may have other items: the leases of schedules (LeaseTable), or anybody's.
+local function is_record(item)
+  for name, fits in pairs(TYPES) do
+    if item[name] ~= nil and not fits(item[name]) then return false end
+  end
+  return item.phase ~= nil or item.request_hash ~= nil
+end
 
 -- "running", "lapsed" (its process died: the next one runs), "held" (it died: nobody runs), "done", "expired", "other"
 local function state_of(item, now)
@@ -75,6 +89,7 @@ end
 
 -- What scripts get of a record.
 local function described(item, now)
+  if not is_record(item) then return { key = item.key, state = "other" } end
   local created = item.created_at and time.parse(item.created_at)
   return {
     key = item.key, state = state_of(item, now), age_ms = created and math.max(now - created, 0), created_at = item.created_at,
@@ -86,6 +101,7 @@ local function described(item, now)
 end
 
 local function until_text(item, now)
+  if not is_record(item) then return "-" end
   if item.lease_until and item.phase == "running" and item.lease_until >= now then
     return operator.age(item.lease_until - now) .. " (lease)"
   end

@@ -54,7 +54,11 @@ record { key = "pay/lapsed", phase = "running", holder = "h-3", lease_until = no
 record { key = "pay/held", phase = "running", holder = "h-4", lease_until = now - 1000, held = true }
 record { key = "pay/expired", phase = "done", holder = "h-5", expires_at = s - 30 }
 record { key = "pay/large", phase = "done", answer_status = 200, answer_bytes = 500000, omitted = "too large", expires_at = s + 60 }
-assert(h:aws("dynamodb", "PutItem", { TableName = "Idempotency", Item = dynamodb.marshal_item { key = "schedule/Relay", due = now } }))
+for i, item in ipairs { { due = now }, { answer = 5 }, { phase = "done", expires_at = "2026-01-01" }, { phase = 1 },
+  { phase = "running", lease_until = "soon" }, { phase = "done", answer = { 1 } }, { phase = "done", expires_at = 10 ^ 15 // 1 | 0 } } do
+  item.key = i == 1 and "schedule/Relay" or "others/" .. i
+  assert(h:aws("dynamodb", "PutItem", { TableName = "Idempotency", Item = dynamodb.marshal_item(item) }))
+end
 h:close()
 ]]
 
@@ -184,6 +188,10 @@ describe("an operator's command", function()
         assert.equal("running", ask(at, "idempotency evict pay/running --yes --force").state)
         _, status, err = perigee(at, "idempotency evict schedule/Relay --yes --force")
         assert.same({ 1, true }, { status, err:find "is no record" ~= nil })
+        local others = ask(at, "idempotency find others/")
+        assert.equal(6, #others)
+        for _, r in ipairs(others) do assert.equal("other", r.state, r.key) end
+        assert.matches("others/2  other  %-    %-        %-       %-     %-\n", (perigee(at, "idempotency find others/")))
         assert.equal(1, #ask(at, "idempotency find pay/ --limit 1"))
         assert.equal(2, #ask(at, "idempotency find pay/la --table Idempotency"))
       end)
