@@ -16,7 +16,7 @@ local UNITS = { s = 1000, m = 60000, h = 3600000, d = 86400000 }
 -- "10m" -> the time that was so long ago; an RFC 3339 time is one.
 local function since(text)
   local n, unit = text:match "^(%d+)([smhd])$"
-  if n then return time.now() - math.tointeger(tonumber(n)) * UNITS[unit] end
+  if n then return #n < 10 and time.now() - tonumber(n) * UNITS[unit] or nil end
   return time.parse(text)
 end
 
@@ -124,10 +124,11 @@ local function show_call(write, call)
   write(indent(pretty(call.params, 0), 5))
   for _, item in ipairs(call.before or {}) do
     local before = item.Item ~= json.null and pretty(item.Item, 5) or "absent"
-    write(("     before, %s %s: %s\n"):format(item.TableName, json.encode(item.Key), before))
+    write(("     before, %s %s: %s\n"):format(operator.plain(item.TableName), json.encode(item.Key), before))
   end
   for _, object in ipairs(call.objects or {}) do
-    write(("     before, s3://%s/%s: %s\n"):format(object.Bucket, object.Key, object.exists and "there" or "absent"))
+    local name = operator.plain(object.Bucket .. "/" .. object.Key)
+    write(("     before, s3://%s: %s\n"):format(name, object.exists and "there" or "absent"))
   end
   local result = not call.error and next(call.result or {}) and " " .. pretty(call.result, 5) or ""
   write(("     -> %s%s%s\n"):format(told, result, call.fault and " (fault: " .. call.fault .. ")" or ""))
@@ -160,7 +161,7 @@ end
 ---@param r perigee.Recording
 function log_command.show(write, r)
   write(("%s  %s\n"):format(r.id, operator.plain(recordings.what(r))))
-  write(("%s, %s, %.1f ms, version %s\n"):format(r["function"], recordings.outcome(r), r.ms, r.version))
+  write(("%s, %s, %.1f ms, version %s\n"):format(r["function"], operator.plain(recordings.outcome(r)), r.ms, r.version))
   write(("at %s, request %s%s, trace %s\n"):format(r.at, operator.plain(r.request_id),
     r.correlation_id and ", correlation " .. operator.plain(r.correlation_id) or "", r.trace_id))
   show_exchange(write, r)

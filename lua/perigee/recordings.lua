@@ -39,8 +39,11 @@ end
 ---@param text string
 ---@return string[]
 function recordings.lines(text)
-  local all = {}
-  for line in text:gmatch "([^\n]*)\n" do all[#all + 1] = line end
+  local all, from = {}, 1
+  for at in text:gmatch "()\n" do
+    all[#all + 1] = text:sub(from, at - 1)
+    from = at + 1
+  end
   for i = 1, #all // 2 do all[i], all[#all + 1 - i] = all[#all + 1 - i], all[i] end
   return all
 end
@@ -62,11 +65,32 @@ function recordings.each_line(dir)
   end
 end
 
--- A line that is damaged is none.
-local function decode(line)
-  local record = json.decode(line, { max_depth = 200 })
-  if type(record) == "table" and record.id and record.kind then return record end
+local SHAPE = { id = "string", at = "string", at_ms = "number", kind = "string", ["function"] = "string", version = "string",
+  outcome = "string", ms = "number", request_id = "string", trace_id = "string", host = "table", calls = "table" }
+
+local function has_shape(value, shape)
+  for name, kind in pairs(shape) do
+    if type(value) ~= "table" or type(value[name]) ~= kind then return false end
+  end
+  return true
 end
+
+local INPUTS = {
+  request = { method = "string", target = "string" }, message = { eventSourceARN = "string", messageId = "string" },
+}
+
+---A recording of a line; of one that is damaged nil.
+---@param line string
+---@return perigee.Recording?
+function recordings.decode(line)
+  local record = json.decode(line, { max_depth = 200 })
+  if not has_shape(record, SHAPE) or record.status and math.type(record.status) ~= "integer" then return nil end
+  for kind, shape in pairs(INPUTS) do
+    if (record.kind == kind or record[kind] ~= nil) and not has_shape(record[kind], shape) then return nil end
+  end
+  return record
+end
+local decode = recordings.decode
 
 ---Every recording that `keep` says yes to, newest first, at most `limit`.
 ---@param dir string

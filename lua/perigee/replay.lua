@@ -19,7 +19,7 @@ local function out(text) io.write(text) end
 local function warner()
   local said = {}
   return function(text)
-    if not said[text] then io.stderr:write("warning: " .. text .. "\n") end
+    if not said[text] then io.stderr:write("warning: " .. operator.plain(text) .. "\n") end
     said[text] = true
   end
 end

@@ -38,6 +38,18 @@ local function queue_name(text) return text:match "[^:/]*$" end
 
 -- ==== messages ==========================================================================================================
 
+-- nil: a message; else what it lacks.
+local function why_no_message(m)
+  if type(m) ~= "table" then return "it is no message" end
+  if type(m.MessageId) ~= "string" then return "the message has no MessageId" end
+  if type(m.Body) ~= "string" then return "the message's Body is no text" end
+  if type(m.Attributes or {}) ~= "table" then return "the message's Attributes are no object" end
+  if type(m.MessageAttributes or {}) ~= "table" then return "the message's MessageAttributes are no object" end
+  for name, a in pairs(m.MessageAttributes or {}) do
+    if type(a) ~= "table" then return ("of the message's MessageAttributes %s is no object"):format(name) end
+  end
+end
+
 local function lambda_attributes(attributes)
   local out = json.object {}
   for name, a in pairs(attributes or {}) do
@@ -50,6 +62,7 @@ end
 local function as_message(m)
   if type(m) ~= "table" or type(m.id) ~= "string" or m.body == nil then return m end
   local attributes = {}
+  if type(m.attributes or {}) ~= "table" then return { MessageId = m.id, Body = "", Attributes = m.attributes } end
   for name, text in pairs(m.attributes or {}) do attributes[name] = { DataType = "String", StringValue = tostring(text) } end
   return {
     MessageId = m.id, Body = type(m.body) == "string" and m.body or json.encode(m.body), source = m.source,
@@ -87,7 +100,8 @@ local function fed_queue(t, function_name)
 end
 
 local function message_run(t, message, outer, wanted)
-  if type(message.MessageId) ~= "string" then return nil, "the message has no MessageId" end
+  local why = why_no_message(message)
+  if why then return nil, why end
   local queue = queue_of(message, outer)
   local name = wanted or queue and t.function_of(queue)
   if not name then
@@ -128,6 +142,7 @@ local function http_of(document)
 end
 
 local function http_event(t, document, wanted, method, path)
+  if type(method) ~= "string" or type(path) ~= "string" then return nil, "its method or path is no text" end
   local name = wanted or t.route_of(method, path)
   if not name then return nil, ("no route of the template answers %s %s: --function NAME"):format(method, path) end
   return { { function_name = name, document = document, what = method .. " " .. path } }
@@ -176,7 +191,7 @@ function replay_document.runs(t, document, wanted)
   local first = as_message(document[1])
   if type(first) == "table" and first.Body then return messages(t, document, {}, wanted) end
   local method, path = http_of(document)
-  if method then return http_event(t, document, wanted, method, path or "/") end
+  if method or path then return http_event(t, document, wanted, method, path or "/") end
   if document["detail-type"] then return bridge_event(t, document, wanted) end
   if not wanted then return nil, "it is neither an event nor a message that names its function: --function NAME" end
   return { { function_name = wanted, document = document, what = "event" } }

@@ -1,5 +1,6 @@
 -- The parts of `perigee replay`: what counts as the same, what two lists have in common, what documents stand for.
 local json = require "perigee.json"
+local log_command = require "perigee.log_command"
 local recordings = require "perigee.recordings"
 local replay_diff = require "perigee.replay_diff"
 local replay_document = require "perigee.replay_document"
@@ -98,6 +99,24 @@ describe("the lines of a segment", function()
     assert.same({ "b", "a" }, recordings.lines "a\nb\nc")
     assert.same({ "c", "b", "a" }, recordings.lines "a\nb\nc\n")
     assert.same({}, recordings.lines "")
+    assert.same({ "a" }, recordings.lines("a\n" .. ("x"):rep(8 << 20))) -- the disk was full
+  end)
+
+  it("are recordings when nothing that is printed of them is missing", function()
+    local function line(more)
+      local record = { id = "a", at = "2026-01-31T12:00:00.000Z", at_ms = 1, kind = "event", ["function"] = "F", version = "v", outcome = "ok",
+        request_id = "r", trace_id = "t", ms = 1.5, event = json.object {}, host = json.object {}, calls = json.array {} }
+      for k, v in pairs(more) do record[k] = v end
+      return json.encode(record)
+    end
+    assert.equal("a", recordings.decode(line {}).id)
+    for _, bad in ipairs { { at = 5 }, { at_ms = "x" }, { ["function"] = json.null }, { calls = 5 }, { host = "x" }, { status = 1.5 },
+      { request = 5 }, { kind = "request" }, { message = json.object {} }, { kind = "message" } } do
+      assert.is_nil(recordings.decode(line(bad)), json.encode(bad))
+    end
+    assert.is_nil(recordings.decode '{"id":"a","kind":"event"}')
+    assert.is_nil(recordings.decode "[]")
+    assert.is_nil(recordings.decode "{")
   end)
 end)
 
@@ -242,6 +261,25 @@ describe("a difference of two runs", function()
   end)
 end)
 
+describe("a recording that is shown", function()
+  it("moves no terminal's cursor either", function()
+    local text = {}
+    log_command.show(function(part) text[#text + 1] = part end, { id = "a", at = "2026", ["function"] = "F", outcome = "failed", ms = 1, version = "v",
+      request_id = "r", trace_id = "t", kind = "event", event = {}, error = { code = "HandlerError", type = "\27[2J", message = "" },
+      calls = { { n = 1, service = "s3", action = "PutObject", params = {}, objects = { { Bucket = "b", Key = "k\27[2J", exists = true } } } } })
+    assert.is_nil(table.concat(text):find("\27", 1, true))
+  end)
+
+  it("was made since a time that can be told", function()
+    local code
+    local stderr = io.stderr
+    io.stderr = { write = function() end } -- luacheck: ignore
+    code = log_command.main({ since = "99999999999999999999d" }, { "ls" })
+    io.stderr = stderr -- luacheck: ignore
+    assert.equal(2, code)
+  end)
+end)
+
 describe("a document", function()
   local template = {
     template = { functions = { { name = "Orders" }, { name = "Work" }, { name = "WorkLater" } },
@@ -282,6 +320,17 @@ describe("a document", function()
     local r = assert(runs(shown))[1].document.Records[1]
     assert.same({ "m", '{"order":1}', "4", "1769860800000", "x" }, { r.messageId, r.body, r.attributes.ApproximateReceiveCount,
       r.attributes.SentTimestamp, r.messageAttributes.kind.stringValue })
+  end)
+
+  it("that only looks like one is refused with the reason", function()
+    local function why(document) return select(2, runs(document)) end
+    assert.matches("message 1: it is no message", why { Messages = { 5 } })
+    assert.matches("message 1: .*Body", why { Messages = { with { Body = json.object {}, QueueUrl = "/Events" } } })
+    assert.matches("message 1: .*Attributes", why { Messages = { with { Attributes = 5, QueueUrl = "/Events" } } })
+    assert.matches("message 1: .*MessageAttributes", why { Messages = { with { MessageAttributes = { kind = 5 }, QueueUrl = "/Events" } } })
+    assert.matches("message 1: .*Attributes", why { messages = { { id = "m", body = "{}", source = "Events", attributes = 5 } } })
+    assert.matches("method", why { requestContext = {}, httpMethod = 5, path = {} })
+    assert.matches("method", why { requestContext = { http = { path = "/" } } })
   end)
 
   it("goes to the function that is asked for, of its own queue", function()
