@@ -221,7 +221,7 @@ local function put_json(value) operator.say(json.encode(value)) end
 -- ==== ls, show ==========================================================================================================
 
 local function survey(store, queue)
-  local row = { queue = queue.name, sources = json.array {}, messages = 0, in_flight = 0 }
+  local row = { queue = queue.name, sources = json.array {} }
   for i, source in ipairs(queue.sources) do row.sources[i] = source.name end
   local found, err = store:call("sqs", "GetQueueUrl", { QueueName = queue.name })
   if not found and not queue.url then
@@ -244,27 +244,26 @@ local function survey(store, queue)
 end
 
 local function ls(store, options)
-  local list, rows, looked = {}, { { "QUEUE", "MESSAGES", "IN FLIGHT", "OLDEST", "DEAD LETTERS OF", "" } }, false
+  local list, rows, looked, failed = {}, { { "QUEUE", "MESSAGES", "IN FLIGHT", "OLDEST", "DEAD LETTERS OF", "" } }, false, 0
   local queues = options["queue-url"] and { given_by_url(store, options["queue-url"]) } or declared(store)
   for i, queue in ipairs(queues) do
     local row = survey(store, queue)
-    list[i], looked = row, looked or row.oldest_ms ~= nil
-    rows[i + 1] = { row.queue, row.error and "?" or tostring(row.messages), tostring(row.in_flight),
+    list[i], looked, failed = row, looked or row.oldest_ms ~= nil, failed + (row.error and 1 or 0)
+    rows[i + 1] = { row.queue, tostring(row.messages or "?"), tostring(row.in_flight or "?"),
       row.oldest_ms and operator.age(row.oldest_ms) or "-", row.error or table.concat(row.sources, ", "),
       row.last_error and operator.plain(row.last_error) or "" }
     if row.last_error then rows[1][6] = "LAST ERROR" end
   end
   if options.json then
     put_json(json.array(list))
-    return 0
-  end
-  if #list == 0 then
+  elseif #list == 0 then
     operator.say "the template has no dead-letter queue"
-    return 0
+  else
+    io.stdout:write(operator.columns(rows))
+    if looked then operator.say "\nOLDEST is that of up to 10 messages that were looked at, which counts as a receive." end
   end
-  io.stdout:write(operator.columns(rows))
-  if looked then operator.say "\nOLDEST is that of up to 10 messages that were looked at, which counts as a receive." end
-  return 0
+  if failed == 0 then return 0 end
+  return operator.fail("dlq", ("%d of %d queues could not be looked at"):format(failed, #list))
 end
 
 local function show(store, options, name)

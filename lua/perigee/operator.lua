@@ -46,8 +46,9 @@ local function on_server(options, url)
   return nil, failure
 end
 
+-- Whether there is a store in it: looking for one makes none.
 local function is_directory(path)
-  local file = io.open(path .. "/.")
+  local file = io.open(path .. "/store.db")
   if file then file:close() end
   return file ~= nil
 end

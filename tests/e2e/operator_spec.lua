@@ -315,6 +315,7 @@ describe("an operator's command", function()
   end)
 
   it("says what is wrong with how it is used", function()
+    local store = seeded(0)
     for command, pattern in pairs {
       ["dlq"] = "ls, show QUEUE or redrive QUEUE", ["dlq purge x"] = "'purge' is not ls, show or redrive",
       ["dlq show"] = "which queue", ["dlq ls --dry-run"] = "%-%-dry%-run goes with redrive",
@@ -324,16 +325,28 @@ describe("an operator's command", function()
       ["dlq redrive x --filter 'type~['"] = "no Lua pattern", ["dlq ls x"] = "unexpected argument 'x'",
       ["idempotency"] = "find KEY or evict KEY", ["idempotency find"] = "which key", ["idempotency find a b"] = "unexpected argument 'b'",
     } do
-      local _, status, err = perigee("--data " .. dir, command)
+      local _, status, err = perigee("--data " .. store, command)
       assert.equal(2, status, command .. ": " .. err)
       assert.matches(pattern, err)
     end
     for command, pattern in pairs { ["dlq show Orders"] = "no dead%-letter queue Orders; the template has OrderEventsDLQ, PaymentEventsDLQ",
       ["dlq ls --template nowhere.yaml"] = "nowhere.yaml", ["dlq ls --data " .. dir .. "/none"] = "there is no data directory",
+      ["dlq ls --data " .. dir] = "there is no data directory", ["dlq ls --data ''"] = "there is no data directory",
       ["dlq ls --endpoint-url http://127.0.0.1:1"] = "http://127.0.0.1:1" } do
-      local _, status, err = perigee(command:find "%-%-data" and "" or command:find "endpoint" and "" or "--data " .. dir, command)
+      local _, status, err = perigee(command:find "%-%-data" and "" or command:find "endpoint" and "" or "--data " .. store, command)
       assert.equal(1, status, command)
       assert.matches(pattern, err)
     end
+    assert.is_nil(io.open(dir .. "/store.db"))
+  end)
+
+  it("tells what it could not look at from what is empty", function()
+    local out, status, err = perigee("--aws --region us-east-1 --access-key-id a --secret-access-key b --endpoint-url http://127.0.0.1:1",
+      "dlq ls --json")
+    assert.equal(1, status)
+    assert.matches("2 of 2 queues could not be looked at", err)
+    local row = json.decode(out)[1]
+    assert.is_nil(row.messages)
+    assert.matches("cannot connect", row.error)
   end)
 end)
