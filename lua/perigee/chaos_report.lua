@@ -214,7 +214,8 @@ local function as_json(declared, flows, gathered, list, options, seconds)
     tolerated[i] = { name = t.name, reason = t.reason, times = gathered.tolerated[t.name] or 0 }
   end
   print(json.encode { flows = json.array(names_of(flows)), points = sums.points, runs = sums.runs, depth = options.depth or 1,
-    seed = options.seed or 1, seconds = seconds, violations = violations, tolerated = tolerated })
+    seed = options.seed or 1, seconds = seconds, violations = violations, tolerated = tolerated,
+    repeated = gathered.repeated })
 end
 
 -- ==== --list ==========================================================================================================
@@ -282,6 +283,9 @@ local function report(runner, declared, flows, gathered, setting, options, secon
     if #list > 0 then print "" end
     print(summary(flows, gathered:sums(), options, seconds))
     tell_tolerated(declared, gathered)
+    if gathered.repeated > 0 then
+      print(("%d runs did not reach their fault and were repeated: not everything was the same again"):format(gathered.repeated))
+    end
     print(#list == 0 and "no violation" or ("%d violations"):format(gathered:sums().violations))
   end
   return #list == 0 and 0 or 1

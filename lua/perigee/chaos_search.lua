@@ -4,7 +4,7 @@
 --- What is found is told as messages (plain tables), which processes send each other as JSON lines:
 ---   { progress = true, done =, of =, points =, runs = }
 ---   { violation = { flow, invariant, why, order, faults, n = { 3, 7 } } }
----   { tolerated = { [name] = effects }, runs_tolerated = }   at the end
+---   { tolerated = { [name] = effects }, runs_tolerated =, repeated = }   at the end
 local plan = require "perigee.chaos_plan"
 
 local chaos_search = {}
@@ -63,6 +63,14 @@ function Search:violations(variant, result, faults, numbers)
   end
 end
 
+-- A run whose fault is not reached is not the same run again: it is repeated once, and told of in the report.
+function Search:attempt(variant, faults)
+  local result = self.runner:run(variant, faults)
+  if not result.missed then return result end
+  self.repeated = self.repeated + 1
+  return self.runner:run(variant, faults)
+end
+
 function Search:count(item, result)
   self.points, self.runs = self.points + item.stands_for, self.runs + 1
   local any = false
@@ -84,7 +92,7 @@ function Search:second(variant, item, first)
   if self.inner then list = plan.sample(list, self.inner, self.seed + item.point.n) end
   local fault = plan.fault(variant.calls, item.point)
   for i, other in ipairs(list) do
-    local result = self.runner:run(variant, { by_number(item.point), by_number(other.point) })
+    local result = self:attempt(variant, { by_number(item.point), by_number(other.point) })
     self:count({ stands_for = item.stands_for * other.stands_for }, result)
     self:violations(variant, result, { fault, plan.fault(first.calls, other.point) }, { item.point.n, other.point.n })
     if i % 50 == 0 then self:progress() end
@@ -93,7 +101,7 @@ function Search:second(variant, item, first)
 end
 
 function Search:first(variant, item)
-  local result = self.runner:run(variant, { by_number(item.point) })
+  local result = self:attempt(variant, { by_number(item.point) })
   self:count(item, result)
   self:violations(variant, result, { plan.fault(variant.calls, item.point) }, { item.point.n })
   if self.depth == 2 and #result.problems == 0 then self:second(variant, item, result) end
@@ -129,7 +137,7 @@ end
 function chaos_search.run(runner, search, tell)
   local self = setmetatable({ runner = runner, flows = search.flows, functions = search.functions, depth = search.depth,
     limit = search.limit, stop = search.stop, seed = search.seed, share = search.share or { index = 1, of = 1 }, tell = tell,
-    points = 0, runs = 0, tolerated = {}, runs_tolerated = 0, done = 0, of = 0 }, Search)
+    points = 0, runs = 0, repeated = 0, tolerated = {}, runs_tolerated = 0, done = 0, of = 0 }, Search)
   local list, mine = self:sampled(self:enumerate()), {}
   for i, entry in ipairs(list) do
     if (i - 1) % self.share.of == self.share.index - 1 then mine[#mine + 1] = entry end
@@ -142,7 +150,7 @@ function chaos_search.run(runner, search, tell)
     if i % 10 == 0 or i == #mine or self.depth == 2 then self:progress() end
     if self.over then break end
   end
-  tell { tolerated = self.tolerated, runs_tolerated = self.runs_tolerated }
+  tell { tolerated = self.tolerated, runs_tolerated = self.runs_tolerated, repeated = self.repeated }
 end
 
 -- ==== gathering =======================================================================================================
@@ -153,7 +161,8 @@ Gathered.__index = Gathered
 ---What messages of all shares come to.
 ---@param shares integer
 function chaos_search.gather(shares)
-  return setmetatable({ shares = shares, parts = {}, violations = {}, of = {}, tolerated = {}, runs_tolerated = 0 }, Gathered)
+  return setmetatable({ shares = shares, parts = {}, violations = {}, of = {}, tolerated = {}, runs_tolerated = 0,
+    repeated = 0 }, Gathered)
 end
 
 -- Of two schedules the one that is smaller, or comes earlier.
@@ -188,6 +197,7 @@ function Gathered:hear(share, message)
   if message.violation then self:violation(message.violation) end
   for name, n in pairs(message.tolerated or {}) do self.tolerated[name] = (self.tolerated[name] or 0) + n end
   self.runs_tolerated = self.runs_tolerated + (message.runs_tolerated or 0)
+  self.repeated = self.repeated + (message.repeated or 0)
 end
 
 ---@return { done: integer, of: integer, points: integer, runs: integer, violations: integer }
