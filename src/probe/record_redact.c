@@ -263,7 +263,7 @@ static bool nested(struct redaction *r, struct json *v) {
 
 /* "email=a%40b&page=2": parameters that a rule names. */
 static void parameters(struct redaction *r, struct buf *b, struct str rest) {
-    for (bool first = true; rest.n; first = false) {
+    for (bool first = true; rest.p; first = false) {
         struct str value = str_cut(&rest, '&'), name, plain;
         bool has_value = str_chr(value, '=', 0) >= 0;
         struct str raw = str_cut(&value, '=');
@@ -298,6 +298,22 @@ static bool is_form(const struct step *at, struct str s) {
     return str_chr(s, '=', 0) > 0;
 }
 
+static struct str whole(struct redaction *r, struct str s) {
+    r->changed = true;
+    return as_text(r, s);
+}
+
+/* A body that is neither JSON nor a form, in which a member that a rule names stands: "email" with its quotes. */
+static bool is_unreadable(struct redaction *r, const struct step *at, struct str s) {
+    if (!str_is(at->name, "body") && !str_is(at->name, "Body") && !str_is(at->name, "MessageBody")) return false;
+    for (size_t i = 0; i < r->rules->n_fields; i++) {
+        struct str rest = r->rules->fields[i], name = rest;
+        while (rest.p) name = str_cut(&rest, '.');
+        if (name.n && str_find(s, arena_printf(r->a, "\"%.*s\"", STR_ARG(name)), 0) >= 0) return true;
+    }
+    return false;
+}
+
 /* One that is hidden elsewhere, or is a secret, stays a number. */
 static void number(struct redaction *r, struct json *v) {
     bool hidden = v->s.n >= NUMBER_MIN && map_get(&r->values, v->s);
@@ -317,10 +333,10 @@ static void text(struct redaction *r, struct json *v, const struct step *at) {
     if (r->replacing && at && str_is(at->name, "N"))
         number(r, v);
     else if (!nested(r, v) && r->replacing)
-        v->s = replace_all(r, v->s);
+        v->s = at && is_unreadable(r, at, v->s) ? whole(r, v->s) : replace_all(r, v->s);
     /* bytes that are no text may say what the rules hide: they go, but equal ones stay equal */
     bool bytes = at && (at->coded || str_ends(at->name, STR("_base64")) || (str_is(at->name, "Data") && v->s.n > 256));
-    if (bytes && r->replacing && r->rules->n_fields && !is_placeholder(v->s)) v->s = as_text(r, v->s);
+    if (bytes && r->replacing && r->rules->n_fields && !is_placeholder(v->s)) v->s = whole(r, v->s);
 }
 
 /* -- documents ------------------------------------------------------------------------------------------------------

@@ -101,6 +101,20 @@ describe("redaction", function()
     local address = PLACEHOLDER .. "@redacted%.invalid"
     assert.matches('"body":"email=' .. address .. '&page=2"', out)
     assert.matches('"rawQueryString":"page=2&email=' .. address .. '"', out)
+    local other = '{"request":{"target":"/x?","body":"{\\"a\\":\\"=&\\"}"},"answer":{"body":"a=b&&c&"}}'
+    assert.equal(other, redact(other, { fields = { "email" } }))
+  end)
+
+  it("hides all of a body that names a member and cannot be read: broken JSON, JSON lines, parts of forms", function()
+    local rules = { fields = { "customer.email" } }
+    for _, text in ipairs { [[{\"email\":\"x@y.org\",}]], [[{\"email\":\"x@y.org\"}\n{}]], [[form-data; name=\"email\"\n\nx@y.org]] } do
+      assert.matches('"body":"' .. PLACEHOLDER, redact('{"request":{"body":"' .. text .. '"}}', rules))
+      assert.matches('"MessageBody":"' .. PLACEHOLDER, redact('{"params":{"MessageBody":"' .. text .. '"}}', rules))
+    end
+    local within = redact('{"event":"{\\"body\\":\\"\\\\\\"email\\\\\\" x@y.org\\"}"}', rules)
+    assert.is_nil(within:find("x@y.org", 1, true), within)
+    local plain = '{"request":{"body":"an email\\n"}}'
+    assert.equal(plain, redact(plain, rules))
   end)
 
   it("hides the token of a header wherever it goes", function()
