@@ -75,6 +75,7 @@ local function has_shape(value, shape)
   return true
 end
 
+local CALL = { n = "number", service = "string", action = "string", params = "table" }
 local INPUTS = {
   request = { method = "string", target = "string" }, message = { eventSourceARN = "string", messageId = "string" },
 }
@@ -87,6 +88,9 @@ function recordings.decode(line)
   if not has_shape(record, SHAPE) or record.status and math.type(record.status) ~= "integer" then return nil end
   for kind, shape in pairs(INPUTS) do
     if (record.kind == kind or record[kind] ~= nil) and not has_shape(record[kind], shape) then return nil end
+  end
+  for _, call in ipairs(record.calls) do
+    if not has_shape(call, CALL) then return nil end
   end
   return record
 end

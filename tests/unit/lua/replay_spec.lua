@@ -110,7 +110,7 @@ describe("the lines of a segment", function()
       return json.encode(record)
     end
     assert.equal("a", recordings.decode(line {}).id)
-    for _, bad in ipairs { { at = 5 }, { at_ms = "x" }, { ["function"] = json.null }, { calls = 5 }, { host = "x" }, { status = 1.5 },
+    for _, bad in ipairs { { at = 5 }, { at_ms = "x" }, { ["function"] = json.null }, { calls = 5 }, { calls = { 5 } }, { calls = { { n = 1, service = "s3" } } }, { host = "x" }, { status = 1.5 },
       { request = 5 }, { kind = "request" }, { message = json.object {} }, { kind = "message" } } do
       assert.is_nil(recordings.decode(line(bad)), json.encode(bad))
     end
