@@ -167,6 +167,7 @@ static int open_engine(struct engine_host *h, struct err *e) {
         in_listen(c->host, (int)c->cloud_port, &h->fd, &h->port, e))
         return -1;
     local_set_endpoint(h->local, h->port, c->public_cloud_url ? c->public_cloud_url : "");
+    local_announce(h->local, c->host, h->port);
     return 0;
 }
 

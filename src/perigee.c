@@ -183,6 +183,7 @@ static int open_ports(struct perigee *p, struct err *e) {
     if (c->port >= 0 && in_listen(c->host, (int)c->port, &p->listen_fd, &p->port, e)) return -1;
     if (c->cloud_port >= 0 && in_listen(c->host, (int)c->cloud_port, &p->cloud_fd, &p->cloud_port, e)) return -1;
     if (p->cloud.local) local_set_endpoint(p->cloud.local, p->cloud_port, c->public_cloud_url);
+    if (p->cloud.local && p->cloud_fd >= 0) local_announce(p->cloud.local, c->host, p->cloud_port);
     return 0;
 }
 

@@ -11,7 +11,6 @@ local host = require "perigee.host"
 local operator = {}
 
 local DATA = ".perigee"
-local SERVER = "http://127.0.0.1:4566" -- where `perigee serve` and `perigee cloud` have their cloud port
 
 ---@class perigee.Store
 ---@field where string for people: "AWS, eu-west-1", "http://127.0.0.1:4566", "the data directory .perigee"
@@ -53,6 +52,14 @@ local function is_directory(path)
   return file ~= nil
 end
 
+-- The cloud port of the process that holds the directory, from its lock file; an address that means all is reached by loopback.
+local function server_of(dir)
+  local file <close> = io.open(dir .. "/lock")
+  local url = file and file:read "l" and file:read "l"
+  if not url or not url:find "^http://" then return nil end
+  return (url:gsub("//0%.0%.0%.0:", "//127.0.0.1:"):gsub("//%[::%]:", "//[::1]:"))
+end
+
 local function in_directory(options)
   local dir = options.data or DATA
   if not is_directory(dir) then
@@ -61,14 +68,15 @@ local function in_directory(options)
   end
   local made, err = store(options, "the data directory " .. dir, { data = dir })
   if made or err.code ~= "DataDirectoryInUse" then return made, err end
-  local served, why = on_server(options, SERVER)
+  local url = server_of(dir)
+  if not url then return nil, { message = err.message .. "; it has no cloud port that could be asked" } end
+  local served, why = on_server(options, url)
   if served then return served end
-  return nil, { message = ("%s; and its cloud port is not %s (%s): --endpoint-url http://127.0.0.1:PORT names it"):format(
-    err.message, SERVER, why.message) }
+  return nil, { message = ("%s; it was asked at %s: %s"):format(err.message, url, why.message) }
 end
 
 ---Opens the store that the options name: --aws; --endpoint-url, a server's cloud port; else the data directory, or, when a
----server holds that, the server's usual port.
+---server holds that, the cloud port that this server has.
 ---@param options table<string, any>
 ---@return perigee.Store?
 ---@return string? why

@@ -56,6 +56,10 @@ struct aws_backend *local_backend(struct local_conn *c);
  * header; a `public_url` that is not empty wins over both. */
 void local_set_endpoint(struct local *l, int cloud_port, const char *public_url);
 
+/* Notes in the directory's lock file at which URL this process serves the cloud port, so that those who find it locked
+ * can ask there. Private directories have nobody who could. */
+void local_announce(struct local *l, const char *host, int port);
+
 /* 0 when a write transaction can begin and commit now (readiness); loop thread, completes by fn. */
 void local_probe(struct local_conn *c, void (*fn)(void *ud, const struct err *e), void *ud);
 

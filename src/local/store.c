@@ -280,6 +280,15 @@ void local_set_endpoint(struct local *l, int cloud_port, const char *public_url)
     l->public_url = copy(public_url, "");
 }
 
+void local_announce(struct local *l, const char *host, int port) {
+    const char *open = strchr(host, ':') ? "[" : "", *close = *open ? "]" : "";
+    char text[512];
+    int n = snprintf(text, sizeof text, "%ld\nhttp://%s%s%s:%d\n", (long)getpid(), open, host, close, port);
+    if (l->in_memory || n < 0 || (size_t)n >= sizeof text) return;
+    if (pwrite(l->lock_fd, text, (size_t)n, 0) != n)
+        log_event(l->log, LOG_WARN, "store: its lock file does not name the cloud port", "s", "dir", l->dir);
+}
+
 void local_fault(struct local *l, enum local_fault f, int64_t n) {
     atomic_store(&l->faults[f], n);
 }
