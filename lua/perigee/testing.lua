@@ -110,6 +110,7 @@ end
 ---@field options perigee.TestOptions
 ---@field package names perigee.testing.Names
 ---@field package snapshots integer
+---@field package faults table<perigee.testing.Fault, true> those that were set, as long as a test holds them
 local App = {}
 App.__index = App
 App.__close = function(app) app:close() end
@@ -128,6 +129,12 @@ local function checked(given)
     end
     options[name] = value
   end
+  for name, value in pairs(options.states or {}) do
+    if (name ~= "table" and name ~= "attribute") or type(value) ~= "string" then
+      error(("testing.app: states is { table =, attribute = }, texts, and knows no '%s'"):format(tostring(name)), 3)
+    end
+  end
+  if options.states and not options.states.table then error("testing.app: states names no table", 3) end
   if options.clock then options.clock = time.moment(options.clock) end
   if options.shuffle == true then options.shuffle = options.seed end
   return options
@@ -152,7 +159,7 @@ local newest = setmetatable({}, { __mode = "v" })
 ---@param options perigee.TestOptions?
 ---@return perigee.TestApp
 function testing.app(options)
-  local app = setmetatable({ options = checked(options), snapshots = 0 }, App)
+  local app = setmetatable({ options = checked(options), snapshots = 0, faults = setmetatable({}, { __mode = "k" }) }, App)
   app:open()
   app.clock = time.clock(app)
   views.attach(app)
@@ -187,10 +194,11 @@ function App:close()
   self.host = nil
 end
 
----Stops gracefully and starts again, at the same time of the clock. Needs options.data: memory forgets.
+---Stops gracefully and starts again, at the same time of the clock and without faults. Needs options.data: memory forgets.
 function App:restart()
   if not self.options.data then error("app:restart needs testing.app { data = directory }: memory forgets", 2) end
   local now = self.options.clock and self.clock:now()
+  if self:able "forgive" then self:forgive() end
   self:close()
   self.options.clock = now
   self:open()
@@ -231,8 +239,9 @@ function LAZY.json(answer)
 end
 function LAZY.calls(answer)
   local origin = origins[answer]
-  return calls.select(origin.app:ask("calls", origin.from), { request_id = answer.headers["x-request-id"] })
+  return calls.select(origin.app, origin.app:ask("calls", origin.from), { request_id = answer.headers["x-request-id"] })
 end
+function LAZY.app(answer) return origins[answer].app end
 function LAZY.cost(answer)
   local origin = origins[answer]
   if origin.together then error("what requests cost that ran at once is in app:cost()", 0) end
@@ -272,6 +281,10 @@ end
 
 local function prepared(method, path, options)
   options = options or {}
+  if type(method) ~= "string" or type(path) ~= "string" or path:sub(1, 1) ~= "/" then
+    error("a request is a method, a path that begins with '/', and a table of options", 3)
+  end
+  if type(options) ~= "table" then error(("the options of a request are a table, not a %s"):format(type(options)), 3) end
   for name in pairs(options) do
     if not REQUEST[name] then error(("app:request knows no option '%s'"):format(tostring(name)), 3) end
   end
@@ -343,7 +356,7 @@ function App:delete(path, headers) return self:request("DELETE", path, { headers
 ---@param method string? GET
 ---@return perigee.TestAnswer
 function App:download(url, method)
-  local host, path = url:match("^https?://([^/]+)(/.*)$")
+  local host, path = tostring(url):match("^https?://([^/]+)(/.*)$")
   if not host then error("not a link: " .. tostring(url), 2) end
   local answer, err = self:ask("cloud", { method = method or "GET", target = path, url = url, headers = { Host = host } })
   return self:finish(answer, err, { app = self, from = 1 })
@@ -380,9 +393,13 @@ end
 
 ---Runs the queues for at most so long, whatever then remains.
 ---@param length string|integer "1s"
+---@return true? ok nil when a fault killed the process
+---@return perigee.Error? err
 function App:run_queues(length)
-  self:ask("drain", time.duration(length))
+  local ok, err = self:ask("drain", time.duration(length))
   self.clock:hold()
+  if not ok and died(err) then return nil, err end
+  return true
 end
 
 ---Runs a scheduled function now.
@@ -392,6 +409,7 @@ end
 function App:schedule(name)
   local ok, err = self:ask("run_schedule", name)
   self.clock:hold()
+  if not ok and type(err) == "table" and err.code == "ConfigurationError" then error(tostring(err), 2) end
   return ok, err
 end
 
@@ -431,7 +449,9 @@ end
 ---@param snapshot perigee.testing.Snapshot
 ---@param keep boolean? the process goes on instead, with its variables
 function App:restore(snapshot, keep)
-  if getmetatable(snapshot) ~= Snapshot or snapshot.gone then error("app:restore takes what app:snapshot gave", 2) end
+  if getmetatable(snapshot) ~= Snapshot or snapshot.gone or snapshot.app ~= self then
+    error("app:restore takes what app:snapshot gave, of the same app", 2)
+  end
   local ok, err = self:ask("restore", snapshot.name, keep)
   if not ok then error(tostring(err), 2) end
 end
@@ -441,7 +461,7 @@ end
 ---The AWS calls of handlers, queues and schedules so far.
 ---@param filter perigee.testing.Filter?
 ---@return perigee.testing.Call[]
-function App:calls(filter) return calls.select(self:ask("calls", 1), filter) end
+function App:calls(filter) return calls.select(self, self:ask("calls", 1), filter) end
 
 ---Watches calls from now on.
 ---@param filter perigee.testing.Filter?
@@ -457,7 +477,11 @@ function App:spy(filter) return calls.spy(self, filter) end
 function App:fail(match, options) return calls.fail(self, match, options) end
 
 ---No fault strikes any more.
-function App:forgive() self:ask "forgive" end
+function App:forgive()
+  for fault in pairs(self.faults) do fault:forgive() end
+  self.faults = setmetatable({}, { __mode = "k" })
+  self:ask "forgive"
+end
 
 ---Makes the n-th "step", "commit" or "file" of the store fail from now on; 0: none.
 ---@param name "step"|"commit"|"file"

@@ -1,4 +1,6 @@
 --- AWS calls as tests look at them: filters, spies, faults, what they cost. For perigee.testing.
+local core = require "perigee.aws.core"
+
 local testing_calls = {}
 
 -- ==== filters ===============================================================================================================
@@ -41,9 +43,29 @@ local function pattern_of(glob)
   return "^" .. glob:lower():gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$"
 end
 
+local services -- { dynamodb = { put_item = ..., }, ..., kms = {} }: the last ones have whatever operations AWS has
+
+-- Raises for what no call can be: a filter with a slip of the pen would find nothing, and tests that want nothing would pass.
+local function check_known(text, service, action)
+  services = services or core.services()
+  local of_service = false
+  for name, operations in pairs(services) do
+    if name:find(service) then
+      of_service = true
+      if not action or not next(operations) then return end
+      for operation in pairs(operations) do
+        if operation:gsub("_", ""):find(action) then return end
+      end
+    end
+  end
+  error(("no AWS call is '%s': there is no such %s"):format(text, of_service and "operation" or "service"), 0)
+end
+
 local function matcher(text)
+  if type(text) ~= "string" then error(("a filter's match is text as \"dynamodb:PutItem\", not a %s"):format(type(text)), 0) end
   local service, action = text:match "^([^:]+):(.+)$"
   service, action = pattern_of(service or text), action and pattern_of(action)
+  check_known(text, service, action)
   return function(call)
     return call.service:lower():find(service) and (not action or call.action:lower():find(action))
   end
@@ -52,34 +74,69 @@ end
 local FIELDS = { match = true, function_name = true, resource = true, request_id = true, correlation_id = true, write = true,
   effect = true, failed = true, fault = true }
 
-local function table_matcher(filter)
+local function check_function(app, wanted)
+  if not app:able "functions" then return end
+  local names = {}
+  for i, one in ipairs(app:ask "functions") do
+    if one.name == wanted then return end
+    names[i] = one.name
+  end
+  error(("the template has no function '%s' (but %s)"):format(tostring(wanted), table.concat(names, ", ")), 0)
+end
+
+-- The physical name of a table, queue or bucket; raises for what neither the template declares nor the engine has.
+local function resource_of(app, given)
+  for _, kind in ipairs { "tables", "queues", "buckets" } do
+    if app.names:find(kind, given) then return app.names:of(kind, given) end
+  end
+  if app:ask("aws", "dynamodb", "DescribeTable", { TableName = given }) or app:ask("aws", "s3", "HeadBucket", { Bucket = given })
+    or app:ask("aws", "sqs", "GetQueueUrl", { QueueName = given }) then
+    return given
+  end
+  error(("there is no table, queue or bucket '%s' (the template declares tables %s; queues %s; buckets %s)"):format(given,
+    app.names:known "tables", app.names:known "queues", app.names:known "buckets"), 0)
+end
+
+-- Calls of several tables name them all: "Orders,Outbox".
+local function names_resource(call, wanted)
+  return (("," .. (call.resource or "") .. ","):find("," .. wanted .. ",", 1, true)) ~= nil
+end
+
+local function table_matcher(filter, app)
   for name in pairs(filter) do
     if not FIELDS[name] then error(("a filter of calls knows no member '%s'"):format(tostring(name)), 0) end
   end
   local match = filter.match and matcher(filter.match)
+  if filter.function_name then check_function(app, filter.function_name) end
+  local resource = filter.resource and resource_of(app, filter.resource)
   return function(call)
     if match and not match(call) then return false end
+    if resource and not names_resource(call, resource) then return false end
     if filter.failed ~= nil and filter.failed ~= (call.error ~= nil) then return false end
     for name, wanted in pairs(filter) do
-      if name ~= "match" and name ~= "failed" and call[name] ~= wanted then return false end
+      if name ~= "match" and name ~= "resource" and name ~= "failed" and call[name] ~= wanted then return false end
     end
     return true
   end
 end
 
+---@param app perigee.TestApp
 ---@param filter perigee.testing.Filter?
 ---@return fun(call: perigee.testing.Call): any
-function testing_calls.filter(filter)
+function testing_calls.filter(app, filter)
   if filter == nil then return function() return true end end
   if type(filter) == "string" then return matcher(filter) end
-  return type(filter) == "table" and table_matcher(filter) or filter --[[@as function]]
+  if type(filter) == "table" then return table_matcher(filter, app) end
+  if type(filter) == "function" then return filter end
+  error(("a filter of calls is text, a table or a function, not a %s"):format(type(filter)), 0)
 end
 
+---@param app perigee.TestApp
 ---@param calls perigee.testing.Call[]
 ---@param filter perigee.testing.Filter?
 ---@return perigee.testing.Call[]
-function testing_calls.select(calls, filter)
-  local fits, found = testing_calls.filter(filter), {}
+function testing_calls.select(app, calls, filter)
+  local fits, found = testing_calls.filter(app, filter), {}
   for _, call in ipairs(calls) do
     if fits(call) then found[#found + 1] = call end
   end
@@ -112,13 +169,15 @@ end
 ---@class perigee.testing.Spy
 ---@field calls perigee.testing.Call[]
 ---@field private app perigee.TestApp
+---@field private host table whose calls `from` counts
 ---@field private from integer
 ---@field private filter perigee.testing.Filter?
 local Spy = {}
 
 function Spy.__index(spy, name)
   if name ~= "calls" then return Spy[name] end
-  return testing_calls.select(spy.app:ask("calls", spy.from), spy.filter)
+  local from = spy.host == spy.app.host and spy.from or 1 -- app:restart counts anew
+  return testing_calls.select(spy.app, spy.app:ask("calls", from), spy.filter)
 end
 
 ---@return integer
@@ -131,13 +190,13 @@ function Spy:last()
 end
 
 ---Forgets what was until now.
-function Spy:reset() self.from = self.app:ask "count" + 1 end
+function Spy:reset() self.from, self.host = self.app:ask "count" + 1, self.app.host end
 
 ---@param app perigee.TestApp
 ---@param filter perigee.testing.Filter?
 ---@return perigee.testing.Spy
 function testing_calls.spy(app, filter)
-  testing_calls.filter(filter)
+  testing_calls.filter(app, filter)
   local spy = setmetatable({ app = app, filter = filter }, Spy)
   spy:reset()
   return spy
@@ -159,15 +218,19 @@ end
 ---@class perigee.testing.Fault
 ---@field private app perigee.TestApp
 ---@field private id integer
+---@field private count integer? how often it had struck when it was forgiven
 local Fault = {}
 Fault.__index = Fault
 
 ---How often it struck.
 ---@return integer
-function Fault:struck() return self.app:ask("struck", self.id) end
+function Fault:struck() return self.count or self.app:ask("struck", self.id) end
 
 ---It strikes no more.
-function Fault:forgive() self.app:ask("forgive", self.id) end
+function Fault:forgive()
+  if self.app:able "struck" then self.count = self:struck() end
+  self.app:ask("forgive", self.id)
+end
 
 local OPTIONS = { at = true, nth = true, times = true, code = true, message = true, status = true, function_name = true,
   resource = true, n = true }
@@ -177,18 +240,20 @@ local OPTIONS = { at = true, nth = true, times = true, code = true, message = tr
 ---@param options perigee.testing.FaultOptions?
 ---@return perigee.testing.Fault
 function testing_calls.fail(app, match, options)
+  if match ~= nil and type(match) ~= "string" then error("app:fail takes text as \"sqs:SendMessage\" and options", 3) end
   if match and match ~= "*" and not match:find ":" then match = match .. ":*" end
   local fault = { match = match, at = "refused" }
   for name, value in pairs(options or {}) do
     if not OPTIONS[name] then error(("app:fail knows no option '%s'"):format(tostring(name)), 3) end
     fault[name] = value
   end
-  for _, kind in ipairs { "tables", "queues", "buckets" } do
-    if fault.resource then fault.resource = app.names:of(kind, fault.resource) end
-  end
+  if fault.function_name then check_function(app, fault.function_name) end
+  if type(fault.resource) == "string" then fault.resource = resource_of(app, fault.resource) end
   local id, err = app:ask("fail", fault)
   if not id then error(tostring(err), 3) end
-  return setmetatable({ app = app, id = id }, Fault)
+  local set = setmetatable({ app = app, id = id }, Fault)
+  app.faults[set] = true
+  return set
 end
 
 -- ==== costs =================================================================================================================

@@ -41,14 +41,20 @@ local function shuffle(list, seed)
   end
 end
 
+local function check_schedules(known, list, option)
+  if type(list) ~= "table" then error(("app:drain: %s is a list of schedules, not a %s"):format(option, type(list)), 0) end
+  for _, name in pairs(list) do
+    if not contains(known, name) then
+      error(("app:drain: there is no schedule %s (but %s)"):format(tostring(name), table.concat(known, ", ")), 0)
+    end
+  end
+end
+
 local function schedules_of(app, options, round)
   if options.schedules == false or not app:able "schedules" then return {} end
   local names, known = {}, app:ask "schedules"
-  for _, name in ipairs(options.schedules or {}) do
-    if not contains(known, name) then
-      error(("app:drain: there is no schedule %s (but %s)"):format(name, table.concat(known, ", ")), 0)
-    end
-  end
+  if options.schedules ~= nil then check_schedules(known, options.schedules, "schedules") end
+  if options.without ~= nil then check_schedules(known, options.without, "without") end
   for _, name in ipairs(known) do
     local wanted = not options.schedules or contains(options.schedules, name)
     if wanted and not contains(options.without, name) then names[#names + 1] = name end

@@ -76,12 +76,15 @@ local function history(item)
 end
 
 function checks.state(given, state, app)
+  if type(state) ~= "string" then error(("assert.state: a state is text, not a %s"):format(type(state)), 0) end
   local item, attribute, name = given, "status", "the item"
   if type(given) == "table" and rawget(given, "headers") then item = given.json end
   if type(item) == "table" then
+    app = app or require("perigee.testing").current()
     if app then attribute = (app.options.states or {}).attribute or attribute end
     name = item.order_id or item.id or name
   else
+    if type(given) ~= "string" then error(("assert.state takes an item, an answer or an id, not a %s"):format(type(given)), 0) end
     item, attribute, name = look_up(current(app), given)
   end
   local is = type(item) == "table" and item[attribute] or nil
@@ -99,17 +102,17 @@ local function named(filter)
   return "calls with " .. table.concat(parts, ", ")
 end
 
--- The calls of an answer or an app.
+-- The calls of an answer or an app, whose they are, and the app.
 local function calls_of(of)
   of = current(of)
-  if rawget(of, "headers") then return of.calls, "the request" end
-  return of:calls(), "the app"
+  if rawget(of, "headers") then return of.calls, "the request", of.app end
+  return of:calls(), "the app", of
 end
 
 function checks.calls(n, filter, of)
   if math.type(n) ~= "integer" then error("assert.calls(n, filter): n must be an integer", 0) end
-  local all, whose = calls_of(of)
-  local found = calls.select(all, filter)
+  local all, whose, app = calls_of(of)
+  local found = calls.select(app, all, filter)
   return #found == n, ("%d %s in %s"):format(n, named(filter), whose),
     ("There are %d. All calls:\n%s"):format(#found, calls.lines(all))
 end
@@ -134,6 +137,7 @@ end
 function checks.costs_below(of, most)
   local cost, names, over = cost_of(current(of)), {}, {}
   for name in pairs(most) do names[#names + 1] = known_cost(name) and name end
+  if #names == 0 then error("assert.costs_below: no cost is named", 0) end
   table.sort(names)
   for i, name in ipairs(names) do
     if cost[name] > most[name] then over[#over + 1] = name end
@@ -160,15 +164,23 @@ local FITS = {
   contains = function(mail, text) return has(mail.text, text) or has(mail.html, text) or has(mail.Subject, text) end,
 }
 
+local function check_wanted(wanted)
+  if type(wanted) ~= "table" then error("assert.mail(app, { to =, from =, subject =, contains = })", 0) end
+  for name, value in pairs(wanted) do
+    if not FITS[name] then error(("assert.mail knows no '%s' (but to, from, subject, contains)"):format(tostring(name)), 0) end
+    if type(value) ~= "string" then error(("assert.mail: %s is text, not a %s"):format(name, type(value)), 0) end
+  end
+end
+
 local function fits(mail, wanted)
   for name, value in pairs(wanted) do
-    local test = FITS[name] or error(("assert.mail knows no '%s' (but to, from, subject, contains)"):format(tostring(name)), 0)
-    if not test(mail, value) then return false end
+    if not FITS[name](mail, value) then return false end
   end
   return true
 end
 
 function checks.mail(app, wanted)
+  check_wanted(wanted)
   local found, lines, asked = false, {}, {}
   for i, mail in ipairs(current(app).mailbox:all()) do
     found = fits(mail, wanted) or found

@@ -129,9 +129,20 @@ local function pages(self, action, params)
   return items
 end
 
+local function is_same(a, b)
+  if a == b or type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for name, value in pairs(a) do
+    if not is_same(value, b[name]) then return false end
+  end
+  for name in pairs(b) do
+    if a[name] == nil then return false end
+  end
+  return true
+end
+
 local function fits(item, where)
   for name, value in pairs(where or {}) do
-    if item[name] ~= value then return false end
+    if not is_same(item[name], value) then return false end
   end
   return true
 end
@@ -141,6 +152,7 @@ end
 ---@param where table<string, any>? { status = "PAID" }
 ---@return table[] items
 function DynamoDB:scan(name, where)
+  if where ~= nil and type(where) ~= "table" then error("what items have is a table: { status = \"PAID\" }", 2) end
   local items = {}
   for _, item in ipairs(pages(self, "Scan", { TableName = self.names:of("tables", name), ConsistentRead = true })) do
     if fits(item, where) then items[#items + 1] = item end
@@ -155,6 +167,11 @@ end
 ---@return table[] items
 function DynamoDB:query(name, value, options)
   options = options or {}
+  for option in pairs(options) do
+    if option ~= "index" and option ~= "backwards" then
+      error(("app.dynamodb:query knows no option '%s'"):format(tostring(option)), 2)
+    end
+  end
   return pages(self, "Query", {
     TableName = self.names:of("tables", name), IndexName = options.index, ScanIndexForward = not options.backwards,
     KeyConditionExpression = "#key = :value", ExpressionAttributeNames = { ["#key"] = (self:keys(name, options.index)) },
@@ -301,15 +318,15 @@ local function message_of(raw)
     receive_count = math.tointeger(tonumber((raw.Attributes or {}).ApproximateReceiveCount)) or 0 }
 end
 
--- All visible messages; each is done with by `fn`, if there is one.
-local function take(queues, name, fn)
+-- All visible messages, which are deleted: else those behind the first ones of a FIFO group stayed out of sight.
+local function take(queues, name)
   local messages = {}
   repeat
     local got = call(queues, "sqs", "ReceiveMessage", { QueueUrl = url(queues, name), MaxNumberOfMessages = 10,
       WaitTimeSeconds = 0, AttributeNames = ALL, MessageAttributeNames = ALL, VisibilityTimeout = 43200 }).Messages or {}
     for _, raw in ipairs(got) do
       messages[#messages + 1] = message_of(raw)
-      if fn then fn(raw) end
+      call(queues, "sqs", "DeleteMessage", { QueueUrl = url(queues, name), ReceiptHandle = raw.ReceiptHandle })
     end
   until #got == 0
   return messages
@@ -329,14 +346,17 @@ end
 ---Takes the visible messages out of a queue.
 ---@param name string queue
 ---@return perigee.testing.Message[]
-function Queues:receive(name)
-  return take(self, name, function(raw)
-    call(self, "sqs", "DeleteMessage", { QueueUrl = url(self, name), ReceiptHandle = raw.ReceiptHandle })
-  end)
-end
+function Queues:receive(name) return take(self, name) end
 
+---Empties a queue: also of messages that somebody works on or that are delayed.
 ---@param name string queue
-function Queues:purge(name) self:receive(name) end
+function Queues:purge(name)
+  local ok, err = self.app:ask("aws", "sqs", "PurgeQueue", { QueueUrl = url(self, name) })
+  if ok then return end
+  local again = type(err) == "table" and tostring(err.code):find "PurgeQueueInProgress" -- AWS does it once a minute
+  if again then self:receive(name) end
+  if not again or self:count(name) > 0 then error(("sqs:PurgeQueue: %s"):format(tostring(err)), 0) end
+end
 
 local function attribute(value)
   if type(value) == "table" then return value end

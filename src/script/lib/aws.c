@@ -288,10 +288,11 @@ static void snake(const char *action, char out[64]) {
     out[n] = 0;
 }
 
-/* services() -> {dynamodb = {put_item = fn, ...}, ...} */
+/* services() -> {dynamodb = {put_item = fn, ...}, ..., kms = {}, ...}: of those that the engine does not have no
+ * operation is known. */
 static int services(lua_State *L) {
     lua_newtable(L);
-    for (int s = 0; s < AWS_ENGINE_SERVICES; s++) {
+    for (int s = 0; s < AWS_SERVICES; s++) {
         lua_newtable(L);
         lua_setfield(L, -2, aws_service_name((enum aws_service)s));
     }

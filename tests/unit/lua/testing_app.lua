@@ -24,6 +24,13 @@ Resources:
     Properties:
       Handler: notes.take
       Events: { Post: { Type: HttpApi, Properties: { Method: POST, Path: /notes } } }
+  TakeBoth:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: notes.take_both
+      Policies: [DynamoDBCrudPolicy: { TableName: !Ref Notes }, DynamoDBCrudPolicy: { TableName: !Ref Parts }]
+      Environment: { Variables: { PARTS: !Ref Parts } }
+      Events: { Post: { Type: HttpApi, Properties: { Method: POST, Path: /parts } } }
   Show:
     Type: AWS::Serverless::Function
     Properties:
@@ -63,6 +70,9 @@ Resources:
       RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 3 }
   Dead:
     Type: AWS::SQS::Queue
+  Rows:
+    Type: AWS::SQS::Queue
+    Properties: { FifoQueue: true, QueueName: rows.fifo }
   Files:
     Type: AWS::S3::Bucket
 ]]
@@ -84,6 +94,13 @@ local function take(request, context)
   assert(aws.sqs:send_message { QueueUrl = os.getenv "WORK", MessageBody = json.encode { id = note.id, mail = note.mail } })
   if note.later then context:after(function() put { id = note.id .. "-later", status = "LATER" } end) end
   return http.json(200, { id = note.id, heard = heard, greeting = os.getenv "GREETING" })
+end
+
+local function take_both(request)
+  local id = request:json().id
+  assert(aws.dynamodb:transact_write_items { TransactItems = json.array {
+    { Put = { TableName = os.getenv "NOTES", Item = { id = id } } }, { Put = { TableName = os.getenv "PARTS", Item = { id = id, n = 1 } } } } })
+  return http.ok { id = id }
 end
 
 local function show(request)
@@ -116,7 +133,7 @@ local function sweep()
   if noisy then put { id = "noisy", n = noisy.n + 1 } end
 end
 
-return { take = take, show = show, work = work, sweep = sweep }
+return { take = take, take_both = take_both, show = show, work = work, sweep = sweep }
 ]]
 
 ---Writes the application for as long as the describe block that calls this; the template's path.

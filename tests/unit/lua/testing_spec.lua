@@ -211,6 +211,14 @@ describe("perigee.testing", function()
       raises("there is no schedule Sweeep (but SweepClock)", app.drain, app, { schedules = { "Sweeep" } })
     end)
 
+    it("refuses schedules that there are not", function()
+      raises("schedules is a list of schedules, not a string", app.drain, app, { schedules = "SweepClock" })
+      raises("schedules is a list of schedules, not a boolean", app.drain, app, { schedules = true })
+      raises("there is no schedule Swep (but SweepClock)", app.drain, app, { without = { "Swep" } })
+      raises("no schedule or scheduled function named 'Swep'", app.schedule, app, "Swep")
+      assert.is_true(app:schedule "Sweep")
+    end)
+
     it("lets time pass before schedules when asked to", function()
       app:drain { wait = "5m" }
       assert.equal("2026-01-01T00:05:00.000Z", app.clock:iso())
@@ -300,6 +308,29 @@ describe("perigee.testing", function()
       raises("queues:send knows no option color", app.send, app, "Work", "", nil, { color = 1 })
     end)
 
+    it("see and empty the whole of a queue: FIFO groups, what is delayed, what is in flight", function()
+      for i = 1, 15 do app:send("Rows", { i = i }, nil, { group = "g", deduplication = "d" .. i }) end
+      local peeked = app.queues.Rows:peek()
+      assert.same({ 15, 1, 15, 0 }, { #peeked, peeked[1].json.i, peeked[15].json.i, peeked[15].receive_count })
+      assert.equal(15, app.queues.Rows:count())
+      app.queues.Rows:purge()
+      app:send("Rows", { i = 16 }, nil, { group = "g", deduplication = "d16" })
+      app.queues.Rows:purge() -- once more in the same minute
+      assert.equal(0, app.queues.Rows:count())
+      app:send("Dead", "later", nil, { delay = 60 })
+      app.queues.Dead:purge()
+      assert.equal(0, app.queues.Dead:count())
+    end)
+
+    it("refuse what they do not know, and compare documents by what is in them", function()
+      raises("knows no option 'indx'", app.dynamodb.query, app.dynamodb, "Notes", "x", { indx = "by_owner" })
+      raises("what items have is a table", app.dynamodb.count, app.dynamodb, "Notes", "x")
+      app.dynamodb:put("Notes", { id = "a", at = { x = 1, y = { 2, 3 } } })
+      assert.equal(1, app.dynamodb:count("Notes", { at = { x = 1, y = { 2, 3 } } }))
+      assert.equal(0, app.dynamodb:count("Notes", { at = { x = 1, y = { 2 } } }))
+      assert.equal(0, app.dynamodb:count("Notes", { at = { x = 1 } }))
+    end)
+
     it("read mail as people do", function()
       app:send("Work", { id = "a", mail = "Ada@example.org" })
       app:drain()
@@ -327,6 +358,40 @@ describe("perigee.testing", function()
       assert.equal(2, #app:calls "sqs")
       assert.equal(2, #app:calls { function_name = "Take", match = "sqs:*", write = true, failed = false })
       raises("a filter of calls knows no member 'fn'", app.calls, app, { fn = "x" })
+    end)
+
+    it("refuse filters that no call can meet: what finds nothing by mistake passes for nothing", function()
+      for _, text in ipairs { "dynamo", "dynamodb:PutItm", "sqs:Snd*", "x*:PutItem", "" } do
+        raises(("no AWS call is '%s'"):format(text), app.calls, app, text)
+        raises("no AWS call is", app.spy, app, { match = text })
+      end
+      for _, text in ipairs { "*", "kms", "kms:Encrypt", "s*:*", "s3:ListObjectsV2", "dynamodb:*Item" } do assert.same({}, app:calls(text)) end
+      raises("the template has no function 'Tak' (but ", app.calls, app, { function_name = "Tak" })
+      raises("there is no table, queue or bucket 'Note'", app.calls, app, { resource = "Note" })
+      raises("a filter of calls is text, a table or a function, not a number", app.spy, app, 5)
+      raises("a filter's match is text", app.spy, app, { match = 5 })
+    end)
+
+    it("know resources by logical and physical names, also of calls of several", function()
+      app:post("/parts", { id = "a" })
+      assert.equal(1, #app:calls { resource = "Parts" })
+      assert.equal(1, #app:calls { resource = "note-parts" })
+      assert.equal(1, #app:calls { resource = "Notes" })
+    end)
+
+    it("go on over a restart", function()
+      local data = os.tmpname()
+      os.remove(data)
+      finally(function() os.execute("rm -r " .. data) end)
+      app:close()
+      app = open { data = data }
+      take { id = "a" }
+      local spy, fault = app:spy "sqs:SendMessage", app:fail("sqs:SendMessage", {})
+      assert.equal(500, app:post("/notes", { id = "b" }).status)
+      app:restart()
+      take { id = "c" }
+      assert.equal(1, spy:count())
+      assert.equal(1, fault:struck())
     end)
 
     it("do not see what tests do", function()
@@ -375,6 +440,29 @@ describe("perigee.testing", function()
       assert.equal(200, app:get("/notes/a").status)
       raises("there is no fault \"sometimes\"", app.fail, app, "sqs:SendMessage", { at = "sometimes" })
       raises("SendMail", app.fail, app, "sqs:SendMail")
+      raises("has no function 'Shw'", app.fail, app, "dynamodb", { function_name = "Shw" })
+      raises("there is no table, queue or bucket 'Note'", app.fail, app, "dynamodb", { resource = "Note" })
+      raises("app:fail takes text", app.fail, app, 5)
+    end)
+
+    it("tell how often they struck also when they are over", function()
+      local one, other = app:fail "sqs:SendMessage", app:fail("dynamodb:GetItem")
+      app:post("/notes", { id = "a" })
+      app:get "/notes/a"
+      one:forgive()
+      app:forgive()
+      assert.same({ 1, 1 }, { one:struck(), other:struck() })
+    end)
+
+    it("that kill in queues are told by whatever runs them", function()
+      app:fail("s3:PutObject", { at = "before" })
+      take { id = "a" }
+      local ok, err = app:run_queues "1s"
+      assert.is_nil(ok)
+      assert.equal("ProcessDied", err.code)
+      app:crash()
+      assert.is_true(app:run_queues "2m")
+      assert.equal("DONE", app.dynamodb:get("Notes", "a").status)
     end)
 
     it("kill the process, before a call or after it", function()
@@ -415,6 +503,14 @@ describe("perigee.testing", function()
         assert.same({ 1, 0, 0 }, { app.queues.Work:count(), app.mailbox:count(), #app.s3:keys "Files" })
         assert.equal(1, take({ id = "b" }).json.heard)
       end
+    end)
+
+    it("are of one app only", function()
+      local other <close> = open()
+      local theirs = other:snapshot()
+      local ours = app:snapshot()
+      raises("of the same app", app.restore, app, theirs)
+      app:restore(ours)
     end)
 
     it("can leave the process as it is", function()
