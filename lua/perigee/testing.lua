@@ -425,6 +425,7 @@ end
 ---@class perigee.testing.Snapshot
 ---@field private app perigee.TestApp
 ---@field name string
+---@field package reached integer? see perigee.testing.Clock
 local Snapshot = {}
 Snapshot.__index = Snapshot
 Snapshot.__close = function(snapshot) snapshot:drop() end
@@ -442,7 +443,7 @@ function App:snapshot()
   local name = "testing-" .. self.snapshots
   local ok, err = self:ask("snapshot", name)
   if not ok then error(tostring(err), 2) end
-  return setmetatable({ app = self, name = name }, Snapshot)
+  return setmetatable({ app = self, name = name, reached = self.clock.reached }, Snapshot)
 end
 
 ---Back to a snapshot: the process starts anew, what its Lua variables held is gone.
@@ -454,6 +455,7 @@ function App:restore(snapshot, keep)
   end
   local ok, err = self:ask("restore", snapshot.name, keep)
   if not ok then error(tostring(err), 2) end
+  self.clock.reached = snapshot.reached
 end
 
 -- ==== calls, faults, costs ==================================================================================================

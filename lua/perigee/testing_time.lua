@@ -42,6 +42,7 @@ end
 ---@class perigee.testing.Clock
 ---@field private app perigee.TestApp
 ---@field private frozen integer?
+---@field package reached integer? since it is frozen: the latest time that it was put back from
 local Clock = {}
 Clock.__index = Clock
 
@@ -60,8 +61,8 @@ function Clock:advance(length)
   if self.frozen then self.frozen = self.frozen + ms end
 end
 
----Puts the wall clock to a time, earlier or later, as somebody does who corrects it. Nothing passes: what was waiting for so
----long waits for the rest of it.
+---Puts the wall clock to a time, earlier or later, as somebody does who corrects it. Nothing passes: who sleeps goes on to; what
+---the store keeps by the wall clock (messages, time to live, links) follows it.
 ---@param moment string|integer
 function Clock:set(moment)
   local ms = testing_time.moment(moment)
@@ -73,7 +74,7 @@ end
 ---clock:freeze(false).
 ---@param moment string|integer|false|nil
 function Clock:freeze(moment)
-  self.frozen = nil
+  self.frozen, self.reached = nil, nil
   if moment == false then return end
   if moment then self:set(moment) end
   self.frozen = self:now()
@@ -81,7 +82,22 @@ end
 
 ---For the app: puts a frozen clock back.
 function Clock:hold()
-  if self.frozen and self:now() ~= self.frozen then self.app:ask("set_clock", self.frozen) end
+  local now = self.frozen and self:now()
+  if now == self.frozen then return end
+  self.reached = math.max(self.reached or now, now)
+  self.app:ask("set_clock", self.frozen)
+end
+
+---For the views: runs fn at the latest time that a frozen clock was put back from, for what was sent meanwhile lies ahead of it.
+---@generic T
+---@param fn fun(): T
+---@return T
+function Clock:as_reached(fn)
+  if not self.frozen or not self.reached or self.reached <= self.frozen then return fn() end
+  self.app:ask("set_clock", self.reached)
+  local result = fn()
+  self:hold()
+  return result
 end
 
 ---@param app perigee.TestApp

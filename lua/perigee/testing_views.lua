@@ -337,7 +337,7 @@ end
 ---@return perigee.testing.Message[]
 function Queues:peek(name)
   local before <close> = self.app:snapshot()
-  local messages = take(self, name)
+  local messages = self.app.clock:as_reached(function() return take(self, name) end)
   for _, message in ipairs(messages) do message.receive_count = message.receive_count - 1 end
   self.app:restore(before, true)
   return messages
@@ -346,7 +346,9 @@ end
 ---Takes the visible messages out of a queue.
 ---@param name string queue
 ---@return perigee.testing.Message[]
-function Queues:receive(name) return take(self, name) end
+function Queues:receive(name)
+  return self.app.clock:as_reached(function() return take(self, name) end)
+end
 
 ---Empties a queue: also of messages that somebody works on or that are delayed.
 ---@param name string queue
