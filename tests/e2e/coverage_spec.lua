@@ -121,6 +121,14 @@ build/coverage/lcov.info
     assert.equal(0, (run "--coverage --coverage-min=76 --coverage-exclude handlers/unused.lua"))
   end)
 
+  it("says which files it cannot count", function()
+    support.write(dir .. "/handlers/cut_off.lua", "local function f(\n")
+    local status, out = run "--coverage"
+    assert.equal(0, status, out)
+    assert.matches("perigee test: --coverage: not counted: handlers/cut_off.lua:2: ", out, 1, true)
+    assert.matches(TABLE, out, 1, true)
+  end)
+
   it("does not make failing tests succeed", function()
     local status, out = run("--coverage", { expected = '"z"' })
     assert.equal(1, status)
