@@ -58,6 +58,8 @@ struct aws_op_row {
 const struct aws_op_row *aws_op_row(enum aws_op op); /* not of AWS_OTHER */
 /* -1 when there is none of that name; the message lists what is near or what there is. */
 int aws_op_find(enum aws_service service, struct str action, enum aws_op *ret, struct err *e);
+/* DynamoDB's operations on items: attribute values in what is asked and answered, and ReturnConsumedCapacity. */
+bool aws_op_has_items(enum aws_op op);
 int aws_service_find(struct str name, enum aws_service *ret, struct err *e); /* "dynamodb", "sqs", ... */
 const char *aws_service_name(enum aws_service s);                            /* as in IAM: "dynamodb" */
 

@@ -20,6 +20,24 @@ const struct aws_op_row *aws_op_row(enum aws_op op) {
     return &rows[op];
 }
 
+bool aws_op_has_items(enum aws_op op) {
+    switch (op) {
+    case AWS_DYNAMODB_PutItem:
+    case AWS_DYNAMODB_GetItem:
+    case AWS_DYNAMODB_UpdateItem:
+    case AWS_DYNAMODB_DeleteItem:
+    case AWS_DYNAMODB_Query:
+    case AWS_DYNAMODB_Scan:
+    case AWS_DYNAMODB_BatchGetItem:
+    case AWS_DYNAMODB_BatchWriteItem:
+    case AWS_DYNAMODB_TransactGetItems:
+    case AWS_DYNAMODB_TransactWriteItems:
+        return true;
+    default:
+        return false;
+    }
+}
+
 const struct aws_service_row *aws_service_row(enum aws_service s) {
     if ((unsigned)s >= AWS_SERVICES) fatal("aws: no service %d", (int)s);
     return &services[s];

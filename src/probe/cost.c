@@ -18,29 +18,11 @@ enum { ASKED_NOT, ASKED_ADDED, ASKED_INSTEAD };
 /* == capacity units =================================================================================================
  */
 
-static bool tells_capacity(enum aws_op op) {
-    switch (op) {
-    case AWS_DYNAMODB_PutItem:
-    case AWS_DYNAMODB_GetItem:
-    case AWS_DYNAMODB_UpdateItem:
-    case AWS_DYNAMODB_DeleteItem:
-    case AWS_DYNAMODB_Query:
-    case AWS_DYNAMODB_Scan:
-    case AWS_DYNAMODB_BatchGetItem:
-    case AWS_DYNAMODB_BatchWriteItem:
-    case AWS_DYNAMODB_TransactGetItems:
-    case AWS_DYNAMODB_TransactWriteItems:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* A caller that asked for NONE, or for what there is not, is not in the way of the latter's error. */
 void cost_ask(struct passing *x) {
     struct aws_call *c = x->call;
     x->asked = ASKED_NOT;
-    if (!x->p->price || !tells_capacity(c->op)) return;
+    if (!x->p->price || !aws_op_has_items(c->op)) return;
     struct json *there = (struct json *)json_get(&c->params, CAPACITY);
     if (there && !str_is(json_str(there), "NONE")) return;
     x->asked = there ? ASKED_INSTEAD : ASKED_ADDED;

@@ -226,24 +226,6 @@ static int run(lua_State *L, enum aws_op op, const struct aws_op_row *row, bool 
     return script_wait(L, &box->wait, call_cancel, box, call_finish);
 }
 
-static bool is_document_op(enum aws_op op) {
-    switch (op) {
-    case AWS_DYNAMODB_PutItem:
-    case AWS_DYNAMODB_GetItem:
-    case AWS_DYNAMODB_UpdateItem:
-    case AWS_DYNAMODB_DeleteItem:
-    case AWS_DYNAMODB_Query:
-    case AWS_DYNAMODB_Scan:
-    case AWS_DYNAMODB_BatchGetItem:
-    case AWS_DYNAMODB_BatchWriteItem:
-    case AWS_DYNAMODB_TransactWriteItems:
-    case AWS_DYNAMODB_TransactGetItems:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* service:operation(params): upvalue 1 is the operation, upvalue 2 the service. */
 static int method(lua_State *L) {
     enum aws_op op = (enum aws_op)lua_tointeger(L, lua_upvalueindex(1));
@@ -252,7 +234,7 @@ static int method(lua_State *L) {
         return luaL_error(L, "%s is called with a colon: aws.%s:...", row->action, aws_service_name(row->service));
     if (lua_gettop(L) > 2) return luaL_error(L, "%s takes one table of parameters", row->action);
     lua_settop(L, 2);
-    return run(L, op, row, is_document_op(op), 2, 0);
+    return run(L, op, row, aws_op_has_items(op), 2, 0);
 }
 
 /* It goes into a header or a form. */
