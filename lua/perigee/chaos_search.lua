@@ -58,8 +58,10 @@ function Search:violations(variant, result, faults, numbers)
       faults = faults, n = numbers } }
   end
   if result.missed then
-    error(("the run of %s is not the same run again: call %s was not reached"):format(variant.name,
-      tostring(result.missed.n)), 0)
+    local wanted = {}
+    for i, n in ipairs(numbers) do wanted[i] = ("%s %d"):format(faults[i].at, n) end
+    error(("the run of %s under %s is not the same run again: call %s was not reached"):format(variant.name,
+      table.concat(wanted, " and "), tostring(result.missed.n)), 0)
   end
 end
 
