@@ -313,10 +313,11 @@ local function inject(runner, faults)
   return ids
 end
 
--- The first fault that did not take place.
-local function missed(host, faults, ids)
+-- The first fault whose call was not reached. "twice" takes place at the end of its call: a death may come before that.
+local function missed(run, faults, ids)
   for i, id in ipairs(ids) do
-    if host:struck(id) == 0 then return faults[i] end
+    local cut_off = faults[i].at == "twice" and run.deaths > 0 and run.host:count() >= (faults[i].n or math.huge)
+    if run.host:struck(id) == 0 and not cut_off then return faults[i] end
   end
 end
 
@@ -349,7 +350,7 @@ function Runner:run(flow, faults, options)
   host:shuffle(options.order or flow.order or 0)
   local ids = inject(self, faults)
   play(run, options.steps or flow.steps, app, client)
-  run.missed, run.calls = missed(host, faults, ids), host:calls()
+  run.missed, run.calls = missed(run, faults, ids), host:calls()
   host:forgive()
   if self.declared.afterwards then
     guarded(run, "the flow goes through", self.declared.afterwards, app, client, run)

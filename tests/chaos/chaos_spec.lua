@@ -191,6 +191,23 @@ describe("an application that does things twice", function()
   end)
 end)
 
+describe("a fault at the end of a call", function()
+  it("may be cut off by a death: that is no other run", function()
+    local runner, declared = chaos.open {}
+    local payment
+    for _, flow in ipairs(declared.flows) do payment = flow.name == "payment" and flow or payment end
+    local receive
+    for _, call in ipairs(runner:run(payment, {}).calls) do
+      if call.action == "ReceiveMessage" and not call.empty then receive = receive or call.n end
+    end
+    for n = receive, receive + 1 do
+      assert.is_nil(runner:run(payment, { { at = "twice", n = n }, { at = "before", n = n + 1 } }).missed)
+      assert.is_nil(runner:run(payment, { { at = "after", n = n - 1 }, { at = "twice", n = n } }).missed)
+    end
+    runner.app:close()
+  end)
+end)
+
 describe("clients", function()
   -- What the client and the queues do around a death of the process, in order.
   local function around_a_death(invariants)
