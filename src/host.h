@@ -173,7 +173,7 @@ struct simulation {
     struct crypto_source source; /* with a seed */
     struct perigee_cache *cache, *own_cache;
     const struct provisioned *provisioned; /* what the store begins with; NULL: with nothing */
-    struct simulation_kept *kept; /* the sources as they were when snapshots were taken */
+    struct simulation_kept *kept;          /* the sources as they were when snapshots were taken */
 };
 
 /* -- host_cache.c ---------------------------------------------------------------------------------------------------

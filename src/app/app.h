@@ -133,10 +133,11 @@ struct app {
     const struct str *redact;
     size_t n_redact;
     /* The Parameters whose values were given, in the template's order; secret: NoEcho. */
-    const struct app_given {
+    struct app_given {
         struct str name, value;
         bool secret;
-    } *given;
+    };
+    const struct app_given *given;
     size_t n_given;
     /* Metadata.Perigee.LeaseTable: the declared table (one HASH key, of type S) in which replicas agree on who runs a
      * schedule's occurrence; NULL: none. */

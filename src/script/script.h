@@ -49,7 +49,7 @@ struct script_config {
     bool trusted; /* `perigee run` / `perigee test`: whole standard library, no sandbox, no limits; waits outside a job
                      spin the loop */
     bool keeps_compiled; /* what was compiled is kept with the sources, which no other thread uses */
-    uint64_t seed; /* of the order in which pairs goes; 0: it is another one in each state */
+    uint64_t seed;       /* of the order in which pairs goes; 0: it is another one in each state */
     /* Further modules: luaopen functions as void * (perigee.h's perigee_module), ended by name == NULL. */
     const struct script_module *modules;
     struct script_coverage

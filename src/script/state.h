@@ -95,8 +95,8 @@ struct script {
     lua_State *L;
     struct heap heap;
     uint64_t bytes;
-    unsigned deny;    /* growing allocations still to be refused */
-    void *born; /* the first block of a state that is being made, for seed_hashes */
+    unsigned deny; /* growing allocations still to be refused */
+    void *born;    /* the first block of a state that is being made, for seed_hashes */
     size_t born_bytes;
     uint64_t fail_in; /* tests: the n-th allocation from now fails; 0: none */
     struct job *running;
@@ -131,10 +131,10 @@ struct script {
     bool ready_posted, closing;
     struct version *present, *prepared;
     struct script_observer *observers; /* NULL: nobody looks on */
-    struct arena kept;          /* files that trusted scripts have read */
-    int threads_ref, after_ref; /* tables by slot */
-    int clibs_ref, base_ref;    /* C modules by name; pristine globals */
-    int objects_ref;            /* metatables of request, headers, message, context: 1.. */
+    struct arena kept;                 /* files that trusted scripts have read */
+    int threads_ref, after_ref;        /* tables by slot */
+    int clibs_ref, base_ref;           /* C modules by name; pristine globals */
+    int objects_ref;                   /* metatables of request, headers, message, context: 1.. */
 };
 
 /* -- state.c -- */
@@ -163,7 +163,7 @@ void require_clibs(lua_State *L, struct script *s);
 
 /* -- version.c -- */
 void version_unref(struct version *v);
-int version_load_unit(struct unit *u, struct err *e); /* of script_load_later; outside of jobs */
+int version_load_unit(struct unit *u, struct err *e);   /* of script_load_later; outside of jobs */
 void version_push_env(lua_State *L, struct version *v); /* the globals of perigee.* */
 
 /* -- sources.c -- */
