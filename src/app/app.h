@@ -104,6 +104,10 @@ struct app_problem {
     struct str text; /* "config/template.yaml:12: Resources.X.Properties.Foo: ..." */
 };
 
+struct app_given { /* a parameter's value */
+    struct str name, value;
+    bool secret; /* NoEcho */
+};
 struct app {
     struct arena arena;
     struct str template_path, dir;
@@ -132,11 +136,7 @@ struct app {
     /* Metadata.Perigee.Redact: members of bodies that recordings are not to hold ("email", "customer.name"). */
     const struct str *redact;
     size_t n_redact;
-    /* The Parameters whose values were given, in the template's order; secret: NoEcho. */
-    struct app_given {
-        struct str name, value;
-        bool secret;
-    };
+    /* The Parameters whose values were given, in the template's order. */
     const struct app_given *given;
     size_t n_given;
     /* Metadata.Perigee.LeaseTable: the declared table (one HASH key, of type S) in which replicas agree on who runs a
