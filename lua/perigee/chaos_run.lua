@@ -313,10 +313,11 @@ local function inject(runner, faults)
   return ids
 end
 
--- The first fault whose call was not reached. "twice" takes place at the end of its call: a death may come before that.
+-- The first fault whose call was not reached. "twice" takes place at the end of its call: a death or a failing commit may come
+-- before that.
 local function missed(run, faults, ids)
   for i, id in ipairs(ids) do
-    local cut_off = faults[i].at == "twice" and run.deaths > 0 and run.host:count() >= (faults[i].n or math.huge)
+    local cut_off = faults[i].at == "twice" and run.host:count() >= (faults[i].n or math.huge)
     if run.host:struck(id) == 0 and not cut_off then return faults[i] end
   end
 end

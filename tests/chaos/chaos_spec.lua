@@ -192,7 +192,7 @@ describe("an application that does things twice", function()
 end)
 
 describe("a fault at the end of a call", function()
-  it("may be cut off by a death: that is no other run", function()
+  it("may be cut off by a death or a commit: that is no other run", function()
     local runner, declared = chaos.open {}
     local payment
     for _, flow in ipairs(declared.flows) do payment = flow.name == "payment" and flow or payment end
@@ -203,6 +203,7 @@ describe("a fault at the end of a call", function()
     for n = receive, receive + 1 do
       assert.is_nil(runner:run(payment, { { at = "twice", n = n }, { at = "before", n = n + 1 } }).missed)
       assert.is_nil(runner:run(payment, { { at = "after", n = n - 1 }, { at = "twice", n = n } }).missed)
+      assert.is_nil(runner:run(payment, { { at = "twice", n = n }, { at = "commit", n = n + 1 } }).missed)
     end
     runner.app:close()
   end)
