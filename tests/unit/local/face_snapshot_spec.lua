@@ -111,7 +111,11 @@ describe("a snapshot", function()
   it("has the time of a clock that stood, and how far another was moved; not the faults", function()
     open { memory = true, now = 1700000000000 }
     assert(e:snapshot("take", "standing"))
-    ask("POST", "clock", { freeze = false, now = "2030-01-01T00:00:00Z" })
+    local status = ask("POST", "clock", { freeze = false, now = "2030-01-01T00:00:00Z" })
+    if t.simulated then -- does not go on by itself
+      assert.equal(400, status)
+      return
+    end
     assert(e:snapshot("take", "moved"))
     ask("PUT", "faults", { faults = { { match = "s3:ListBuckets", error = "SlowDown", status = 503 } } })
     ask("POST", "clock", { reset = true })

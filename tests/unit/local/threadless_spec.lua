@@ -7,10 +7,11 @@ local open = t.open
 
 describe("without threads and in simulated time,", function()
   setup(function()
+    t.simulated = true
     t.open = function(o) return open { dir = o.dir, strict_ses = o.strict_ses, keys = o.keys, no_verify = o.no_verify, control = o.control,
       simulated = o.simulated or o.now or os.time() * 1000 } end
   end)
-  teardown(function() t.open = open end)
+  teardown(function() t.open, t.simulated = open, nil end)
 
   for _, name in ipairs { "dynamo_item", "dynamo_transact", "sqs_queue", "sqs_fifo", "s3", "face_snapshot" } do
     assert(loadfile("tests/unit/local/" .. name .. "_spec.lua", "t", _ENV))()
