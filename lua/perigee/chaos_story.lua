@@ -102,8 +102,9 @@ local function details(call, keys)
   return ok and text or call.resource or ""
 end
 
+-- Whom a death cut off was told nothing.
 local function outcome(call)
-  if call.error then return " -> " .. tostring(call.error.code) end
+  if call.error and call.error.code ~= "RequestAborted" then return " -> " .. tostring(call.error.code) end
   return ""
 end
 

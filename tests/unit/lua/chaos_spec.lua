@@ -269,7 +269,8 @@ describe("a story", function()
   local function keys() return { "id" } end
 
   it("tells calls and clients in order, the cut, the rest and the reason", function()
-    local calls = calls_of { with(WRITE, { resource = "T", params = { TableName = "T", Item = { id = { S = "o-1" } } }, fault = "after" }),
+    local calls = calls_of { with(WRITE, { resource = "T", params = { TableName = "T", Item = { id = { S = "o-1" } } }, fault = "after",
+        error = { code = "RequestAborted" } }),
       with(READ, { resource = "T", params = { TableName = "T", Key = { id = "o-1" } }, error = { code = "Oops" } }) }
     local events = { { at = 0, kind = "ask", text = "POST /x" }, { at = 1, kind = "silence", text = "POST /x: no answer" },
       { at = 1, kind = "start", text = "again" } }
