@@ -145,7 +145,7 @@ describe("guarantee 2: effects happen once", function()
   -- With each n-th AWS call the last one of the process: what `ask` is answered, and how it ends. Returns how many were tried.
   local function survives(prepare, at, ask, status, version, mails)
     testing.needs("faults", "crash", "snapshots")
-    return each(prepare, 200, 3, function(n)
+    return each(prepare, 200, 5, function(n)
       local fault, struck = app:fail("*", { at = at, nth = n }), app:spy(function(call) return call.fault end)
       assert.equal(200, support.answered(app, ask).status)
       support.outlast(app)
